@@ -1,0 +1,187 @@
+"""Attention of the colour branch: self-attention of phi_D and the (pyramid) valve cross attention."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+
+def _tokens(features: torch.Tensor) -> torch.Tensor:
+    """(B, C, h, w) -> (B, N, C)."""
+    return features.flatten(2).transpose(1, 2)
+
+
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, return_weights: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """softmax(Q K^T / sqrt(C)) V on (B, N, C) tokens.
+
+    Logits are float32 in either path. The weights (B, N_query, N_key) are only formed on request.
+    """
+    dtype = value.dtype
+    query, key, value = query.float(), key.float(), value.float()
+    if not return_weights:
+        attended = nn.functional.scaled_dot_product_attention(
+            query[:, None], key[:, None], value[:, None]
+        )
+        return attended[:, 0].to(dtype), None
+    correlation = query @ key.transpose(1, 2) / query.shape[-1] ** 0.5
+    weights = correlation.softmax(dim=-1)
+    return (weights @ value).to(dtype), weights
+
+
+class SelfAttention(nn.Module):
+    """The self-attention layer of phi_D (Sec. 3; Zhang et al. 2019b), residual."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.query = nn.Linear(channels, channels // 2)
+        self.key = nn.Linear(channels, channels // 2)
+        self.value = nn.Linear(channels, channels)
+        self.output = nn.Linear(channels, channels)
+        self.output.starts_at_zero = True
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, h, w) -> the same shape."""
+        tokens = _tokens(features)
+        attended, _ = _attend(self.query(tokens), self.key(tokens), self.value(tokens))
+        return features + self.output(attended).transpose(1, 2).reshape(features.shape)
+
+
+class CrossAttention(nn.Module):
+    """Q from the source, K and V from the reference: F_r->s, without valves."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.query = nn.Linear(channels, channels)
+        self.key = nn.Linear(channels, channels)
+        self.value = nn.Linear(channels, channels)
+
+    def forward(self, source, reference, return_weights=False):
+        """Source (B, C, h, w), reference tokens (B, N, C) -> F_r->s (B, C, h, w), attention or None."""
+        tokens = self.query(_tokens(source))
+        attended, weights = _attend(
+            tokens, self.key(reference), self.value(reference), return_weights
+        )
+        return attended.transpose(1, 2).reshape(source.shape), weights
+
+
+class ValveCrossAttention(nn.Module):
+    """VCAttn: two sigmoid maps decide how much of the source and the reference passes (Fig. 4)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.attention = CrossAttention(channels)
+        self.valves = nn.Conv2d(2 * channels, 2, 1)
+        self.output = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, source, reference, return_weights=False):
+        """As CrossAttention; returns F_t, attention or None, valves (B, 2, h, w) in (0, 1)."""
+        transferred, weights = self.attention(source, reference, return_weights)
+        valves = self.valves(torch.cat((source, transferred), dim=1)).sigmoid()
+        source_valve, reference_valve = valves.split(1, dim=1)
+        mixed = source_valve * source + reference_valve * transferred
+        return self.output(mixed), weights, valves
+
+
+class FusedFeatures(NamedTuple):
+    """What a cross attention returns: F_int and, on request, how it came about."""
+
+    features: torch.Tensor  # (B, C, h, w)
+    attentions: tuple[torch.Tensor, ...] = ()  # per level (B, N_source, N_reference)
+    valves: tuple[torch.Tensor, ...] = ()  # per level (B, 2, h_l, w_l): source, reference
+
+
+class FeaturePyramid(nn.ModuleList):
+    """The pre-convolutions of Fig. 5: a level per entry, each half the size of the one before."""
+
+    def __init__(self, in_channels: int, channels: int, levels: int):
+        super().__init__(
+            nn.Conv2d(
+                channels if level else in_channels,
+                channels,
+                3,
+                stride=2 if level else 1,
+                padding=1,
+                padding_mode="replicate",
+            )
+            for level in range(levels)
+        )
+
+    def forward(self, features: torch.Tensor) -> list[torch.Tensor]:
+        """(B, in_channels, h, w) -> a list of (B, channels, ceil(h / 2^l), ceil(w / 2^l))."""
+        levels = []
+        for convolution in self:
+            features = convolution(features.relu() if levels else features)
+            levels.append(features)
+        return levels
+
+
+class PyramidValveCrossAttention(nn.Module):
+    """PVCAttn: valve cross attention at several scales, concatenated and convolved (Fig. 5)."""
+
+    def __init__(self, config):
+        super().__init__()
+        hidden, channels, levels = (
+            config.hidden_sizes[-1],
+            config.attention_size,
+            config.pyramid_levels,
+        )
+        self.source_pyramid = FeaturePyramid(hidden, channels, levels)
+        self.reference_pyramid = FeaturePyramid(hidden, channels, levels)
+        self.attentions = nn.ModuleList(ValveCrossAttention(channels) for _ in range(levels))
+        self.output = nn.Conv2d(levels * channels, hidden, 3, padding=1, padding_mode="replicate")
+
+    def encode(self, reference_features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """F_r (B, C, h, w) -> reference tokens of every level, each (B, N_l, attention_size)."""
+        return tuple(_tokens(level) for level in self.reference_pyramid(reference_features))
+
+    def forward(self, source, reference, return_weights=False) -> FusedFeatures:
+        """F_s (B, C, h, w) and the tokens of every level -> F_int (Eq. 2)."""
+        size = source.shape[-2:]
+        fused, attentions, valves = [], [], []
+        for index, (level, attention) in enumerate(
+            zip(self.source_pyramid(source), self.attentions, strict=True)
+        ):
+            output, weights, level_valves = attention(level, reference[index], return_weights)
+            fused.append(nn.functional.interpolate(output, size, mode="bilinear"))
+            attentions.append(weights)
+            valves.append(level_valves)
+        features = source + self.output(torch.cat(fused, dim=1))
+        return (
+            FusedFeatures(features, tuple(attentions), tuple(valves))
+            if return_weights
+            else (FusedFeatures(features))
+        )
+
+
+class BasicCrossAttention(nn.Module):
+    """BCAttn: PVCAttn without its pyramid and its valves (ablation of Table 5)."""
+
+    def __init__(self, config):
+        super().__init__()
+        hidden, channels = config.hidden_sizes[-1], config.attention_size
+        self.source_projection = nn.Conv2d(hidden, channels, 1)
+        self.reference_projection = nn.Conv2d(hidden, channels, 1)
+        self.attention = CrossAttention(channels)
+        self.output = nn.Conv2d(channels, hidden, 1)
+
+    def encode(self, reference_features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """F_r (B, C, h, w) -> the reference tokens of the one level."""
+        return (_tokens(self.reference_projection(reference_features)),)
+
+    def forward(self, source, reference, return_weights=False) -> FusedFeatures:
+        """F_s (B, C, h, w) and the tokens -> F_int."""
+        transferred, weights = self.attention(
+            self.source_projection(source),
+            reference[0],
+            return_weights,
+        )
+        features = source + self.output(transferred)
+        return FusedFeatures(features, (weights,) if return_weights else ())
+
+
+CROSS_ATTENTION_CLASSES = {
+    "pyramid_valve": PyramidValveCrossAttention,
+    "basic": BasicCrossAttention,
+}

@@ -1,0 +1,116 @@
+"""Every number of the network: `SCSNetConfig` and its presets."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+CROSS_ATTENTIONS = ("pyramid_valve", "basic", "none")
+UPSAMPLERS = ("cpm", "pixelshuffle", "meta")
+
+# Only what differs from the paper's size (the defaults of SCSNetConfig).
+PRESETS = {
+    "base": {},
+    "small": {
+        "hidden_sizes": (32, 64, 96),
+        "encoder_depths": (0, 1, 3),
+        "decoder_depths": (3, 1, 0),
+        "attention_size": 48,
+        "texture_depth": 8,
+        "mapping_size": 96,
+        "mapping_hidden_sizes": (64, 64, 32),
+        "luminance_skip": True,
+    },
+    "tiny": {
+        "hidden_sizes": (8, 8, 16),
+        "encoder_depths": (0, 1, 1),
+        "decoder_depths": (1, 0, 0),
+        "attention_size": 8,
+        "texture_depth": 1,
+        "mapping_size": 16,
+        "mapping_hidden_sizes": (16, 8, 8),
+        "norm_groups": 4,
+    },
+}
+
+
+@strict
+class SCSNetConfig(PreTrainedConfig):
+    """Configuration of SCSNet; the defaults are the paper's size (9.95 M / 15.36 M parameters).
+
+    Args:
+        hidden_sizes: channels at full, half and quarter resolution. The first is also the width of
+            the stem, of the texture encoder and of the colour features (64 in the paper), the last
+            the width of F_s, F_r and F_int (256 in the paper).
+        encoder_depths: residual blocks of phi_E at full, half and quarter resolution.
+        decoder_depths: residual blocks of phi_D at quarter, half and full resolution.
+        norm_groups: groups of the group normalization inside the colour branch's residual blocks.
+        attention_size: channels of every level of the cross attention.
+        pyramid_levels: levels of the pyramid valve cross attention (Fig. 5).
+        texture_depth: basic blocks of psi_E (two convolutions and a skip each).
+        mapping_size: channels of F_cs, which continuous pixel mapping interpolates.
+        mapping_hidden_sizes: widths of the first three of its four linear layers.
+        cross_attention: `"pyramid_valve"` (PVCAttn), `"basic"` (one level, no valves) or `"none"`
+            (automatic mode only); the last two are the ablation of Table 5.
+        upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, resized after it) or `"meta"`
+            (Meta-SR, Hu et al. 2019); the last two are the comparisons of Sec. 4.3.
+        align_corners: `False` puts pixel centres at (i + 0.5) / size, so that nothing shifts;
+            `True` is the corner alignment that the text of Sec. 3.2 describes.
+        luminance_skip: add the head's L to the bicubic interpolation of the source's L. Not in the
+            paper.
+        color_size: long side in pixels at which the colour branch sees a larger picture. Not in
+            the paper, which trains and tests at 128 only.
+        initializer_range: standard deviation that the parent class gives to layers without a rule
+            of their own.
+    """
+
+    model_type = "scsnet"
+
+    hidden_sizes: list[int] | tuple[int, ...] = (64, 128, 256)
+    encoder_depths: list[int] | tuple[int, ...] = (1, 1, 2)
+    decoder_depths: list[int] | tuple[int, ...] = (2, 4, 1)
+    norm_groups: int = 8
+    attention_size: int = 128
+    pyramid_levels: int = 3
+    texture_depth: int = 32
+    mapping_size: int = 256
+    mapping_hidden_sizes: list[int] | tuple[int, ...] = (256, 256, 256)
+    cross_attention: str = "pyramid_valve"
+    upsampler: str = "cpm"
+    align_corners: bool = False
+    luminance_skip: bool = False
+    color_size: int = 256
+    initializer_range: float = 0.02
+
+    @classmethod
+    def from_preset(cls, name: str, **overrides) -> "SCSNetConfig":
+        """The configuration called `name` (`base`, `small` or `tiny`), fields changed by `overrides`."""
+        if name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
+        return cls(**{**PRESETS[name], **overrides})
+
+    def validate_architecture(self):
+        """Check what one field's type cannot say; raises ValueError."""
+        super().validate_architecture()
+        for name, length in (
+            ("hidden_sizes", 3),
+            ("encoder_depths", 3),
+            ("decoder_depths", 3),
+            ("mapping_hidden_sizes", 3),
+        ):
+            values = getattr(self, name)
+            if len(values) != length:
+                raise ValueError(f"{name} needs {length} numbers, got {list(values)}")
+        if any(size % self.norm_groups for size in self.hidden_sizes):
+            raise ValueError(
+                f"every one of hidden_sizes {list(self.hidden_sizes)} must be a multiple of "
+                f"norm_groups {self.norm_groups}"
+            )
+        for name, choices in (("cross_attention", CROSS_ATTENTIONS), ("upsampler", UPSAMPLERS)):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r}: choose one of {', '.join(choices)}"
+                )
+        if self.color_size < 4 or self.pyramid_levels < 1:
+            raise ValueError("color_size must be at least 4 and pyramid_levels at least 1")
+
+
+SCSNetConfig.register_for_auto_class()

@@ -1,0 +1,155 @@
+"""`SCSNetImageProcessor`: pictures to the network's units and back."""
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers.image_processing_base import BatchFeature
+from transformers.image_processing_utils import BaseImageProcessor
+
+from .color import (
+    denormalize_lab,
+    fit_gamut,
+    lab_to_srgb,
+    normalize_lab,
+    scale_chroma,
+    srgb_to_lab,
+)
+from .image_io import load_picture, split_alpha
+from .pixel_mapping import PixelGrid, resize
+
+LUMINANCES = ("network", "source")
+OUTPUT_TYPES = ("pil", "np", "pt")
+
+
+class SCSNetImageProcessor(BaseImageProcessor):
+    """Turns any common picture into normalized Lab and the network's output into pictures.
+
+    Args:
+        reference_size: long side in pixels to which larger reference pictures are reduced. The
+            model does the same with its `color_size`; doing it here saves time.
+    """
+
+    model_input_names = ["pixel_values"]
+
+    def __init__(self, reference_size: int = 256, **kwargs):
+        super().__init__(**kwargs)
+        self.reference_size = reference_size
+
+    def preprocess(self, images, reference_images=None, return_tensors="pt") -> BatchFeature:
+        """Pictures to tensors.
+
+        Args:
+            images: one picture or a list: path, URL, bytes, PIL, array or tensor (see
+                `image_io.load_picture`). Colour is reduced to its CIE L; alpha is left out.
+            reference_images: one picture for all, or a list with one (or None) for each image.
+            return_tensors: only `"pt"`.
+
+        Returns:
+            `pixel_values` (B, 1, H, W) normalized L, float32; with references also
+            `reference_pixel_values` (B, 3, Hr, Wr) normalized Lab and `reference_mask` (B,) bool.
+            Where the sizes within a batch differ, the value is a list of (1, 1, H, W) instead.
+
+        Raises:
+            image_io.PictureError: if a picture cannot be read.
+            ValueError: if the number of references is not the number of images.
+        """
+        if return_tensors not in ("pt", None):
+            raise ValueError(f"return_tensors={return_tensors!r}: only 'pt' is supported")
+        images = list(images) if isinstance(images, list | tuple) else [images]
+        data = {"pixel_values": _stack([self.source_tensor(load_picture(i)) for i in images])}
+        if reference_images is not None:
+            if not isinstance(reference_images, list | tuple):
+                reference_images = [reference_images] * len(images)
+            if len(reference_images) != len(images):
+                raise ValueError(
+                    f"{len(reference_images)} reference pictures for {len(images)} images: "
+                    "give one for all, or one for each"
+                )
+            references = [
+                torch.zeros(1, 3, 4, 4) if r is None else self.reference_tensor(load_picture(r))
+                for r in reference_images
+            ]
+            data["reference_pixel_values"] = _stack(references)
+            data["reference_mask"] = torch.tensor([r is not None for r in reference_images])
+        return BatchFeature(data)
+
+    def source_tensor(self, picture: Image.Image) -> torch.Tensor:
+        """A loaded picture to normalized L (1, 1, H, W), float32."""
+        return _normalized_lab(split_alpha(picture)[0])[:, :1]
+
+    def reference_tensor(self, picture: Image.Image) -> torch.Tensor:
+        """A loaded picture to normalized Lab (1, 3, Hr, Wr), at most `reference_size` long."""
+        picture = split_alpha(picture)[0].convert("RGB")
+        if max(picture.size) > self.reference_size:
+            picture.thumbnail((self.reference_size,) * 2, Image.Resampling.BICUBIC)
+        return _normalized_lab(picture)
+
+    def post_process(
+        self,
+        outputs,
+        saturation: float = 1.0,
+        luminance: str = "network",
+        pixel_values=None,
+        output_type: str = "pil",
+    ) -> list:
+        """The network's output to pictures.
+
+        Args:
+            outputs: `SCSNetOutput`, or normalized Lab (B, 3, Ho, Wo), or a list of (1, 3, Ho, Wo).
+            saturation: factor on a and b; 0 gives R = G = B, 1 the network's colours.
+            luminance: `"network"`, or `"source"` to keep the source's own L, enlarged bicubically.
+            pixel_values: what went into the network; needed by `luminance="source"`.
+            output_type: `"pil"`, `"np"` (Ho, Wo, 3) uint8 or `"pt"` (3, Ho, Wo) float32 in [0, 1].
+
+        Returns:
+            One sRGB picture per item. Colours outside sRGB lose chroma, never lightness.
+
+        Raises:
+            ValueError: on an unknown `luminance` or `output_type`, or missing `pixel_values`.
+        """
+        if luminance not in LUMINANCES:
+            raise ValueError(f"luminance={luminance!r}: choose one of {', '.join(LUMINANCES)}")
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(
+                f"output_type={output_type!r}: choose one of {', '.join(OUTPUT_TYPES)}"
+            )
+        if luminance == "source" and pixel_values is None:
+            raise ValueError("luminance='source' needs the pixel_values given to the network")
+        reconstructions = getattr(outputs, "reconstruction", outputs)
+        pictures = []
+        for index, reconstruction in enumerate(reconstructions):
+            normalized = reconstruction.float().reshape(1, *reconstruction.shape[-3:])
+            if luminance == "source":
+                normalized = _with_lightness(normalized, pixel_values[index])
+            lab = fit_gamut(scale_chroma(denormalize_lab(normalized), saturation))
+            pictures.append(_as_output(lab_to_srgb(lab)[0], output_type))
+        return pictures
+
+
+def _stack(tensors: list[torch.Tensor]):
+    same = len({tensor.shape for tensor in tensors}) == 1
+    return torch.cat(tensors) if same else tensors
+
+
+def _normalized_lab(picture: Image.Image) -> torch.Tensor:
+    """RGB or L picture to normalized Lab (1, 3, H, W)."""
+    pixels = torch.from_numpy(np.array(picture)).reshape(picture.height, picture.width, -1)
+    rgb = pixels.permute(2, 0, 1).expand(3, -1, -1)
+    return normalize_lab(srgb_to_lab(rgb.float() / 255))[None]
+
+
+def _with_lightness(normalized: torch.Tensor, pixel_values: torch.Tensor) -> torch.Tensor:
+    """Replace L of (1, 3, Ho, Wo) by the source's, enlarged."""
+    source = pixel_values.float().reshape(1, 1, *pixel_values.shape[-2:]).to(normalized.device)
+    grid = PixelGrid.whole(tuple(source.shape[-2:]), tuple(normalized.shape[-2:]))
+    return torch.cat((resize(source, grid, cubic=True), normalized[:, 1:]), dim=1)
+
+
+def _as_output(rgb: torch.Tensor, output_type: str):
+    if output_type == "pt":
+        return rgb
+    array = (rgb * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return array if output_type == "np" else Image.fromarray(np.ascontiguousarray(array))
+
+
+SCSNetImageProcessor.register_for_auto_class()

@@ -1,0 +1,373 @@
+"""SCSNet (AAAI 2022): simultaneous image colorization and super-resolution in one network.
+
+Letters of all shapes: B batch; H W source; h w = H/4 W/4; Hr Wr reference; Ho Wo output;
+C channels; N tokens. The unit is normalized Lab (color.py): L/50 - 1, a/110, b/110.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.utils import ModelOutput
+from transformers.utils.generic import can_return_tuple
+
+from .attention import CROSS_ATTENTION_CLASSES, FusedFeatures, SelfAttention
+from .configuration_scsnet import SCSNetConfig
+from .pixel_mapping import HEADS, PixelGrid, resize
+
+DEFAULT_SCALE = 4.0  # the paper's setting
+
+
+def _convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """3x3, border pixels repeated, so that a constant picture has no borders."""
+    return nn.Conv2d(
+        in_channels, out_channels, 3, stride=stride, padding=1, padding_mode="replicate"
+    )
+
+
+class ResidualBlock(GradientCheckpointingLayer):
+    """Two 3x3 convolutions and a skip; the paper's basic block. Normalized inside phi only."""
+
+    def __init__(self, channels: int, norm_groups: int = 0):
+        super().__init__()
+        self.conv1 = _convolution(channels, channels)
+        self.norm = nn.GroupNorm(norm_groups, channels) if norm_groups else nn.Identity()
+        self.conv2 = _convolution(channels, channels)
+        # Blocks start as the identity, so depth costs nothing at the beginning of training.
+        self.conv2.starts_at_zero = True
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return features + self.conv2(self.norm(self.conv1(features)).relu())
+
+
+def _blocks(channels: int, depth: int, norm_groups: int = 0) -> list[nn.Module]:
+    return [ResidualBlock(channels, norm_groups) for _ in range(depth)]
+
+
+class ColorEncoder(nn.Sequential):
+    """phi_E: residual blocks and two stride-2 steps, (B, C0, H, W) -> (B, C2, h, w) (Eq. 1)."""
+
+    def __init__(self, config: SCSNetConfig):
+        groups = config.norm_groups
+        full, half, quarter = config.hidden_sizes
+        depths = config.encoder_depths
+        super().__init__(
+            *_blocks(full, depths[0], groups),
+            _convolution(full, half, stride=2),
+            *_blocks(half, depths[1], groups),
+            _convolution(half, quarter, stride=2),
+            *_blocks(quarter, depths[2], groups),
+            nn.GroupNorm(groups, quarter),
+        )
+
+
+class ColorDecoder(nn.Sequential):
+    """phi_D: self-attention, then convolutions and two x2 steps, F_int -> F_color at H, W."""
+
+    def __init__(self, config: SCSNetConfig):
+        groups = config.norm_groups
+        full, half, quarter = config.hidden_sizes
+        depths = config.decoder_depths
+
+        def double():
+            return nn.Upsample(scale_factor=2, mode="bilinear")
+
+        super().__init__(
+            SelfAttention(quarter),
+            *_blocks(quarter, depths[0], groups),
+            _convolution(quarter, half),
+            double(),
+            *_blocks(half, depths[1], groups),
+            _convolution(half, full),
+            double(),
+            *_blocks(full, depths[2], groups),
+            nn.GroupNorm(groups, full),  # keeps F_color on the scale of F_tex, to which it is added
+        )
+
+
+class SCSNetFeatures(NamedTuple):
+    """All that `decode` needs of a source, or of a tile of it."""
+
+    pixel_values: torch.Tensor  # (B, 1, H, W) normalized L
+    texture: torch.Tensor  # F_tex (B, C, H, W)
+    color: torch.Tensor  # F_color (B, C, H, W)
+
+
+@dataclass
+class SCSNetOutput(ModelOutput):
+    """Result of `SCSNetForImageToImage`.
+
+    Args:
+        loss: content loss (Eq. 5), the mean l1 distance to `labels` in normalized Lab.
+        reconstruction: (B, 3, Ho, Wo) normalized Lab, float32.
+        attentions: per pyramid level (B, N_source, N_reference), rows sum to 1.
+        valves: per pyramid level (B, 2, h_l, w_l) in (0, 1): source valve, reference valve.
+    """
+
+    loss: torch.Tensor | None = None
+    reconstruction: torch.Tensor | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    valves: tuple[torch.Tensor, ...] | None = None
+
+
+class SCSNetPreTrainedModel(PreTrainedModel):
+    """Loading, saving and initialization."""
+
+    config_class = SCSNetConfig
+    base_model_prefix = "scsnet"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    supports_gradient_checkpointing = True
+    accepts_loss_kwargs = False
+    _no_split_modules = ["ResidualBlock", "ContinuousPixelMapping"]
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            if getattr(module, "starts_at_zero", False):
+                init.zeros_(module.weight)
+            else:
+                init.kaiming_normal_(module.weight, nonlinearity="linear")
+            if module.bias is not None:
+                init.zeros_(module.bias)
+
+
+class SCSNetForImageToImage(SCSNetPreTrainedModel):
+    """Low-resolution gray picture in, colour picture of any size out (Fig. 3)."""
+
+    def __init__(self, config: SCSNetConfig):
+        super().__init__(config)
+        width = config.hidden_sizes[0]
+        self.stem = _convolution(1, width)
+        self.source_encoder = ColorEncoder(config)
+        self.color_decoder = ColorDecoder(config)
+        self.texture_encoder = nn.Sequential(*_blocks(width, config.texture_depth))
+        self.upsampler = HEADS[config.upsampler](config)
+        # The first pictures are gray: mid-gray, or the source's own L with a luminance skip.
+        self.upsampler.last.starts_at_zero = True
+        if config.cross_attention != "none":
+            self.reference_stem = _convolution(3, width)
+            self.reference_encoder = ColorEncoder(config)
+            self.cross_attention = CROSS_ATTENTION_CLASSES[config.cross_attention](config)
+        self.post_init()
+
+    @property
+    def halo(self) -> int:
+        """Source pixels around a tile that its output depends on, the colour branch left out."""
+        lookup_reach = 2
+        head_reach = 2
+        return 1 + 2 * self.config.texture_depth + head_reach + lookup_reach
+
+    def encode_reference(self, reference_pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """F_r of one reference each, as tokens, to be used with any number of sources.
+
+        Args:
+            reference_pixel_values: (B, 3, Hr, Wr) normalized Lab; larger ones are reduced to
+                `config.color_size`.
+
+        Returns:
+            The tokens of every pyramid level, each (B, N_l, attention_size). The tokens of several
+            references concatenated along N are one set of references.
+
+        Raises:
+            ValueError: if the model was built with `cross_attention="none"`.
+        """
+        if self.config.cross_attention == "none":
+            raise ValueError(
+                "this model takes no reference picture: its config has cross_attention='none'"
+            )
+        working = _pad_to_multiple(self._to_working_size(reference_pixel_values.to(self.dtype)))
+        features = self.reference_encoder(self.reference_stem(working))
+        return self.cross_attention.encode(features)
+
+    def fuse_reference(
+        self,
+        source_features: torch.Tensor,
+        reference_tokens: tuple[torch.Tensor, ...],
+        reference_mask: torch.Tensor | None = None,
+        reference_strength: float = 1.0,
+        output_attentions: bool = False,
+    ) -> FusedFeatures:
+        """F_s and reference tokens -> F_int (Eq. 2), F_s untouched where there is no reference."""
+        tokens = tuple(level.expand(len(source_features), -1, -1) for level in reference_tokens)
+        fused = self.cross_attention(source_features, tokens, output_attentions)
+        strength = torch.full((len(source_features), 1, 1, 1), float(reference_strength))
+        strength = strength.to(source_features)
+        if reference_mask is not None:
+            strength = strength * reference_mask.to(strength).view(-1, 1, 1, 1)
+        blended = torch.lerp(source_features, fused.features, strength)
+        # Bit-equal to the automatic mode where the strength is 0, whatever the other rows hold.
+        return fused._replace(features=torch.where(strength == 0, source_features, blended))
+
+    def encode_color(
+        self,
+        pixel_values: torch.Tensor,
+        reference_tokens: tuple[torch.Tensor, ...] | None = None,
+        reference_mask: torch.Tensor | None = None,
+        reference_strength: float = 1.0,
+        output_attentions: bool = False,
+    ) -> FusedFeatures:
+        """F_color of whole pictures, computed at most at `config.color_size`.
+
+        Args:
+            pixel_values: (B, 1, H, W) normalized L in [-1, 1].
+            reference_tokens: from `encode_reference`; batch 1 is shared by all items. None is the
+                automatic mode.
+            reference_mask: (B,) bool, which items use the reference; all if None.
+            reference_strength: 0 (bit-equal to automatic) to 1; not in the paper.
+            output_attentions: also return attention and valve maps.
+
+        Returns:
+            `features` (B, C, Hc, Wc) at the working size, `attentions`, `valves`.
+        """
+        working = self._to_working_size(pixel_values.to(self.dtype))
+        size = working.shape[-2:]
+        features = self.source_encoder(self.stem(_pad_to_multiple(working)))
+        fused = FusedFeatures(features)
+        if reference_tokens is not None and (reference_strength > 0 or output_attentions):
+            fused = self.fuse_reference(
+                features, reference_tokens, reference_mask, reference_strength, output_attentions
+            )
+        color = self.color_decoder(fused.features)[..., : size[0], : size[1]]
+        return fused._replace(features=color)
+
+    def encode_texture(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """F_tex (B, C, H, W) of normalized L (B, 1, H, W): psi_E, residual to F_s^init."""
+        return self.texture_encoder(self.stem(pixel_values.to(self.dtype)))
+
+    def features(self, pixel_values: torch.Tensor, color_features: torch.Tensor) -> SCSNetFeatures:
+        """What `decode` needs of a source (B, 1, H, W): its texture features, and F_color."""
+        return SCSNetFeatures(pixel_values, self.encode_texture(pixel_values), color_features)
+
+    def decode(
+        self,
+        features: SCSNetFeatures,
+        output_size: tuple[int, int],
+        grid: PixelGrid | None = None,
+    ) -> torch.Tensor:
+        """Map features to pixels.
+
+        Args:
+            features: texture and colour features of the source. Colour features at their working
+                size are enlarged to the texture's.
+            output_size: (Ho, Wo) of the whole output.
+            grid: the part of the output to compute, where not all of it is wanted.
+
+        Returns:
+            (B, 3, Ho, Wo) normalized Lab, float32; (B, 3, ho, wo) of a grid.
+        """
+        source_size = tuple(features.texture.shape[-2:])
+        grid = grid or PixelGrid.whole(source_size, output_size)
+        color = features.color
+        if tuple(color.shape[-2:]) != source_size:
+            color = resize(color, PixelGrid.whole(tuple(color.shape[-2:]), source_size))
+        pixels = self.upsampler(features.texture + color, grid).float()
+        if self.config.luminance_skip:
+            lightness = resize(features.pixel_values.float(), grid, cubic=True)
+            pixels = torch.cat((pixels[:, :1] + lightness, pixels[:, 1:]), dim=1)
+        return pixels
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        reference_pixel_values: torch.Tensor | None = None,
+        reference_mask: torch.Tensor | None = None,
+        scale: float | None = None,
+        output_size: tuple[int, int] | torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        output_attentions: bool = False,
+        reference_strength: float = 1.0,
+        output_start: torch.Tensor | None = None,
+        **kwargs,
+    ) -> SCSNetOutput:
+        """Colorize and magnify a batch of pictures of one size.
+
+        Args:
+            pixel_values: (B, 1, H, W) normalized L in [-1, 1].
+            reference_pixel_values: (B, 3, Hr, Wr) normalized Lab, one reference per item.
+            reference_mask: (B,) bool, False for items without a reference.
+            scale: magnification p; the output is round(H p) x round(W p). 4 if neither it nor
+                `output_size` is given.
+            output_size: (Ho, Wo), instead of `scale`. In training also int64 (B, 2), a size of its
+                own for every item, of which the loss sees a window of the labels' size.
+            labels: target, (B, 3, Ho, Wo) normalized Lab.
+            output_attentions: also return the attention and valve maps.
+            reference_strength: 0 (automatic) to 1; not in the paper.
+            output_start: int64 (B, 2), first output row and column of the labels' window.
+            **kwargs: ignored.
+
+        Returns:
+            SCSNetOutput, or a tuple of what it holds with `return_dict=False`.
+
+        Raises:
+            ValueError: if both `scale` and `output_size` are given, or a reference to a model
+                built without cross attention.
+        """
+        if scale is not None and output_size is not None:
+            raise ValueError("give either scale or output_size, not both")
+        tokens = None
+        if reference_pixel_values is not None:
+            tokens = self.encode_reference(reference_pixel_values)
+        color = self.encode_color(
+            pixel_values, tokens, reference_mask, reference_strength, output_attentions
+        )
+        source_size = tuple(pixel_values.shape[-2:])
+        if output_size is None:
+            output_size = output_size_of(source_size, scale or DEFAULT_SCALE)
+        grid = None
+        if output_start is not None:
+            if labels is None or not torch.is_tensor(output_size):
+                raise ValueError("output_start needs labels and an output_size (B, 2)")
+            grid = PixelGrid(
+                source_size, output_size.unbind(1), output_start.unbind(1), labels.shape[-2:]
+            )
+        features = self.features(pixel_values, color.features)
+        reconstruction = self.decode(features, output_size, grid)
+        loss = None
+        if labels is not None:
+            loss = nn.functional.l1_loss(reconstruction, labels.float())
+        return SCSNetOutput(
+            loss=loss,
+            reconstruction=reconstruction,
+            attentions=color.attentions or None,
+            valves=color.valves or None,
+        )
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """As the parent class, and loadable through AutoModel too where the code is saved along."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        auto_map = getattr(self.config, "auto_map", None)
+        if auto_map and "AutoModelForImageToImage" in auto_map:
+            auto_map["AutoModel"] = auto_map["AutoModelForImageToImage"]
+            self.config.save_pretrained(save_directory)
+
+    def _to_working_size(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Reduce (B, C, H, W) by area until its long side is at most `config.color_size`."""
+        long_side = max(pixels.shape[-2:])
+        if long_side <= self.config.color_size:
+            return pixels
+        size = output_size_of(pixels.shape[-2:], self.config.color_size / long_side)
+        return nn.functional.interpolate(pixels, size, mode="area")
+
+
+def _pad_to_multiple(pixels: torch.Tensor, multiple: int = 4) -> torch.Tensor:
+    """Repeat the last row and column until both sides are multiples of the two stride-2 steps."""
+    height, width = pixels.shape[-2:]
+    padding = (0, -width % multiple, 0, -height % multiple)
+    return nn.functional.pad(pixels, padding, mode="replicate") if any(padding) else pixels
+
+
+def output_size_of(source_size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(round(H p), round(W p)), at least one pixel each; Python's round sends 17.5 to 18, 16.5 to 16."""
+    height, width = source_size
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+SCSNetForImageToImage.register_for_auto_class("AutoModelForImageToImage")

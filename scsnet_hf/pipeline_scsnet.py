@@ -1,0 +1,313 @@
+"""`ScsColorizeSrPipeline`, the task `scs-colorize-sr`: pictures in, larger colour pictures out."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+
+import torch
+from PIL import Image
+from transformers import AutoModelForImageToImage, Pipeline
+from transformers.utils import logging
+
+from .image_io import load_picture, split_alpha
+from .image_processing_scsnet import LUMINANCES
+from .modeling_scsnet import DEFAULT_SCALE, output_size_of
+from .tiling import run_tiled
+
+logger = logging.get_logger(__name__)
+
+TASK = "scs-colorize-sr"
+SMALLEST_SCALE, LARGEST_SCALE = 0.5, 16.0
+
+# Keyword arguments of `pipeline(...)` that transformers hands on, and that mean nothing here.
+_LOADING_ARGUMENTS = {"local_files_only", "revision", "token", "trust_remote_code", "cache_dir"}
+
+Tokens = tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True)
+class OutputSize:
+    """How large the output is to be: one of the three, or magnification 4."""
+
+    scale: float | None = None
+    size: tuple[int, int] | None = None  # width, height
+    long_side: int | None = None
+
+    def __post_init__(self):
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        if len(given) > 1:
+            raise ValueError(
+                f"give only one of scale, size and long_side, not {' and '.join(given)}"
+            )
+        if self.scale is not None:
+            _check_scale(self.scale)
+        if self.size is not None:
+            if len(tuple(self.size)) != 2:
+                raise ValueError(f"size={self.size!r}: must be (width, height)")
+            for side in self.size:
+                _check_pixels("size", side)
+        if self.long_side is not None:
+            _check_pixels("long_side", self.long_side)
+
+    def of(self, picture: Image.Image) -> tuple[int, int]:
+        """(Ho, Wo) for a source picture."""
+        if self.size is not None:
+            width, height = self.size
+            return height, width
+        source = (picture.height, picture.width)
+        if self.long_side is not None:
+            height, width = output_size_of(source, self.long_side / max(source))
+            return height, width
+        return output_size_of(source, DEFAULT_SCALE if self.scale is None else self.scale)
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_scale(scale) -> None:
+    if not _is_number(scale) or not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
+        raise ValueError(
+            f"scale={scale!r}: must be a number from {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}"
+        )
+
+
+def _check_pixels(name: str, value) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}: {value!r} must be a whole number of pixels, 1 or more")
+
+
+def _check_range(name: str, value, low: float, high: float) -> None:
+    if not _is_number(value) or not low <= value <= high:
+        raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One picture on its way through the pipeline; opaque to transformers' collation."""
+
+    pixel_values: torch.Tensor  # (1, 1, H, W)
+    output_size: tuple[int, int]
+    alpha: Image.Image | None
+    references: list[torch.Tensor] = field(default_factory=list)  # each (1, 3, Hr, Wr)
+    reconstruction: torch.Tensor | None = None  # (3, Ho, Wo)
+    attentions: Tokens = ()
+    valves: Tokens = ()
+
+
+class ScsColorizeSrPipeline(Pipeline):
+    """Colorizes low-resolution gray pictures and enlarges them by any decimal factor.
+
+    pipe = pipeline("scs-colorize-sr")
+    pipe("old.jpg", scale=2.7).save("new.png")
+    pipe("old.jpg", reference="modern.jpg", size=(1920, 1080))
+    """
+
+    _load_processor = False
+    _load_image_processor = True
+    _load_video_processor = False
+    _load_feature_extractor = False
+    _load_tokenizer = False
+
+    def __call__(self, images, reference=None, **kwargs):
+        """Colorize and enlarge.
+
+        Args:
+            images: a picture (path, URL, PIL, numpy array, tensor, bytes), a list of them, or a
+                generator or data set, which is worked through lazily. Rows may be dicts with the
+                keys `image` and `reference`.
+            reference: a picture whose colours to use. One picture for all images; for a list of
+                images also a list with one entry (or None, or a list) for each; for one image also
+                a list of several references for it.
+            reference_strength: 0 (automatic) to 1.
+            scale: magnification, 0.5 to 16; 4 unless `size` or `long_side` is given. The output is
+                exactly round(W p) x round(H p), by Python's round.
+            size: exact output size (width, height), instead.
+            long_side: exact long side of the output in pixels, aspect ratio kept, instead.
+            saturation: factor on the colours, 0 (gray) to 4.
+            luminance: "network", or "source" to keep the source's own lightness.
+            tile_size: source pixels a side that the network sees at once; "auto" or None (no tiles).
+            batch_size: pictures in one go; those of one size run together.
+            return_attention: return dicts with `image`, `attentions` and `valves` instead of
+                pictures.
+
+        Returns:
+            A PIL picture (RGB, or RGBA where the source has transparency); a list for a list, an
+            iterator for a generator or data set.
+
+        Raises:
+            ValueError: on an argument out of its range, or two of scale, size and long_side.
+            TypeError: on an unknown argument.
+            image_io.PictureError: a ValueError that names the picture that cannot be read.
+        """
+        if isinstance(images, list | tuple):
+            images = _pair_with_references(list(images), reference)
+            if images and "reference" in images[0]:
+                reference = None
+        elif _is_table(images):
+            images = iter(images)
+        if reference is not None:
+            kwargs["reference_tokens"] = self._encode(self._reference_tensors(reference))
+        return super().__call__(images, **kwargs)
+
+    def _sanitize_parameters(
+        self,
+        scale=None,
+        size=None,
+        long_side=None,
+        reference_tokens=None,
+        reference_strength=None,
+        tile_size=None,
+        return_attention=None,
+        saturation=None,
+        luminance=None,
+        **unknown,
+    ):
+        unknown = {name for name in unknown if name not in _LOADING_ARGUMENTS}
+        if unknown:
+            raise TypeError(
+                f"unknown argument {', '.join(sorted(unknown))}; accepted are reference, "
+                "reference_strength, scale, size, long_side, saturation, luminance, tile_size, "
+                "batch_size and return_attention"
+            )
+        output_size = OutputSize(scale, size if size is None else tuple(size), long_side)
+        if reference_strength is not None:
+            _check_range("reference_strength", reference_strength, 0, 1)
+        if saturation is not None:
+            _check_range("saturation", saturation, 0, 4)
+        if luminance is not None and luminance not in LUMINANCES:
+            raise ValueError(f"luminance={luminance!r}: choose one of {', '.join(LUMINANCES)}")
+        if isinstance(tile_size, str) and tile_size != "auto":
+            raise ValueError(f"tile_size={tile_size!r}: must be 'auto', None or a number of pixels")
+        if tile_size is not None and tile_size != "auto":
+            _check_pixels("tile_size", tile_size)
+        forward = {
+            "reference_tokens": reference_tokens,
+            "reference_strength": reference_strength,
+            "tile_size": tile_size,
+            "return_attention": return_attention,
+        }
+        post = {
+            "saturation": saturation,
+            "luminance": luminance,
+            "return_attention": return_attention,
+        }
+        return (
+            {} if output_size == OutputSize() else {"output_size": output_size},
+            {name: value for name, value in forward.items() if value is not None},
+            {name: value for name, value in post.items() if value is not None},
+        )
+
+    def preprocess(self, inputs, output_size: OutputSize | None = None) -> dict[str, _Job]:
+        """Read one picture, and its own reference where it comes with one."""
+        reference = None
+        if isinstance(inputs, Mapping):
+            if "image" not in inputs:
+                raise ValueError(f"a row needs the key 'image', got {', '.join(inputs) or 'none'}")
+            inputs, reference = inputs["image"], inputs.get("reference")
+        picture, alpha = split_alpha(load_picture(inputs))
+        height, width = (output_size or OutputSize()).of(picture)
+        if height < picture.height or width < picture.width:
+            # The network never sees more pixels than the output has: antialiased, and less work.
+            smaller = (min(width, picture.width), min(height, picture.height))
+            picture = picture.resize(smaller, Image.Resampling.BICUBIC)
+        references = [] if reference is None else self._reference_tensors(reference)
+        source = self.image_processor.source_tensor(picture)
+        return {"job": _Job(source, (height, width), alpha, references)}
+
+    def _forward(self, inputs, **kwargs) -> dict:
+        jobs = inputs["job"]
+        if isinstance(jobs, _Job):
+            return {"job": self._run([jobs], **kwargs)[0]}
+        # Neighbours of one size run as one batch; order is kept.
+        groups = groupby(jobs, key=lambda job: (job.pixel_values.shape, _reference_shapes(job)))
+        return {"job": [job for _, group in groups for job in self._run(list(group), **kwargs)]}
+
+    def _run(
+        self,
+        jobs: list[_Job],
+        reference_tokens: Tokens | None = None,
+        reference_strength: float = 1.0,
+        tile_size: int | str | None = "auto",
+        return_attention: bool = False,
+    ) -> list[_Job]:
+        """Run jobs of one source size, all with references of the same sizes."""
+        pixel_values = torch.cat([job.pixel_values for job in jobs]).to(self.device)
+        if jobs[0].references:
+            encoded = [self._encode(job.references) for job in jobs]
+            reference_tokens = tuple(torch.cat(level) for level in zip(*encoded, strict=True))
+        color = self.model.encode_color(
+            pixel_values,
+            reference_tokens,
+            reference_strength=reference_strength,
+            output_attentions=return_attention,
+        )
+        done = []
+        for index, job in enumerate(jobs):
+            own = slice(index, index + 1)
+            lab = run_tiled(
+                self.model, pixel_values[own], color.features[own], job.output_size, tile_size
+            )
+            maps = (tuple(m[own].cpu() for m in maps) for maps in (color.attentions, color.valves))
+            attentions, valves = maps
+            done.append(replace(job, reconstruction=lab[0], attentions=attentions, valves=valves))
+        return done
+
+    def postprocess(
+        self,
+        outputs,
+        saturation: float = 1.0,
+        luminance: str = "network",
+        return_attention: bool = False,
+    ):
+        """The picture of one job, with its transparency."""
+        job = outputs["job"]
+        (picture,) = self.image_processor.post_process(
+            [job.reconstruction], saturation, luminance, [job.pixel_values]
+        )
+        if job.alpha is not None:
+            picture.putalpha(job.alpha.resize(picture.size, Image.Resampling.BICUBIC))
+        if not return_attention:
+            return picture
+        return {"image": picture, "attentions": job.attentions, "valves": job.valves}
+
+    def _reference_tensors(self, reference) -> list[torch.Tensor]:
+        """One picture or a list of several to tensors (1, 3, Hr, Wr)."""
+        several = reference if isinstance(reference, list | tuple) else [reference]
+        return [self.image_processor.reference_tensor(load_picture(one)) for one in several]
+
+    @torch.no_grad()
+    def _encode(self, references: list[torch.Tensor]) -> Tokens:
+        """Reference pictures to one set of tokens per level."""
+        encoded = [self.model.encode_reference(one.to(self.device)) for one in references]
+        return tuple(torch.cat(level, dim=1) for level in zip(*encoded, strict=True))
+
+
+def _reference_shapes(job: _Job) -> tuple:
+    return tuple(tuple(reference.shape) for reference in job.references)
+
+
+def _is_table(images) -> bool:
+    """A map-style `datasets.Dataset`, which transformers does not take for a data set."""
+    return type(images).__module__.startswith("datasets.") and hasattr(images, "column_names")
+
+
+def _pair_with_references(images: list, reference) -> list[dict]:
+    """Rows of a list of images; a list of references is spread over them."""
+    rows = [image if isinstance(image, Mapping) else {"image": image} for image in images]
+    if not isinstance(reference, list | tuple):
+        return rows
+    if len(reference) != len(images):
+        raise ValueError(
+            f"{len(reference)} references for {len(images)} images: give one for all, "
+            "or a list with one for each"
+        )
+    return [{**row, "reference": own} for row, own in zip(rows, reference, strict=True)]
+
+
+# What `save_pretrained` writes into config.json as `custom_pipelines`. An Auto class, because the
+# Hub's loader looks the name up in transformers; no default, which would be a path of this machine.
+ScsColorizeSrPipeline._registered_impl = {
+    TASK: {"impl": ScsColorizeSrPipeline, "pt": (AutoModelForImageToImage,), "type": "image"}
+}

@@ -1,0 +1,285 @@
+"""From features at the source's resolution to pixels at any resolution (Sec. 3.2).
+
+Coordinates are exact: they are computed in integers, so a window of a large output has the very
+same positions as the whole. All heads share one call, `head(features, grid)`.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+_CACHED_ELEMENTS = 2**19  # 2 MB of float32: a block of rows that stays in a core's cache
+_PIXELSHUFFLE_FACTOR = 4
+_META_KERNEL = 3
+_META_HIDDEN = 256
+
+Axis = int | torch.Tensor
+
+
+class PixelGrid(NamedTuple):
+    """Which output pixels to compute, and where the features at hand lie in the source.
+
+    Every pair is (vertical, horizontal). Entries of `output` and `start` may be int64 tensors (B,),
+    one value per item of a batch.
+    """
+
+    source: tuple[int, int]  # H, W of the whole source
+    output: tuple[Axis, Axis]  # Ho, Wo of the whole output
+    start: tuple[Axis, Axis]  # first output row and column wanted
+    length: tuple[int, int]  # how many of them
+    origin: tuple[int, int] = (0, 0)  # source position of the features' first pixel
+
+    @classmethod
+    def whole(cls, source: tuple[int, int], output: tuple[int, int]) -> "PixelGrid":
+        """The grid of a complete output picture."""
+        return cls(tuple(source), tuple(output), (0, 0), tuple(output))
+
+
+class AxisCoordinates(NamedTuple):
+    """Positions along one axis, each (1, n) or (B, n)."""
+
+    lower: torch.Tensor  # int64, index of the source pixel at or before the position
+    fraction: torch.Tensor  # float32 in [0, 1), distance from it
+    relative: torch.Tensor  # float32, Z_rel in [-1, 1], position inside the nearest source pixel
+
+    def rows(self, start: int, stop: int) -> "AxisCoordinates":
+        """The coordinates start..stop."""
+        return AxisCoordinates(*(values[:, start:stop] for values in self))
+
+
+def axis_coordinates(
+    grid: PixelGrid, axis: int, device: torch.device, align_corners: bool = False
+) -> AxisCoordinates:
+    """Source positions of the grid's pixels along `axis` (0 vertical, 1 horizontal); Eq. 3.
+
+    Output pixel i stands at (i + 0.5) / output, source pixel j at (j + 0.5) / source. With
+    `align_corners` both stand at i / (size - 1), and Z_rel still divides the unit interval in cells
+    of 1 / source, as the paper has it.
+    """
+    source = grid.source[axis]
+    output, start = (
+        torch.as_tensor(value, device=device).reshape(-1, 1)
+        for value in (grid.output[axis], grid.start[axis])
+    )
+    index = torch.arange(grid.length[axis], device=device) + start
+    if align_corners:
+        denominator = (output - 1).clamp(min=1)
+        position, cell = index * (source - 1), index * source
+    else:
+        denominator = 2 * output
+        cell = (2 * index + 1) * source
+        position = cell - output
+    lower = torch.div(position, denominator, rounding_mode="floor")
+    anchor = torch.div(cell, denominator, rounding_mode="floor").clamp(max=source - 1)
+    return AxisCoordinates(
+        lower - grid.origin[axis],
+        (position - lower * denominator) / denominator,
+        2 * (cell - anchor * denominator) / denominator - 1,
+    )
+
+
+def _linear_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
+    return {0: 1 - fraction, 1: fraction}
+
+
+def _cubic_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
+    """Keys' kernel with a = -0.5, the one of Pillow's BICUBIC; offset -> weight."""
+
+    def near(t):
+        return (1.5 * t - 2.5) * t * t + 1
+
+    def far(t):
+        return ((-0.5 * t + 2.5) * t - 4) * t + 2
+
+    t = fraction
+    return {-1: far(1 + t), 0: near(t), 1: near(1 - t), 2: far(2 - t)}
+
+
+def _interpolate(values: torch.Tensor, axis: AxisCoordinates, taps) -> torch.Tensor:
+    """Interpolate dim 1 of (B, N, K) at `axis`; border pixels are repeated outwards. (B, n, K)."""
+    batch, size, width = values.shape
+    result = 0
+    for offset, weight in taps(axis.fraction).items():
+        index = (axis.lower + offset).clamp(0, size - 1)
+        if len(index) == 1:
+            taken = values.index_select(1, index[0])
+        else:
+            first = torch.arange(batch, device=index.device)[:, None] * size
+            taken = values.reshape(batch * size, width).index_select(0, (index + first).flatten())
+            taken = taken.view(batch, -1, width)
+        result = result + taken * weight[..., None].to(values.dtype)
+    return result
+
+
+def _repeat(axis: AxisCoordinates, rows: int) -> AxisCoordinates:
+    """The horizontal coordinates of a batch whose rows have been moved into the batch dimension."""
+    if len(axis.lower) == 1:
+        return axis
+    return AxisCoordinates(*(values.repeat_interleave(rows, dim=0) for values in axis))
+
+
+def lookup(
+    features: torch.Tensor,
+    vertical: AxisCoordinates,
+    horizontal: AxisCoordinates,
+    taps=_linear_taps,
+) -> torch.Tensor:
+    """Interpolate (B, H, W, C) at every crossing of the coordinates: rows first, then columns.
+
+    Returns (B, ho, wo, C). Bilinear unless `taps` says otherwise; weights sum to 1, so a constant
+    stays constant.
+    """
+    batch, _, width, channels = features.shape
+    rows = _interpolate(features.reshape(batch, -1, width * channels), vertical, taps)
+    height = rows.shape[1]
+    pixels = _interpolate(
+        rows.reshape(batch * height, width, channels), _repeat(horizontal, height), taps
+    )
+    return pixels.view(batch, height, -1, channels)
+
+
+def resize(features: torch.Tensor, grid: PixelGrid, cubic: bool = False) -> torch.Tensor:
+    """Bilinear or bicubic lookup of (B, C, H, W) on `grid`, cell-centred: (B, C, ho, wo)."""
+    axes = (axis_coordinates(grid, axis, features.device) for axis in (0, 1))
+    pixels = lookup(features.permute(0, 2, 3, 1), *axes, _cubic_taps if cubic else _linear_taps)
+    return pixels.permute(0, 3, 1, 2)
+
+
+def row_blocks(height: int, elements_per_row: int):
+    """Slices of output rows: blocks that fit the cache for inference, all rows for training."""
+    block = height
+    if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+        block = max(1, _CACHED_ELEMENTS // max(1, elements_per_row))
+    for start in range(0, height, block):
+        yield start, min(start + block, height)
+
+
+class ContinuousPixelMapping(nn.Module):
+    """CPM: four linear layers on (interpolated F_cs, Z_rel) for every output pixel (Sec. 3.2, Fig. 6).
+
+    Bilinear interpolation commutes with a per-pixel linear map, so the feature part of the first
+    layer runs at the source's resolution: the same result with p^2 times fewer operations.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.align_corners = config.align_corners
+        self.aggregate = nn.Conv2d(
+            config.hidden_sizes[0], config.mapping_size, 3, padding=1, padding_mode="replicate"
+        )
+        first, *rest = config.mapping_hidden_sizes
+        self.first = nn.Linear(config.mapping_size + 2, first)
+        sizes = (first, *rest, 3)
+        self.layers = nn.ModuleList(
+            nn.Linear(*pair) for pair in zip(sizes, sizes[1:], strict=False)
+        )
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer that makes the pixels."""
+        return self.layers[-1]
+
+    def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
+        """Features (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
+        features = self.aggregate(features).permute(0, 2, 3, 1)  # F_cs, (B, H, W, M)
+        of_features, of_position = self.first.weight.split((features.shape[-1], 2), dim=1)
+        features = nn.functional.linear(features, of_features, self.first.bias)
+        vertical, horizontal = (
+            axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
+        )
+        # Z_rel is (x, y): its share of the first layer is a row vector plus a column vector.
+        along_x, along_y = (
+            axis.relative[..., None].to(features.dtype) * weight
+            for axis, weight in zip((horizontal, vertical), of_position.unbind(1), strict=True)
+        )
+        blocks = []
+        for start, stop in row_blocks(grid.length[0], grid.length[1] * features.shape[-1]):
+            pixels = lookup(features, vertical.rows(start, stop), horizontal)
+            pixels = pixels + along_x[:, None] + along_y[:, start:stop, None]
+            for layer in self.layers:
+                pixels = layer(pixels.relu())
+            blocks.append(pixels)
+        return torch.cat(blocks, dim=1).permute(0, 3, 1, 2)
+
+
+class PixelShuffle(nn.Module):
+    """Sub-pixel convolution at the fixed factor 4, resized to the grid (baseline of Table 5)."""
+
+    def __init__(self, config):
+        super().__init__()
+        factor = _PIXELSHUFFLE_FACTOR
+        self.aggregate = nn.Conv2d(
+            config.hidden_sizes[0], config.mapping_size, 3, padding=1, padding_mode="replicate"
+        )
+        self.expand = nn.Conv2d(
+            config.mapping_size, 3 * factor**2, 3, padding=1, padding_mode="replicate"
+        )
+        self.shuffle = nn.PixelShuffle(factor)
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer that makes the pixels."""
+        return self.expand
+
+    def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
+        """Features (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
+        pixels = self.shuffle(self.expand(self.aggregate(features).relu()))
+        source, origin = (
+            tuple(value * _PIXELSHUFFLE_FACTOR for value in pair)
+            for pair in (grid.source, grid.origin)
+        )
+        return resize(pixels, grid._replace(source=source, origin=origin))
+
+
+class MetaUpscale(nn.Module):
+    """Meta-SR: a small network predicts a 3x3 kernel for every output pixel (Hu et al. 2019)."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.align_corners = config.align_corners
+        self.kernel_size = _META_KERNEL**2 * config.hidden_sizes[0]
+        self.predict = nn.Sequential(
+            nn.Linear(3, _META_HIDDEN), nn.ReLU(), nn.Linear(_META_HIDDEN, 3 * self.kernel_size)
+        )
+
+    @property
+    def last(self) -> nn.Module:
+        """The layer that makes the kernels."""
+        return self.predict[-1]
+
+    def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
+        """Features (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
+        batch, _, height, width = features.shape
+        padded = nn.functional.pad(features, (_META_KERNEL // 2,) * 4, mode="replicate")
+        patches = nn.functional.unfold(padded, _META_KERNEL)  # (B, 9C, H*W)
+        patches = patches.view(batch, -1, height, width).permute(0, 2, 3, 1)
+        vertical, horizontal = (
+            axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
+        )
+        blocks = []
+        for start, stop in row_blocks(grid.length[0], grid.length[1] * self.kernel_size * 3):
+            rows = vertical.rows(start, stop)
+            nearest = lookup(patches, _to_anchor(rows), _to_anchor(horizontal))
+            kernels = self.predict(self._conditions(rows, horizontal, grid, features.dtype))
+            kernels = kernels.view(*kernels.shape[:-1], self.kernel_size, 3)
+            blocks.append(
+                torch.einsum("bhwk,bhwkc->bhwc", nearest, kernels.expand(batch, -1, -1, -1, -1))
+            )
+        return torch.cat(blocks, dim=1).permute(0, 3, 1, 2)
+
+    def _conditions(self, vertical, horizontal, grid, dtype) -> torch.Tensor:
+        """(offset y, offset x, 1 / p) of every pixel: (1 or B, ho, wo, 3)."""
+        device = vertical.relative.device
+        y, x = vertical.relative[:, :, None], horizontal.relative[:, None]
+        inverse = grid.source[0] / torch.as_tensor(grid.output[0], device=device).reshape(-1, 1, 1)
+        return torch.stack(torch.broadcast_tensors(y, x, inverse), dim=-1).to(dtype)
+
+
+def _to_anchor(axis: AxisCoordinates) -> AxisCoordinates:
+    """The nearest source pixel instead of an interpolated position."""
+    nearest = axis.lower + (axis.fraction >= 0.5)
+    return AxisCoordinates(nearest, torch.zeros_like(axis.fraction), axis.relative)
+
+
+HEADS = {"cpm": ContinuousPixelMapping, "pixelshuffle": PixelShuffle, "meta": MetaUpscale}

@@ -1,0 +1,79 @@
+"""Large pictures in bounded memory: texture and pixel mapping by tiles, equal to the whole.
+
+The colour branch has seen the whole picture before, so colours cannot differ between tiles.
+"""
+
+from collections.abc import Iterator
+
+import torch
+
+from .pixel_mapping import PixelGrid, resize
+
+AUTO_TILE_SIZE = 512  # source pixels; larger tiles gain no speed on a CPU
+
+
+def plan_tiles(
+    source: tuple[int, int], output: tuple[int, int], tile_size: int | None
+) -> Iterator[PixelGrid]:
+    """Windows that cover the output once, each of about `tile_size` source pixels a side.
+
+    None is one window. Their `origin` is left at 0, 0: see `run_tiled`.
+    """
+    if tile_size is None:
+        yield PixelGrid.whole(source, output)
+        return
+    steps = [max(1, tile_size * o // s) for s, o in zip(source, output, strict=True)]
+    for top in range(0, output[0], steps[0]):
+        for left in range(0, output[1], steps[1]):
+            length = (min(steps[0], output[0] - top), min(steps[1], output[1] - left))
+            yield PixelGrid(source, output, (top, left), length)
+
+
+def _source_interval(grid: PixelGrid, axis: int, halo: int) -> tuple[int, int]:
+    """The source pixels that the grid's window depends on, along one axis."""
+    source, output, start, length = (
+        values[axis] for values in (grid.source, grid.output, grid.start, grid.length)
+    )
+    first = start * source // output - halo
+    last = -(-(start + length) * source // output) + halo
+    return max(0, first), min(source, last)
+
+
+def run_tiled(
+    model,
+    pixel_values: torch.Tensor,
+    color_features: torch.Tensor,
+    output_size: tuple[int, int],
+    tile_size: int | str | None = "auto",
+) -> torch.Tensor:
+    """Texture branch and pixel mapping of whole pictures, tile by tile.
+
+    Args:
+        model: an `SCSNetForImageToImage`.
+        pixel_values: (B, 1, H, W) normalized L, on the model's device.
+        color_features: `features` of `model.encode_color`.
+        output_size: (Ho, Wo).
+        tile_size: side of a tile in source pixels; None for no tiles; "auto" for tiles of 512 where
+            the picture is larger.
+
+    Returns:
+        (B, 3, Ho, Wo) normalized Lab, float32, on the CPU.
+    """
+    source = tuple(pixel_values.shape[-2:])
+    if tile_size == "auto":
+        tile_size = AUTO_TILE_SIZE if max(source) > AUTO_TILE_SIZE else None
+    result = torch.empty(len(pixel_values), 3, *output_size)
+    for grid in plan_tiles(source, output_size, tile_size):
+        (y0, y1), (x0, x1) = (_source_interval(grid, axis, model.halo) for axis in (0, 1))
+        region = pixel_values[..., y0:y1, x0:x1]
+        color_grid = PixelGrid(
+            tuple(color_features.shape[-2:]), source, (y0, x0), tuple(region.shape[-2:])
+        )
+        pixels = model.decode(
+            model.features(region, resize(color_features, color_grid)),
+            output_size,
+            grid._replace(origin=(y0, x0)),
+        )
+        (top, left), (height, width) = grid.start, grid.length
+        result[..., top : top + height, left : left + width] = pixels
+    return result

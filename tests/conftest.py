@@ -1,0 +1,51 @@
+"""Shared pieces: a tiny network with random weights, and pictures made on the spot."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import pipeline
+
+from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, SCSNetImageProcessor
+
+
+def build_tiny_model(seed: int = 0, **config) -> SCSNetForImageToImage:
+    """A tiny network whose layers all carry random weights, also those that start at zero."""
+    torch.manual_seed(seed)
+    model = SCSNetForImageToImage(SCSNetConfig.from_preset("tiny", **config)).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> SCSNetForImageToImage:
+    return build_tiny_model()
+
+
+@pytest.fixture(scope="session")
+def tiny_pipe(tiny_model):
+    return pipeline(
+        "scs-colorize-sr", model=tiny_model, image_processor=SCSNetImageProcessor(), device="cpu"
+    )
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path, tiny_model):
+    """A folder that `from_pretrained` and `scsnet --model` take."""
+    folder = tmp_path / "checkpoint"
+    tiny_model.save_pretrained(folder)
+    SCSNetImageProcessor().save_pretrained(folder)
+    return folder
+
+
+def make_picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.Image:
+    """A smooth random picture: noise of an eighth of the size, enlarged."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (-(-height // 8), -(-width // 8), 3), dtype=np.uint8)
+    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
