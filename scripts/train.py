@@ -8,7 +8,7 @@ its last checkpoint when the same command is given again. OUTPUT itself ends up 
 """
 
 import argparse
-import os
+from pathlib import Path
 
 from transformers import TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
@@ -78,7 +78,7 @@ def main() -> None:
         train_dataset=training_stream(photographs, pairs, seed=args.seed),
         processing_class=SCSNetImageProcessor(),
     )
-    checkpoint = get_last_checkpoint(args.output) if os.path.isdir(args.output) else None
+    checkpoint = get_last_checkpoint(args.output) if Path(args.output).is_dir() else None
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_average(args.output)
 

@@ -18,7 +18,7 @@ _HOMES = {
     "ScsColorizeSrPipeline": "pipeline_scsnet",
     "PictureError": "image_io",
 }
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str):

@@ -1,9 +1,13 @@
-"""Attention of the colour branch: self-attention of phi_D and the (pyramid) valve cross attention."""
+"""Attention of the colour branch: self-attention and (pyramid valve) cross attention."""
 
 from typing import NamedTuple
 
 import torch
 from torch import nn
+
+from .configuration_scsnet import SCSNetConfig
+
+Tokens = tuple[torch.Tensor, ...]  # of a reference, per pyramid level (B, N_l, C)
 
 
 def _tokens(features: torch.Tensor) -> torch.Tensor:
@@ -57,8 +61,10 @@ class CrossAttention(nn.Module):
         self.key = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
 
-    def forward(self, source, reference, return_weights=False):
-        """Source (B, C, h, w), reference tokens (B, N, C) -> F_r->s (B, C, h, w), attention or None."""
+    def forward(
+        self, source: torch.Tensor, reference: torch.Tensor, return_weights: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Source (B, C, h, w), tokens (B, N, C) -> F_r->s (B, C, h, w), attention or None."""
         tokens = self.query(_tokens(source))
         attended, weights = _attend(
             tokens, self.key(reference), self.value(reference), return_weights
@@ -75,7 +81,9 @@ class ValveCrossAttention(nn.Module):
         self.valves = nn.Conv2d(2 * channels, 2, 1)
         self.output = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, source, reference, return_weights=False):
+    def forward(
+        self, source: torch.Tensor, reference: torch.Tensor, return_weights: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
         """As CrossAttention; returns F_t, attention or None, valves (B, 2, h, w) in (0, 1)."""
         transferred, weights = self.attention(source, reference, return_weights)
         valves = self.valves(torch.cat((source, transferred), dim=1)).sigmoid()
@@ -120,7 +128,7 @@ class FeaturePyramid(nn.ModuleList):
 class PyramidValveCrossAttention(nn.Module):
     """PVCAttn: valve cross attention at several scales, concatenated and convolved (Fig. 5)."""
 
-    def __init__(self, config):
+    def __init__(self, config: SCSNetConfig):
         super().__init__()
         hidden, channels, levels = (
             config.hidden_sizes[-1],
@@ -132,11 +140,13 @@ class PyramidValveCrossAttention(nn.Module):
         self.attentions = nn.ModuleList(ValveCrossAttention(channels) for _ in range(levels))
         self.output = nn.Conv2d(levels * channels, hidden, 3, padding=1, padding_mode="replicate")
 
-    def encode(self, reference_features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def encode(self, reference_features: torch.Tensor) -> Tokens:
         """F_r (B, C, h, w) -> reference tokens of every level, each (B, N_l, attention_size)."""
         return tuple(_tokens(level) for level in self.reference_pyramid(reference_features))
 
-    def forward(self, source, reference, return_weights=False) -> FusedFeatures:
+    def forward(
+        self, source: torch.Tensor, reference: Tokens, return_weights: bool = False
+    ) -> FusedFeatures:
         """F_s (B, C, h, w) and the tokens of every level -> F_int (Eq. 2)."""
         size = source.shape[-2:]
         fused, attentions, valves = [], [], []
@@ -158,7 +168,7 @@ class PyramidValveCrossAttention(nn.Module):
 class BasicCrossAttention(nn.Module):
     """BCAttn: PVCAttn without its pyramid and its valves (ablation of Table 5)."""
 
-    def __init__(self, config):
+    def __init__(self, config: SCSNetConfig):
         super().__init__()
         hidden, channels = config.hidden_sizes[-1], config.attention_size
         self.source_projection = nn.Conv2d(hidden, channels, 1)
@@ -166,11 +176,13 @@ class BasicCrossAttention(nn.Module):
         self.attention = CrossAttention(channels)
         self.output = nn.Conv2d(channels, hidden, 1)
 
-    def encode(self, reference_features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def encode(self, reference_features: torch.Tensor) -> Tokens:
         """F_r (B, C, h, w) -> the reference tokens of the one level."""
         return (_tokens(self.reference_projection(reference_features)),)
 
-    def forward(self, source, reference, return_weights=False) -> FusedFeatures:
+    def forward(
+        self, source: torch.Tensor, reference: Tokens, return_weights: bool = False
+    ) -> FusedFeatures:
         """F_s (B, C, h, w) and the tokens -> F_int."""
         transferred, weights = self.attention(
             self.source_projection(source),

@@ -152,7 +152,7 @@ def _call_arguments(args: argparse.Namespace) -> dict:
 
 
 def _check_arguments(pipe, arguments: dict) -> dict:
-    """Raise what is wrong with the arguments before any picture is read; the reference is loaded."""
+    """Raise what is wrong with the arguments before any picture is read; load the reference."""
     from .image_io import load_picture
 
     arguments = dict(arguments)

@@ -70,7 +70,7 @@ def _lab_to_linear(lab: torch.Tensor) -> torch.Tensor:
 
 
 def lab_to_srgb(lab: torch.Tensor) -> torch.Tensor:
-    """CIE Lab (..., 3, H, W) to sRGB, float32, clipped to [0, 1]. Differentiable inside the gamut."""
+    """CIE Lab (..., 3, H, W) to sRGB in [0, 1], float32, clipped; differentiable."""
     return _companded(_lab_to_linear(lab).clamp(0, 1))
 
 

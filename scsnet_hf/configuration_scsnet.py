@@ -82,12 +82,12 @@ class SCSNetConfig(PreTrainedConfig):
 
     @classmethod
     def from_preset(cls, name: str, **overrides) -> "SCSNetConfig":
-        """The configuration called `name` (`base`, `small` or `tiny`), fields changed by `overrides`."""
+        """The configuration called `name` (base, small or tiny), with fields overridden."""
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **overrides})
 
-    def validate_architecture(self):
+    def validate_architecture(self) -> None:
         """Check what one field's type cannot say; raises ValueError."""
         super().validate_architecture()
         for name, length in (

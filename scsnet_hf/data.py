@@ -13,6 +13,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from PIL import Image
 from transformers.utils import logging
 
 from .color import normalize_lab, srgb_to_lab
+
+if TYPE_CHECKING:
+    import datasets
 
 logger = logging.get_logger(__name__)
 
@@ -101,7 +105,7 @@ def _channels_first(picture: Image.Image) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
 
 
-def stream_photographs(source: str | list[str]):
+def stream_photographs(source: str | list[str]) -> "datasets.IterableDataset":
     """Stream colour photographs that `datasets` can read, undecoded.
 
     Args:
@@ -136,7 +140,12 @@ def open_photograph(image: dict) -> Image.Image:
         return picture.convert("RGB")
 
 
-def training_stream(photographs, make_pair: PairMaker, seed: int = 0, buffer_size: int = 256):
+def training_stream(
+    photographs: "datasets.IterableDataset",
+    make_pair: PairMaker,
+    seed: int = 0,
+    buffer_size: int = 256,
+) -> "datasets.IterableDataset":
     """Endless shuffled samples of a stream of photographs.
 
     Unreadable and too small pictures are left out, each with a warning.

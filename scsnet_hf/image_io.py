@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+PictureSource = str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor
 ACCEPTED = "a path, an http(s) URL, bytes, a PIL picture, a numpy array or a tensor"
 READABLE_SUFFIXES = frozenset(
     ".jpg .jpeg .png .webp .tif .tiff .bmp .gif .ppm .pgm .pbm .avif".split()
@@ -27,7 +28,7 @@ class PictureError(ValueError):
     """A picture that cannot be read; the message is one line that names it."""
 
 
-def load_picture(source) -> Image.Image:
+def load_picture(source: PictureSource) -> Image.Image:
     """Read a picture: upright, in sRGB, mode L, LA, RGB or RGBA.
 
     Args:
@@ -59,7 +60,7 @@ def _open_path(path: Path) -> Image.Image:
     if path.is_dir():
         raise PictureError(f"{path}: is a folder, not a picture")
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             return _open(file, str(path))
     except FileNotFoundError:
         raise PictureError(f"{path}: no such file") from None
@@ -121,7 +122,7 @@ def _to_plain_mode(picture: Image.Image) -> Image.Image:
 
 def _download(url: str) -> bytes:
     try:
-        with urllib.request.urlopen(url, timeout=_URL_TIMEOUT) as response:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=_URL_TIMEOUT) as response:
             content = response.read(_URL_BYTES + 1)
     except (OSError, ValueError) as error:
         raise PictureError(f"{url}: could not be fetched ({error})") from None

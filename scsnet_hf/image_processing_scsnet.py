@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 from transformers.image_processing_base import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
+from transformers.utils import ModelOutput
 
 from .color import (
     denormalize_lab,
@@ -14,7 +15,7 @@ from .color import (
     scale_chroma,
     srgb_to_lab,
 )
-from .image_io import load_picture, split_alpha
+from .image_io import PictureSource, load_picture, split_alpha
 from .pixel_mapping import PixelGrid, resize
 
 LUMINANCES = ("network", "source")
@@ -35,7 +36,12 @@ class SCSNetImageProcessor(BaseImageProcessor):
         super().__init__(**kwargs)
         self.reference_size = reference_size
 
-    def preprocess(self, images, reference_images=None, return_tensors="pt") -> BatchFeature:
+    def preprocess(
+        self,
+        images: PictureSource | list[PictureSource],
+        reference_images: PictureSource | list[PictureSource | None] | None = None,
+        return_tensors: str | None = "pt",
+    ) -> BatchFeature:
         """Pictures to tensors.
 
         Args:
@@ -86,10 +92,10 @@ class SCSNetImageProcessor(BaseImageProcessor):
 
     def post_process(
         self,
-        outputs,
+        outputs: ModelOutput | torch.Tensor | list[torch.Tensor],
         saturation: float = 1.0,
         luminance: str = "network",
-        pixel_values=None,
+        pixel_values: torch.Tensor | list[torch.Tensor] | None = None,
         output_type: str = "pil",
     ) -> list:
         """The network's output to pictures.

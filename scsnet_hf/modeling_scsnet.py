@@ -4,6 +4,7 @@ Letters of all shapes: B batch; H W source; h w = H/4 W/4; Hr Wr reference; Ho W
 C channels; N tokens. The unit is normalized Lab (color.py): L/50 - 1, a/110, b/110.
 """
 
+import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .attention import CROSS_ATTENTION_CLASSES, FusedFeatures, SelfAttention
+from .attention import CROSS_ATTENTION_CLASSES, FusedFeatures, SelfAttention, Tokens
 from .configuration_scsnet import SCSNetConfig
 from .pixel_mapping import HEADS, PixelGrid, resize
 
@@ -164,7 +165,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         head_reach = 2
         return 1 + 2 * self.config.texture_depth + head_reach + lookup_reach
 
-    def encode_reference(self, reference_pixel_values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def encode_reference(self, reference_pixel_values: torch.Tensor) -> Tokens:
         """F_r of one reference each, as tokens, to be used with any number of sources.
 
         Args:
@@ -189,7 +190,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
     def fuse_reference(
         self,
         source_features: torch.Tensor,
-        reference_tokens: tuple[torch.Tensor, ...],
+        reference_tokens: Tokens,
         reference_mask: torch.Tensor | None = None,
         reference_strength: float = 1.0,
         output_attentions: bool = False,
@@ -208,7 +209,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
     def encode_color(
         self,
         pixel_values: torch.Tensor,
-        reference_tokens: tuple[torch.Tensor, ...] | None = None,
+        reference_tokens: Tokens | None = None,
         reference_mask: torch.Tensor | None = None,
         reference_strength: float = 1.0,
         output_attentions: bool = False,
@@ -340,7 +341,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             valves=color.valves or None,
         )
 
-    def save_pretrained(self, save_directory, *args, **kwargs):
+    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
         """As the parent class, and loadable through AutoModel too where the code is saved along."""
         super().save_pretrained(save_directory, *args, **kwargs)
         auto_map = getattr(self.config, "auto_map", None)
@@ -365,7 +366,7 @@ def _pad_to_multiple(pixels: torch.Tensor, multiple: int = 4) -> torch.Tensor:
 
 
 def output_size_of(source_size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(round(H p), round(W p)), at least one pixel each; Python's round sends 17.5 to 18, 16.5 to 16."""
+    """(round(H p), round(W p)), at least 1; Python's round sends 17.5 to 18 and 16.5 to 16."""
     height, width = source_size
     return max(1, round(height * scale)), max(1, round(width * scale))
 

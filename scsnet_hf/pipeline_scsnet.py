@@ -1,7 +1,7 @@
 """`ScsColorizeSrPipeline`, the task `scs-colorize-sr`: pictures in, larger colour pictures out."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -10,6 +10,7 @@ from PIL import Image
 from transformers import AutoModelForImageToImage, Pipeline
 from transformers.utils import logging
 
+from .attention import Tokens
 from .image_io import load_picture, split_alpha
 from .image_processing_scsnet import LUMINANCES
 from .modeling_scsnet import DEFAULT_SCALE, output_size_of
@@ -22,8 +23,6 @@ SMALLEST_SCALE, LARGEST_SCALE = 0.5, 16.0
 
 # Keyword arguments of `pipeline(...)` that transformers hands on, and that mean nothing here.
 _LOADING_ARGUMENTS = {"local_files_only", "revision", "token", "trust_remote_code", "cache_dir"}
-
-Tokens = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class ScsColorizeSrPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
-    def __call__(self, images, reference=None, **kwargs):
+    def __call__(self, images, reference=None, **kwargs) -> Image.Image | dict | list | Iterator:
         """Colorize and enlarge.
 
         Args:
@@ -127,7 +126,7 @@ class ScsColorizeSrPipeline(Pipeline):
             long_side: exact long side of the output in pixels, aspect ratio kept, instead.
             saturation: factor on the colours, 0 (gray) to 4.
             luminance: "network", or "source" to keep the source's own lightness.
-            tile_size: source pixels a side that the network sees at once; "auto" or None (no tiles).
+            tile_size: source pixels a side of a tile, "auto", or None for no tiles.
             batch_size: pictures in one go; those of one size run together.
             return_attention: return dicts with `image`, `attentions` and `valves` instead of
                 pictures.
@@ -260,7 +259,7 @@ class ScsColorizeSrPipeline(Pipeline):
         saturation: float = 1.0,
         luminance: str = "network",
         return_attention: bool = False,
-    ):
+    ) -> Image.Image | dict:
         """The picture of one job, with its transparency."""
         job = outputs["job"]
         (picture,) = self.image_processor.post_process(

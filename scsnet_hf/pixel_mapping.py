@@ -4,10 +4,14 @@ Coordinates are exact: they are computed in integers, so a window of a large out
 same positions as the whole. All heads share one call, `head(features, grid)`.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import nn
+
+from .configuration_scsnet import SCSNetConfig
 
 _CACHED_ELEMENTS = 2**19  # 2 MB of float32: a block of rows that stays in a core's cache
 _PIXELSHUFFLE_FACTOR = 4
@@ -146,8 +150,8 @@ def resize(features: torch.Tensor, grid: PixelGrid, cubic: bool = False) -> torc
     return pixels.permute(0, 3, 1, 2)
 
 
-def row_blocks(height: int, elements_per_row: int):
-    """Slices of output rows: blocks that fit the cache for inference, all rows for training."""
+def row_blocks(height: int, elements_per_row: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of output rows: blocks that fit the cache, or all rows where gradients flow."""
     block = height
     if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
         block = max(1, _CACHED_ELEMENTS // max(1, elements_per_row))
@@ -156,13 +160,13 @@ def row_blocks(height: int, elements_per_row: int):
 
 
 class ContinuousPixelMapping(nn.Module):
-    """CPM: four linear layers on (interpolated F_cs, Z_rel) for every output pixel (Sec. 3.2, Fig. 6).
+    """CPM: four linear layers on (interpolated F_cs, Z_rel) per output pixel (Sec. 3.2, Fig. 6).
 
     Bilinear interpolation commutes with a per-pixel linear map, so the feature part of the first
     layer runs at the source's resolution: the same result with p^2 times fewer operations.
     """
 
-    def __init__(self, config):
+    def __init__(self, config: SCSNetConfig):
         super().__init__()
         self.align_corners = config.align_corners
         self.aggregate = nn.Conv2d(
@@ -171,9 +175,7 @@ class ContinuousPixelMapping(nn.Module):
         first, *rest = config.mapping_hidden_sizes
         self.first = nn.Linear(config.mapping_size + 2, first)
         sizes = (first, *rest, 3)
-        self.layers = nn.ModuleList(
-            nn.Linear(*pair) for pair in zip(sizes, sizes[1:], strict=False)
-        )
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
 
     @property
     def last(self) -> nn.Module:
@@ -206,7 +208,7 @@ class ContinuousPixelMapping(nn.Module):
 class PixelShuffle(nn.Module):
     """Sub-pixel convolution at the fixed factor 4, resized to the grid (baseline of Table 5)."""
 
-    def __init__(self, config):
+    def __init__(self, config: SCSNetConfig):
         super().__init__()
         factor = _PIXELSHUFFLE_FACTOR
         self.aggregate = nn.Conv2d(
@@ -235,7 +237,7 @@ class PixelShuffle(nn.Module):
 class MetaUpscale(nn.Module):
     """Meta-SR: a small network predicts a 3x3 kernel for every output pixel (Hu et al. 2019)."""
 
-    def __init__(self, config):
+    def __init__(self, config: SCSNetConfig):
         super().__init__()
         self.align_corners = config.align_corners
         self.kernel_size = _META_KERNEL**2 * config.hidden_sizes[0]

@@ -4,7 +4,6 @@ Importing torch and the Auto classes takes seconds. So each registration waits u
 transformers that it concerns is imported, and happens right after that.
 """
 
-import importlib
 import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
@@ -48,6 +47,8 @@ def _register_pipeline() -> None:
 
     from .pipeline_scsnet import TASK, ScsColorizeSrPipeline
 
+    if TASK in PIPELINE_REGISTRY.supported_tasks:
+        return
     for_the_hub = ScsColorizeSrPipeline._registered_impl
     PIPELINE_REGISTRY.register_pipeline(
         TASK,
@@ -59,30 +60,53 @@ def _register_pipeline() -> None:
     ScsColorizeSrPipeline._registered_impl = for_the_hub
 
 
-_REGISTRATIONS = {
-    "transformers.models.auto.configuration_auto": _register_config,
-    "transformers.models.auto.modeling_auto": _register_models,
-    "transformers.models.auto.image_processing_auto": _register_image_processor,
-    "transformers.pipelines": _register_pipeline,
-}
+# A registration concerns a module of transformers and one of ours.
+_REGISTRATIONS = (
+    ("transformers.models.auto.configuration_auto", "configuration_scsnet", _register_config),
+    ("transformers.models.auto.modeling_auto", "modeling_scsnet", _register_models),
+    (
+        "transformers.models.auto.image_processing_auto",
+        "image_processing_scsnet",
+        _register_image_processor,
+    ),
+    ("transformers.pipelines", "pipeline_scsnet", _register_pipeline),
+)
+
+
+def _register_ready(just_imported: str | None = None) -> None:
+    """Run every registration whose module of transformers is there, and ours not half-way in."""
+    for theirs, ours, registration in _REGISTRATIONS:
+        ours = f"{__package__}.{ours}"
+        concerned = just_imported in (None, theirs, ours)
+        half_way = {name for name in (theirs, ours) if _is_half_way(name)} - {just_imported}
+        if concerned and theirs in sys.modules and not half_way:
+            registration()
+
+
+def _is_half_way(name: str) -> bool:
+    module = sys.modules.get(name)
+    return module is not None and getattr(module.__spec__, "_initializing", False)
 
 
 class _AfterImport(MetaPathFinder):
-    """Runs a registration when its module has been imported."""
+    """Registers what became possible when a module of either side has been imported."""
+
+    names = frozenset(
+        name for theirs, ours, _ in _REGISTRATIONS for name in (theirs, f"{__package__}.{ours}")
+    )
 
     def find_spec(self, name, path=None, target=None):
-        registration = _REGISTRATIONS.get(name)
-        spec = PathFinder.find_spec(name, path, target) if registration else None
+        spec = PathFinder.find_spec(name, path, target) if name in self.names else None
         if spec is None:
             return None
         execute = spec.loader.exec_module
 
         def execute_and_register(module):
             execute(module)
-            # Not yet an attribute of its parent, where the registration will look for it.
+            # Not yet an attribute of its parent, where a registration may look for it.
             parent, _, child = name.rpartition(".")
             setattr(sys.modules[parent], child, module)
-            registration()
+            _register_ready(name)
 
         spec.loader.exec_module = execute_and_register
         return spec
@@ -90,8 +114,5 @@ class _AfterImport(MetaPathFinder):
 
 def register() -> None:
     """Register now what transformers has imported already, and the rest when it does."""
-    importlib.import_module("transformers")
     sys.meta_path.insert(0, _AfterImport())
-    for name, registration in _REGISTRATIONS.items():
-        if name in sys.modules:
-            registration()
+    _register_ready()

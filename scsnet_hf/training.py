@@ -1,13 +1,15 @@
-"""`SCSNetTrainer`: transformers' Trainer with the paper's alternation of the two modes (Sec. 4.1)."""
+"""`SCSNetTrainer`: transformers' Trainer, alternating the two modes as in Sec. 4.1."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers.training_utils import EMAModel
+from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from .data import collate, elastic_distortion, normalized_lab_of
+from .modeling_scsnet import SCSNetOutput
 
 _EMA_FILE = "ema.pt"
 _MAX_AMPLITUDE = 0.04  # of the elastic distortion, a share of the side; the paper gives none
@@ -54,7 +56,9 @@ class SCSNetTrainer(Trainer):
         )
         self.add_callback(_AverageWeights(self.average))
 
-    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+    def compute_loss(
+        self, model: nn.Module, inputs: dict, return_outputs: bool = False, **kwargs
+    ) -> torch.Tensor | tuple[torch.Tensor, SCSNetOutput]:
         """Content loss (Eq. 5) of a batch, weighted."""
         outputs = model(**self.network_inputs(inputs))
         loss = self.loss_weights.content * outputs.loss

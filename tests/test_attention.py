@@ -1,0 +1,128 @@
+"""Cross attention and its valves."""
+
+import pytest
+import torch
+
+from scsnet_hf import SCSNetConfig
+from scsnet_hf.attention import CROSS_ATTENTION_CLASSES, CrossAttention, ValveCrossAttention
+
+HIDDEN, CHANNELS, LEVELS = 16, 8, 3  # of the tiny preset
+
+
+def build(kind: str) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return CROSS_ATTENTION_CLASSES[kind](SCSNetConfig.from_preset("tiny", cross_attention=kind))
+
+
+def random_features(*size: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(2, HIDDEN, *size, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(params=CROSS_ATTENTION_CLASSES)
+def attention(request) -> torch.nn.Module:
+    return build(request.param)
+
+
+def test_result_is_the_same_with_and_without_weights(attention):
+    source, tokens = random_features(5, 7), attention.encode(random_features(6, 4, seed=2))
+    fused, explicit = attention(source, tokens), attention(source, tokens, return_weights=True)
+    torch.testing.assert_close(fused.features, explicit.features, atol=1e-5, rtol=1e-5)
+
+
+def test_result_has_the_shape_of_the_source(attention):
+    tokens = attention.encode(random_features(6, 4, seed=2))
+    assert attention(random_features(5, 7), tokens).features.shape == (2, HIDDEN, 5, 7)
+
+
+def test_order_of_the_reference_tokens_does_not_matter(attention):
+    source, tokens = random_features(5, 7), attention.encode(random_features(6, 4, seed=2))
+    shuffled = tuple(level[:, torch.randperm(level.shape[1])] for level in tokens)
+    actual, expected = attention(source, shuffled), attention(source, tokens)
+    torch.testing.assert_close(actual.features, expected.features, atol=1e-5, rtol=1e-5)
+
+
+def test_rows_of_the_weights_sum_to_one(attention):
+    tokens = attention.encode(random_features(6, 4, seed=2))
+    for weights in attention(random_features(5, 7), tokens, return_weights=True).attentions:
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
+        assert weights.min() >= 0
+
+
+def test_every_level_of_the_pyramid_is_half_the_one_before():
+    attention = build("pyramid_valve")
+    tokens = attention.encode(random_features(8, 4, seed=2))
+    fused = attention(random_features(12, 16), tokens, return_weights=True)
+    assert [tuple(level.shape) for level in tokens] == [
+        (2, 32, CHANNELS),
+        (2, 8, CHANNELS),
+        (2, 2, CHANNELS),
+    ]
+    assert [tuple(weights.shape) for weights in fused.attentions] == [
+        (2, 192, 32),
+        (2, 48, 8),
+        (2, 12, 2),
+    ]
+    assert [tuple(valves.shape) for valves in fused.valves] == [
+        (2, 2, 12, 16),
+        (2, 2, 6, 8),
+        (2, 2, 3, 4),
+    ]
+
+
+def test_valves_lie_between_zero_and_one():
+    attention = build("pyramid_valve")
+    tokens = attention.encode(random_features(6, 4, seed=2))
+    valves = attention(random_features(5, 7), tokens, return_weights=True).valves
+    assert len(valves) == LEVELS
+    for maps in valves:
+        assert 0 < maps.min()
+        assert maps.max() < 1
+
+
+def test_basic_attention_has_one_level_and_no_valves():
+    attention = build("basic")
+    tokens = attention.encode(random_features(6, 4, seed=2))
+    fused = attention(random_features(5, 7), tokens, return_weights=True)
+    assert [tuple(weights.shape) for weights in fused.attentions] == [(2, 35, 24)]
+    assert fused.valves == ()
+
+
+@pytest.mark.parametrize(("closed", "without_influence"), [(0, "source"), (1, "reference")])
+def test_closed_valve_lets_nothing_through(closed, without_influence):
+    torch.manual_seed(0)
+    attention = ValveCrossAttention(CHANNELS)
+    with torch.no_grad():
+        attention.valves.weight.zero_()
+        attention.valves.bias.zero_()[closed] = -200
+        # The attention must not look at the source, else the source has that way to pass.
+        attention.attention.query.weight.zero_()
+    source, tokens = torch.randn(1, CHANNELS, 3, 4), torch.randn(1, 5, CHANNELS)
+    other_source, other_tokens = torch.randn_like(source), torch.randn_like(tokens)
+    first, *_ = attention(source, tokens)
+    by_source, *_ = attention(other_source, tokens)
+    by_reference, *_ = attention(source, other_tokens)
+    assert torch.allclose(first, by_source, atol=1e-6) == (without_influence == "source")
+    assert torch.allclose(first, by_reference, atol=1e-6) == (without_influence == "reference")
+
+
+def test_attention_copies_the_value_of_the_matching_token():
+    attention = CrossAttention(CHANNELS)
+    with torch.no_grad():
+        for layer in (attention.query, attention.key, attention.value):
+            layer.weight.copy_(torch.eye(CHANNELS))
+            layer.bias.zero_()
+    tokens = 100 * torch.eye(CHANNELS)[None]
+    source = tokens.transpose(1, 2).reshape(1, CHANNELS, 2, 4).flip(-1)
+    torch.testing.assert_close(attention(source, tokens)[0], source)
+
+
+@pytest.mark.parametrize("return_weights", [False, True])
+def test_half_precision_survives_large_logits(return_weights):
+    attention = CrossAttention(CHANNELS).half()
+    with torch.no_grad():
+        for layer in (attention.query, attention.key):
+            layer.weight.copy_(torch.eye(CHANNELS))
+    # Their product is 80,000 per channel; half precision ends at 65,504.
+    source = torch.full((1, CHANNELS, 2, 2), 283.0).half()
+    tokens = 283 * torch.randn(1, 5, CHANNELS).sign().half()
+    assert attention(source, tokens, return_weights)[0].isfinite().all()

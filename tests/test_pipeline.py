@@ -1,0 +1,533 @@
+"""The task `scs-colorize-sr`, called as its users call it."""
+
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from conftest import make_picture
+from PIL import Image
+from torch.utils.data import Dataset
+from transformers import pipeline
+from transformers.pipelines.pt_utils import KeyDataset
+
+from scsnet_hf import PictureError, SCSNetImageProcessor
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+def pixels(picture) -> np.ndarray:
+    return np.asarray(picture).astype(int)
+
+
+def equal(one, other) -> bool:
+    return one.size == other.size and one.mode == other.mode and one.tobytes() == other.tobytes()
+
+
+def largest_difference(one, other) -> int:
+    return np.abs(pixels(one) - pixels(other)).max()
+
+
+def gray_level(picture) -> np.ndarray:
+    """The level of the gray that is as light as each pixel (IEC 61966-2-1)."""
+    srgb = np.asarray(picture.convert("RGB")) / 255
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    light = linear @ [0.2126, 0.7152, 0.0722]
+    return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+def png(picture) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return make_picture(24, 16)
+
+
+@pytest.fixture(scope="module")
+def references():
+    """Two pictures of different colours and sizes."""
+    return [make_picture(32, 24, seed=1), Image.new("RGB", (16, 20), (250, 120, 10))]
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    """Four pictures in three sizes; the first two run together."""
+    sizes = (24, 16), (24, 16), (16, 24), (9, 13)
+    return [make_picture(*size, seed=seed) for seed, size in enumerate(sizes)]
+
+
+@pytest.fixture(scope="module")
+def one_by_one(tiny_pipe, mixed):
+    return [tiny_pipe(picture, scale=2) for picture in mixed]
+
+
+def assert_same_pictures(results, expected):
+    """Equal but for rounding: a batch may add up in another order."""
+    results = list(results)
+    assert [result.size for result in results] == [picture.size for picture in expected]
+    assert all(largest_difference(*pair) <= 1 for pair in zip(results, expected, strict=True))
+
+
+class TestOutputSize:
+    @pytest.mark.parametrize(
+        ("arguments", "size"),
+        [
+            ({"scale": 2.7}, (273, 181)),
+            ({"size": (640, 361)}, (640, 361)),
+            ({"size": [31, 200]}, (31, 200)),
+            ({"scale": 0.5}, (50, 34)),
+            ({"scale": 1}, (101, 67)),
+            ({}, (404, 268)),
+            ({"long_side": 333}, (333, 221)),
+            ({"long_side": 50}, (50, 33)),
+        ],
+    )
+    def test_it_is_exactly_what_was_asked_for(self, tiny_pipe, arguments, size):
+        assert tiny_pipe(make_picture(101, 67), **arguments).size == size
+
+    @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (37, 41)])
+    def test_odd_and_narrow_pictures_work(self, tiny_pipe, size):
+        width, height = size
+        assert tiny_pipe(make_picture(*size)).size == (4 * width, 4 * height)
+
+    def test_long_side_is_the_height_of_a_tall_picture(self, tiny_pipe):
+        assert tiny_pipe(make_picture(10, 30), long_side=77).height == 77
+
+    def test_half_of_one_pixel_is_one_pixel(self, tiny_pipe):
+        assert tiny_pipe(make_picture(1, 1), scale=0.5).size == (1, 1)
+
+    @pytest.mark.parametrize("scale", [0.5, 1])
+    def test_a_gray_picture_that_is_not_enlarged_gets_colours(self, tiny_pipe, picture, scale):
+        channels = pixels(tiny_pipe(picture.convert("L"), scale=scale))
+        assert np.ptp(channels, axis=2).max() > 0
+
+
+class TestLook:
+    def test_source_luminance_at_scale_one_keeps_the_lightness(self, tiny_pipe):
+        picture = make_picture(40, 32)
+        result = tiny_pipe(picture, scale=1, luminance="source")
+        assert np.abs(gray_level(result) - gray_level(picture)).max() <= 1
+
+    def test_source_luminance_keeps_the_lightness_of_a_gray_picture(self, tiny_pipe):
+        picture = make_picture(40, 32, "L")
+        result = tiny_pipe(picture, scale=1, luminance="source")
+        assert np.abs(gray_level(result) - pixels(picture)).max() <= 1
+
+    def test_saturation_zero_is_gray(self, tiny_pipe, picture):
+        red, green, blue = tiny_pipe(picture, saturation=0).split()
+        assert red.tobytes() == green.tobytes() == blue.tobytes()
+
+    def test_saturation_makes_more_colour(self, tiny_pipe, picture):
+        chroma = [
+            np.ptp(pixels(tiny_pipe(picture, saturation=s)), axis=2).mean() for s in (0.5, 1, 2)
+        ]
+        assert chroma == sorted(chroma)
+        assert chroma[0] < chroma[2]
+
+    def test_the_colours_of_the_input_do_not_matter(self, tiny_pipe):
+        gray = Image.new("L", (12, 12), 77)
+        assert equal(tiny_pipe(gray), tiny_pipe(gray.convert("RGB")))
+
+    @pytest.mark.parametrize("arguments", [{}, {"reference": "modern"}])
+    def test_the_same_call_gives_the_same_picture(
+        self, tiny_pipe, picture, references, arguments
+    ):
+        arguments = {name: references[0] for name in arguments}
+        assert equal(tiny_pipe(picture, **arguments), tiny_pipe(picture, **arguments))
+
+    def test_the_callers_picture_is_left_as_it_was(self, tiny_pipe, picture, references):
+        before = [one.tobytes() for one in (picture, references[0])]
+        tiny_pipe(picture, reference=references[0], scale=0.5)
+        assert [one.tobytes() for one in (picture, references[0])] == before
+
+
+class TestInputs:
+    @pytest.fixture(scope="class")
+    def folder(self, tmp_path_factory, picture):
+        folder = tmp_path_factory.mktemp("inputs")
+        picture.save(folder / "picture.png")
+        return folder
+
+    @pytest.fixture(scope="class")
+    def url(self, folder):
+        class Quiet(SimpleHTTPRequestHandler):
+            def log_message(self, *args):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/picture.png"
+        server.shutdown()
+        server.server_close()
+
+    @pytest.mark.parametrize(
+        "convert",
+        [
+            pytest.param(png, id="bytes"),
+            pytest.param(np.array, id="array"),
+            pytest.param(lambda p: (np.array(p) / 255).astype("float32"), id="float_array"),
+            pytest.param(lambda p: torch.from_numpy(np.array(p)).permute(2, 0, 1), id="tensor"),
+            pytest.param(lambda p: p.convert("RGBA").convert("RGB"), id="other_PIL"),
+            pytest.param(lambda p: {"image": p}, id="row"),
+        ],
+    )
+    def test_every_kind_in_memory_is_the_same_picture(self, tiny_pipe, picture, convert):
+        assert equal(tiny_pipe(convert(picture), scale=2), tiny_pipe(picture, scale=2))
+
+    @pytest.mark.parametrize("kind", [str, lambda path: path])
+    def test_a_path_is_read(self, tiny_pipe, folder, picture, kind):
+        path = kind(folder / "picture.png")
+        assert equal(tiny_pipe(path, scale=2), tiny_pipe(picture, scale=2))
+
+    def test_a_url_is_read(self, tiny_pipe, picture, url):
+        assert equal(tiny_pipe(url, scale=2), tiny_pipe(picture, scale=2))
+
+    @pytest.mark.parametrize("kind", [str, lambda path: path, lambda path: path.read_bytes()])
+    def test_a_reference_is_read_like_a_picture(self, tiny_pipe, picture, tmp_path, kind):
+        modern = make_picture(20, 20, seed=5)
+        modern.save(tmp_path / "modern.png")
+        result = tiny_pipe(picture, reference=kind(tmp_path / "modern.png"))
+        assert equal(result, tiny_pipe(picture, reference=modern))
+
+    @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "I;16"])
+    def test_opaque_modes_give_rgb(self, tiny_pipe, mode):
+        source = make_picture(12, 8, "L" if mode == "I;16" else "RGB").convert(mode)
+        result = tiny_pipe(source)
+        assert (result.mode, result.size) == ("RGB", (48, 32))
+
+    @pytest.mark.parametrize("mode", ["RGBA", "LA"])
+    @pytest.mark.parametrize("scale", [0.5, 3.3])
+    def test_transparency_is_kept(self, tiny_pipe, mode, scale):
+        source = make_picture(20, 10, mode)
+        mask = Image.new("L", (20, 10), 255)
+        mask.paste(0, (0, 0, 10, 10))
+        source.putalpha(mask)
+        result = tiny_pipe(source, scale=scale)
+        assert (result.mode, result.size) == ("RGBA", (round(20 * scale), round(10 * scale)))
+        alpha = pixels(result.getchannel("A"))
+        assert (alpha[:, 0] == 0).all()
+        assert (alpha[:, -1] == 255).all()
+
+
+class TestMany:
+    def test_list_in_list_out(self, tiny_pipe, mixed, one_by_one):
+        results = tiny_pipe(mixed, scale=2)
+        assert isinstance(results, list)
+        assert_same_pictures(results, one_by_one)
+
+    @pytest.mark.parametrize("kind", [list, tuple])
+    def test_a_list_of_one_gives_a_list_of_one(self, tiny_pipe, mixed, one_by_one, kind):
+        results = tiny_pipe(kind(mixed[:1]), scale=2)
+        assert isinstance(results, list)
+        assert_same_pictures(results, one_by_one[:1])
+
+    def test_an_empty_list_gives_an_empty_list(self, tiny_pipe):
+        assert tiny_pipe([]) == []
+
+    @pytest.mark.parametrize("batch_size", [2, 4])
+    def test_mixed_sizes_in_batches_equal_one_by_one(
+        self, tiny_pipe, mixed, one_by_one, batch_size
+    ):
+        assert_same_pictures(tiny_pipe(mixed, scale=2, batch_size=batch_size), one_by_one)
+
+    def test_a_generator_is_read_lazily(self, tiny_pipe, mixed, one_by_one):
+        taken = []
+
+        def endless():
+            while True:
+                taken.append(True)
+                yield mixed[0]
+
+        assert_same_pictures([next(iter(tiny_pipe(endless(), scale=2)))], one_by_one[:1])
+        assert len(taken) < 5
+
+    @pytest.mark.parametrize(
+        "wrap",
+        [
+            pytest.param(iter, id="iterator"),
+            pytest.param(lambda rows: (row for row in rows), id="generator"),
+            pytest.param(
+                lambda rows: KeyDataset([{"picture": row} for row in rows], "picture"),
+                id="KeyDataset",
+            ),
+            pytest.param(lambda rows: _TorchDataset(rows), id="torch"),
+            pytest.param(
+                lambda rows: datasets.Dataset.from_dict(
+                    {"image": rows}, features=datasets.Features(image=datasets.Image())
+                ),
+                id="datasets",
+            ),
+            pytest.param(
+                lambda rows: datasets.IterableDataset.from_generator(
+                    lambda: ({"image": row} for row in rows)
+                ),
+                id="streaming_datasets",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("batch_size", [1, 2])
+    def test_every_data_set_equals_one_by_one(
+        self, tiny_pipe, mixed, one_by_one, wrap, batch_size
+    ):
+        results = tiny_pipe(wrap(mixed), scale=2, batch_size=batch_size)
+        assert_same_pictures(results, one_by_one)
+
+    def test_two_threads_equal_one_after_the_other(self, tiny_pipe, picture, references):
+        def colorize(reference):
+            return tiny_pipe(picture, reference=reference, scale=2)
+
+        jobs = references * 3
+        expected = [colorize(reference) for reference in jobs]
+        with ThreadPoolExecutor(2) as pool:
+            results = list(pool.map(colorize, jobs))
+        assert all(map(equal, results, expected))
+
+
+class _TorchDataset(Dataset):
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
+
+
+class TestReferences:
+    def test_a_reference_changes_the_picture(self, tiny_pipe, picture, references):
+        automatic, *guided = (tiny_pipe(picture, reference=r) for r in (None, *references))
+        assert not equal(guided[0], automatic)
+        assert not equal(guided[0], guided[1])
+
+    def test_strength_zero_is_the_automatic_picture(self, tiny_pipe, picture, references):
+        result = tiny_pipe(picture, reference=references[0], reference_strength=0)
+        assert equal(result, tiny_pipe(picture))
+
+    def test_strength_one_is_the_default(self, tiny_pipe, picture, references):
+        result = tiny_pipe(picture, reference=references[0], reference_strength=1.0)
+        assert equal(result, tiny_pipe(picture, reference=references[0]))
+
+    @pytest.mark.parametrize("batch_size", [1, 3])
+    def test_one_reference_serves_all_images(self, tiny_pipe, mixed, references, batch_size):
+        results = tiny_pipe(mixed, reference=references[0], scale=2, batch_size=batch_size)
+        expected = [tiny_pipe(one, reference=references[0], scale=2) for one in mixed]
+        assert_same_pictures(results, expected)
+
+    @pytest.mark.parametrize("batch_size", [1, 4])
+    def test_each_image_gets_its_own_entry(self, tiny_pipe, mixed, references, batch_size):
+        own = [references[0], None, references, references[1]]
+        results = tiny_pipe(mixed, reference=own, scale=2, batch_size=batch_size)
+        expected = [
+            tiny_pipe(one, reference=reference, scale=2)
+            for one, reference in zip(mixed, own, strict=True)
+        ]
+        assert_same_pictures(results, expected)
+
+    @pytest.mark.parametrize("wrap", [list, iter])
+    def test_rows_bring_their_own_references(self, tiny_pipe, mixed, references, wrap):
+        rows = [
+            {"image": one, "reference": own}
+            for one, own in zip(mixed, [*references, None, references[0]], strict=True)
+        ]
+        expected = [tiny_pipe(r["image"], reference=r["reference"], scale=2) for r in rows]
+        assert_same_pictures(tiny_pipe(wrap(rows), scale=2, batch_size=2), expected)
+
+    @pytest.mark.parametrize("own_first", [True, False])
+    def test_rows_without_their_own_get_the_common_reference(
+        self, tiny_pipe, mixed, references, own_first
+    ):
+        own, common = references
+        with_own, without = {"image": mixed[0], "reference": own}, {"image": mixed[1]}
+        order = 1 if own_first else -1
+        results = tiny_pipe([with_own, without][::order], reference=common, scale=2)[::order]
+        expected = [
+            tiny_pipe(mixed[0], reference=own, scale=2),
+            tiny_pipe(mixed[1], reference=common, scale=2),
+        ]
+        assert_same_pictures(results, expected)
+
+    def test_the_order_of_several_references_does_not_matter(
+        self, tiny_pipe, picture, references
+    ):
+        results = [tiny_pipe(picture, reference=references[::step]) for step in (1, -1)]
+        assert largest_difference(*results) <= 1
+
+    def test_the_same_reference_twice_is_one_reference(self, tiny_pipe, picture, references):
+        once, twice = (tiny_pipe(picture, reference=[references[0]] * n) for n in (1, 2))
+        assert largest_difference(once, twice) <= 1
+
+    def test_both_of_two_references_count(self, tiny_pipe, picture, references):
+        both, first, second = (
+            tiny_pipe(picture, reference=one) for one in (references, *references)
+        )
+        assert not equal(both, first)
+        assert not equal(both, second)
+
+    @pytest.mark.parametrize("images", [1, 3])
+    def test_another_number_of_references_than_images_is_refused(
+        self, tiny_pipe, picture, references, images
+    ):
+        with pytest.raises(ValueError, match=f"2 references for {images} images"):
+            tiny_pipe([picture] * images, reference=references)
+
+    def test_attention_maps_come_with_the_picture(self, tiny_pipe, picture, references):
+        result = tiny_pipe(picture, reference=references[0], return_attention=True)
+        assert equal(result["image"], tiny_pipe(picture, reference=references[0]))
+        assert len(result["attentions"]) == len(result["valves"]) == 3
+        for attention in result["attentions"]:
+            assert torch.allclose(attention.sum(-1), torch.ones(1), atol=1e-4)
+        for valves in result["valves"]:
+            assert 0 <= valves.min() <= valves.max() <= 1
+
+    def test_without_a_reference_there_are_no_attention_maps(self, tiny_pipe, picture):
+        result = tiny_pipe(picture, return_attention=True)
+        assert set(result) == {"image", "attentions", "valves"}
+        assert not result["attentions"]
+
+
+class TestTiles:
+    @pytest.mark.parametrize("arguments", [{"scale": 2.7}, {"size": (100, 131)}])
+    def test_tiles_leave_no_trace(self, tiny_pipe, arguments):
+        picture = make_picture(70, 50)
+        tiled, whole = (tiny_pipe(picture, tile_size=t, **arguments) for t in (16, None))
+        assert largest_difference(tiled, whole) <= 1
+
+    @pytest.mark.parametrize(("tile_size", "runs"), [(None, 1), ("auto", 2), (150, 4)])
+    def test_tile_size_says_how_often_the_network_runs(self, tiny_pipe, tile_size, runs):
+        calls = []
+        hook = tiny_pipe.model.texture_encoder.register_forward_hook(lambda *_: calls.append(1))
+        try:
+            tiny_pipe(make_picture(600, 8), scale=1, tile_size=tile_size)
+        finally:
+            hook.remove()
+        assert len(calls) == runs
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("scale", [0, -1, NAN, INFINITY, 100, 0.49, "2", True])
+    def test_scale_is_a_number_from_a_half_to_16(self, tiny_pipe, picture, scale):
+        with pytest.raises(ValueError, match="scale"):
+            tiny_pipe(picture, scale=scale)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"scale": 2, "size": (10, 10)},
+            {"scale": 2, "long_side": 10},
+            {"size": (10, 10), "long_side": 10},
+        ],
+    )
+    def test_only_one_says_how_large(self, tiny_pipe, picture, arguments):
+        with pytest.raises(ValueError, match=r"(?s)only one of .*" + " and ".join(arguments)):
+            tiny_pipe(picture, **arguments)
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("size", (0, 10)),
+            ("size", (10, -1)),
+            ("size", (10,)),
+            ("size", (1, 2, 3)),
+            ("size", (10.5, 10)),
+            ("size", "10x10"),
+            ("long_side", 0),
+            ("long_side", 2.5),
+            ("saturation", -0.1),
+            ("saturation", 4.1),
+            ("saturation", NAN),
+            ("saturation", "1"),
+            ("reference_strength", -0.1),
+            ("reference_strength", 1.1),
+            ("reference_strength", NAN),
+            ("luminance", "mine"),
+            ("tile_size", 0),
+            ("tile_size", -3),
+            ("tile_size", 1.5),
+            ("tile_size", "large"),
+            ("tile_size", True),
+        ],
+    )
+    def test_values_out_of_range_are_named(self, tiny_pipe, picture, name, value):
+        with pytest.raises(ValueError, match=name):
+            tiny_pipe(picture, **{name: value})
+
+    def test_an_unknown_argument_is_named(self, tiny_pipe, picture):
+        with pytest.raises(TypeError, match="magnification"):
+            tiny_pipe(picture, magnification=2)
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"no picture", png(Image.new("L", (64, 64), 9))[:60]]
+    )
+    def test_a_bad_file_is_named(self, tiny_pipe, tmp_path, content):
+        (tmp_path / "bad.png").write_bytes(content)
+        with pytest.raises(PictureError, match=r"bad\.png"):
+            tiny_pipe(str(tmp_path / "bad.png"))
+
+    def test_a_file_that_claims_a_billion_pixels_is_named(self, tiny_pipe, tmp_path):
+        header = bytearray(png(Image.new("L", (1, 1))))
+        header[16:24] = (40_000).to_bytes(4, "big") * 2
+        (tmp_path / "bomb.png").write_bytes(_with_checksum(header))
+        with pytest.raises(PictureError, match=r"bomb\.png"):
+            tiny_pipe(str(tmp_path / "bomb.png"))
+
+    @pytest.mark.parametrize("cut", [9, 20, 30, 45])
+    def test_a_file_cut_off_in_its_header_is_named(self, tiny_pipe, tmp_path, cut):
+        (tmp_path / "cut.png").write_bytes(png(make_picture(9, 9))[:cut])
+        with pytest.raises(PictureError, match=r"cut\.png"):
+            tiny_pipe(str(tmp_path / "cut.png"))
+
+    def test_a_missing_file_in_a_list_is_named(self, tiny_pipe, picture, tmp_path):
+        with pytest.raises(PictureError, match=r"lost\.png"):
+            tiny_pipe([picture, tmp_path / "lost.png"])
+
+    def test_a_bad_reference_is_named(self, tiny_pipe, picture, tmp_path):
+        with pytest.raises(PictureError, match=r"lost\.png"):
+            tiny_pipe(picture, reference=str(tmp_path / "lost.png"))
+
+    def test_a_row_without_an_image_is_refused(self, tiny_pipe, picture):
+        with pytest.raises(ValueError, match="image"):
+            tiny_pipe([{"picture": picture}])
+
+    @pytest.mark.parametrize("nothing", [None, 7])
+    def test_what_is_no_picture_is_refused(self, tiny_pipe, nothing):
+        with pytest.raises(TypeError, match="picture"):
+            tiny_pipe(nothing)
+
+
+def _with_checksum(content: bytearray) -> bytes:
+    """A PNG whose changed header gets the right checksum."""
+    import zlib
+
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    return bytes(content)
+
+
+class TestLoading:
+    def test_a_folder_loads_without_trusting_its_code(self, tiny_checkpoint, tiny_pipe, picture):
+        pipe = pipeline("scs-colorize-sr", model=str(tiny_checkpoint), device="cpu")
+        assert equal(pipe(picture), tiny_pipe(picture))
+
+    def test_bfloat16_is_close(self, tiny_checkpoint, tiny_pipe, picture, references):
+        pipe = pipeline(
+            "scs-colorize-sr", model=str(tiny_checkpoint), dtype=torch.bfloat16, device="cpu"
+        )
+        assert pipe.model.dtype == torch.bfloat16
+        result = pipe(picture, reference=references[0])
+        expected = tiny_pipe(picture, reference=references[0])
+        assert np.abs(pixels(result) - pixels(expected)).mean() < 4
+
+    def test_a_model_and_a_processor_make_a_pipeline(self, tiny_model, picture):
+        pipe = pipeline(
+            "scs-colorize-sr", model=tiny_model, image_processor=SCSNetImageProcessor()
+        )
+        assert pipe(picture).size == (96, 64)
