@@ -18,6 +18,7 @@ PRESETS = {
         "mapping_size": 96,
         "mapping_hidden_sizes": (64, 64, 32),
         "luminance_skip": True,
+        "color_size": 128,
     },
     "tiny": {
         "hidden_sizes": (8, 8, 16),

@@ -180,6 +180,15 @@ def normalized_lab_of(rgb: torch.Tensor) -> torch.Tensor:
     return normalize_lab(srgb_to_lab(rgb.float() / 255))
 
 
+def flip_vertically(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The batch upside down, without its reference; the labels' windows move accordingly."""
+    height = batch["labels"].shape[-2]
+    start = batch["output_start"].clone()
+    start[:, 0] = batch["output_size"][:, 0] - height - start[:, 0]
+    flipped = {name: batch[name].flip(-2) for name in ("source", "labels")}
+    return {**batch, **flipped, "output_start": start}
+
+
 def _gaussian_kernel(sigma: float, device: torch.device) -> torch.Tensor:
     radius = max(1, round(3 * sigma))
     positions = torch.arange(-radius, radius + 1, device=device, dtype=torch.float32)

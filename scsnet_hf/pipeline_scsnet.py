@@ -21,6 +21,8 @@ logger = logging.get_logger(__name__)
 TASK = "scs-colorize-sr"
 SMALLEST_SCALE, LARGEST_SCALE = 0.5, 16.0
 
+_NOT_GIVEN = object()
+
 # Keyword arguments of `pipeline(...)` that transformers hands on, and that mean nothing here.
 _LOADING_ARGUMENTS = {"local_files_only", "revision", "token", "trust_remote_code", "cache_dir"}
 
@@ -157,7 +159,7 @@ class ScsColorizeSrPipeline(Pipeline):
         long_side=None,
         reference_tokens=None,
         reference_strength=None,
-        tile_size=None,
+        tile_size=_NOT_GIVEN,
         return_attention=None,
         saturation=None,
         luminance=None,
@@ -177,14 +179,9 @@ class ScsColorizeSrPipeline(Pipeline):
             _check_range("saturation", saturation, 0, 4)
         if luminance is not None and luminance not in LUMINANCES:
             raise ValueError(f"luminance={luminance!r}: choose one of {', '.join(LUMINANCES)}")
-        if isinstance(tile_size, str) and tile_size != "auto":
-            raise ValueError(f"tile_size={tile_size!r}: must be 'auto', None or a number of pixels")
-        if tile_size is not None and tile_size != "auto":
-            _check_pixels("tile_size", tile_size)
         forward = {
             "reference_tokens": reference_tokens,
             "reference_strength": reference_strength,
-            "tile_size": tile_size,
             "return_attention": return_attention,
         }
         post = {
@@ -192,11 +189,12 @@ class ScsColorizeSrPipeline(Pipeline):
             "luminance": luminance,
             "return_attention": return_attention,
         }
-        return (
-            {} if output_size == OutputSize() else {"output_size": output_size},
-            {name: value for name, value in forward.items() if value is not None},
-            {name: value for name, value in post.items() if value is not None},
-        )
+        given = [{k: v for k, v in kind.items() if v is not None} for kind in (forward, post)]
+        if tile_size is not _NOT_GIVEN:  # None means no tiles
+            if tile_size not in ("auto", None):
+                _check_pixels("tile_size", tile_size)
+            given[0]["tile_size"] = tile_size
+        return {} if output_size == OutputSize() else {"output_size": output_size}, *given
 
     def preprocess(self, inputs, output_size: OutputSize | None = None) -> dict[str, _Job]:
         """Read one picture, and its own reference where it comes with one."""

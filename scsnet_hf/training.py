@@ -8,7 +8,7 @@ from diffusers.training_utils import EMAModel
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from .data import collate, elastic_distortion, normalized_lab_of
+from .data import collate, elastic_distortion, flip_vertically, normalized_lab_of
 from .modeling_scsnet import SCSNetOutput
 
 _EMA_FILE = "ema.pt"
@@ -66,13 +66,18 @@ class SCSNetTrainer(Trainer):
 
     def network_inputs(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """uint8 samples to the arguments of the model's forward; the mode follows the step."""
+        referential = self.state.global_step % 2 and self.model.config.cross_attention != "none"
+        if referential and torch.rand(()) < 0.5:
+            # Upside down there is no sky above; but where colours come from the reference, the
+            # rest learns to treat all directions alike.
+            batch = flip_vertically(batch)
         inputs = {
             "pixel_values": normalized_lab_of(batch["source"])[:, :1],
             "labels": normalized_lab_of(batch["labels"]),
             "output_size": batch["output_size"],
             "output_start": batch["output_start"],
         }
-        if self.state.global_step % 2 and self.model.config.cross_attention != "none":
+        if referential:
             amplitude = _MAX_AMPLITUDE * torch.rand(()).item()
             inputs["reference_pixel_values"] = elastic_distortion(
                 normalized_lab_of(batch["reference"]), amplitude

@@ -2,6 +2,7 @@
 
 import io
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -150,25 +151,27 @@ class TestLook:
         assert [one.tobytes() for one in (picture, references[0])] == before
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, picture):
+    folder = tmp_path_factory.mktemp("inputs")
+    picture.save(folder / "picture.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(folder):
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/picture.png"
+    server.shutdown()
+    server.server_close()
+
+
 class TestInputs:
-    @pytest.fixture(scope="class")
-    def folder(self, tmp_path_factory, picture):
-        folder = tmp_path_factory.mktemp("inputs")
-        picture.save(folder / "picture.png")
-        return folder
-
-    @pytest.fixture(scope="class")
-    def url(self, folder):
-        class Quiet(SimpleHTTPRequestHandler):
-            def log_message(self, *args):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/picture.png"
-        server.shutdown()
-        server.server_close()
-
     @pytest.mark.parametrize(
         "convert",
         [
@@ -253,7 +256,6 @@ class TestMany:
     @pytest.mark.parametrize(
         "wrap",
         [
-            pytest.param(iter, id="iterator"),
             pytest.param(lambda rows: (row for row in rows), id="generator"),
             pytest.param(
                 lambda rows: KeyDataset([{"picture": row} for row in rows], "picture"),
@@ -333,7 +335,7 @@ class TestReferences:
         ]
         assert_same_pictures(results, expected)
 
-    @pytest.mark.parametrize("wrap", [list, iter])
+    @pytest.mark.parametrize("wrap", [list, lambda rows: (row for row in rows)])
     def test_rows_bring_their_own_references(self, tiny_pipe, mixed, references, wrap):
         rows = [
             {"image": one, "reference": own}
@@ -506,8 +508,6 @@ class TestRefusals:
 
 def _with_checksum(content: bytearray) -> bytes:
     """A PNG whose changed header gets the right checksum."""
-    import zlib
-
     content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
     return bytes(content)
 

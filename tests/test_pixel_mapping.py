@@ -11,7 +11,13 @@ from scsnet_hf.pixel_mapping import HEADS, PixelGrid, axis_coordinates, resize
 
 CPU = torch.device("cpu")
 CHANNELS = 8  # of the tiny preset
-SIZES = [((5, 7), (5, 7)), ((5, 7), (20, 28)), ((9, 5), (24, 14)), ((8, 6), (5, 3)), ((1, 3), (4, 7))]
+SIZES = [
+    ((5, 7), (5, 7)),
+    ((5, 7), (20, 28)),
+    ((9, 5), (24, 14)),
+    ((8, 6), (5, 3)),
+    ((1, 3), (4, 7)),
+]
 
 
 def build_head(upsampler: str, **config) -> torch.nn.Module:
@@ -138,7 +144,9 @@ def test_window_has_the_coordinates_of_the_whole(source, output, start, align_co
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize(("source", "output"), [(1, 1), (1, 5), (5, 1), (7, 7), (7, 19), (999, 100_000)])
+@pytest.mark.parametrize(
+    ("source", "output"), [(1, 1), (1, 5), (5, 1), (7, 7), (7, 19), (999, 100_000)]
+)
 def test_coordinates_stay_in_range(source, output, align_corners):
     axis = axis_coordinates(PixelGrid.whole((source, 1), (output, 1)), 0, CPU, align_corners)
     assert axis.relative.abs().max() <= 1
@@ -160,8 +168,12 @@ def test_enlarging_moves_no_blob(size, cubic):
     blob = torch.exp(-((x - 8.3) ** 2 + (y - 11.9) ** 2) / 8)[None, None]
     enlarged = resize(blob, PixelGrid.whole((20, 20), (size, size)), cubic)[0, 0]
     position = (torch.arange(size) + 0.5) * 20 / size
-    assert float((enlarged.sum(0) * position).sum() / enlarged.sum()) == pytest.approx(8.3, abs=0.05)
-    assert float((enlarged.sum(1) * position).sum() / enlarged.sum()) == pytest.approx(11.9, abs=0.05)
+    assert float((enlarged.sum(0) * position).sum() / enlarged.sum()) == pytest.approx(
+        8.3, abs=0.05
+    )
+    assert float((enlarged.sum(1) * position).sum() / enlarged.sum()) == pytest.approx(
+        11.9, abs=0.05
+    )
 
 
 @pytest.mark.parametrize("upsampler", HEADS)

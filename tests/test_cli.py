@@ -1,0 +1,411 @@
+"""The command `scsnet colorize`: which files it writes, what it says and its exit code."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_picture
+from PIL import Image
+
+from scsnet_hf import SCSNetImageProcessor, cli
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, tiny_model):
+    folder = tmp_path_factory.mktemp("model")
+    tiny_model.save_pretrained(folder)
+    SCSNetImageProcessor().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def colorize(checkpoint):
+    """Runs `scsnet colorize` with the tiny network; returns the exit code."""
+
+    def run(*arguments, model=checkpoint) -> int:
+        words = ["colorize", *map(str, arguments), "--model", str(model), "--device", "cpu"]
+        return cli.main(words)
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "photo.png"
+    make_picture(24, 16).save(path)
+    return path
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Three pictures in three folders, and a text."""
+    root = tmp_path / "album"
+    for place in ("one.png", "sub/two.JPG", "sub/deep er/three.webp"):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        make_picture(12, 8).save(root / place)
+    (root / "notes.txt").write_text("no picture")
+    return root
+
+
+def files(folder) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def size_of(path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        picture.load()
+        return picture.size
+
+
+def jpeg(width=64, height=64) -> bytes:
+    buffer = io.BytesIO()
+    make_picture(width, height).save(buffer, format="JPEG")
+    return buffer.getvalue()
+
+
+def huge_header() -> bytes:
+    """A GIF that claims 65535x65535 pixels."""
+    buffer = io.BytesIO()
+    Image.new("L", (9, 9)).save(buffer, format="GIF")
+    return buffer.getvalue()[:6] + b"\xff\xff\xff\xff" + buffer.getvalue()[10:]
+
+
+BAD_FILES = {
+    "text.jpg": b"this is a text\n",
+    "cut.jpg": jpeg()[:400],
+    "empty.png": b"",
+    "huge.gif": huge_header(),
+    "cut.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0",
+}
+
+
+class TestWhereResultsGo:
+    def test_beside_the_input_by_default(self, colorize, photo):
+        assert colorize(photo) == 0
+        assert size_of(photo.with_name("photo.scs.png")) == (96, 64)
+        assert files(photo.parent) == {"photo.png", "photo.scs.png"}
+
+    @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.webp", "a.tiff", "a.bmp"])
+    def test_into_the_file_of_the_option(self, colorize, photo, tmp_path, name):
+        assert colorize(photo, "-o", tmp_path / "new" / name, "--scale", 1) == 0
+        assert size_of(tmp_path / "new" / name) == (24, 16)
+
+    @pytest.mark.parametrize("exists", [True, False])
+    def test_into_the_folder_of_the_option(self, colorize, photo, tmp_path, exists):
+        if exists:
+            (tmp_path / "out").mkdir()
+        assert colorize(photo, "-o", tmp_path / "out", "--scale", 1) == 0
+        assert files(tmp_path / "out") == {"photo.png"}
+
+    def test_a_folder_is_searched_in_depth(self, colorize, tree):
+        before = files(tree)
+        assert colorize(tree, "--scale", 1) == 0
+        results = {"one.scs.png", "sub/two.scs.png", "sub/deep er/three.scs.png"}
+        assert files(tree) == before | results
+
+    def test_the_tree_is_mirrored(self, colorize, tree, tmp_path):
+        assert colorize(tree, "-o", tmp_path / "out", "--scale", 1) == 0
+        assert files(tmp_path / "out") == {"one.png", "sub/two.png", "sub/deep er/three.png"}
+
+    def test_the_tree_is_mirrored_into_a_folder_that_looks_like_a_file(
+        self, colorize, tree, tmp_path
+    ):
+        assert colorize(tree, "-o", tmp_path / "out.v2", "--scale", 1) == 0
+        assert len(files(tmp_path / "out.v2")) == 3
+
+    @pytest.mark.parametrize("output", [(), ("-o", "album/out")])
+    def test_earlier_results_are_no_inputs(self, colorize, tree, monkeypatch, output):
+        monkeypatch.chdir(tree.parent)
+        assert colorize("album", "--scale", 1, *output) == 0
+        first = files(tree)
+        assert colorize("album", "--scale", 1, *output) == 0
+        assert files(tree) == first
+
+    @pytest.mark.parametrize("name", ["Фото 1.png", "写真 二.jpg", "صورة.webp", "été à l'eau.png"])
+    def test_names_of_every_script_are_kept(self, colorize, tmp_path, name):
+        path = tmp_path / "mes photos" / name
+        path.parent.mkdir()
+        make_picture(8, 8).save(path)
+        assert colorize(path) == 0
+        assert files(path.parent) == {name, f"{path.stem}.scs.png"}
+
+    def test_a_dot_in_the_name_is_kept(self, colorize, photo):
+        dotted = photo.rename(photo.with_name("photo.v1.2.png"))
+        assert colorize(dotted, "--scale", 1) == 0
+        assert dotted.with_name("photo.v1.2.scs.png").exists()
+
+    def test_inputs_are_left_as_they_were(self, colorize, tree):
+        before = {name: (tree / name).read_bytes() for name in files(tree)}
+        colorize(tree)
+        assert {name: (tree / name).read_bytes() for name in before} == before
+
+    def test_nothing_is_written_over_an_input(self, colorize, photo, capsys):
+        before = photo.read_bytes()
+        assert colorize(photo, "-o", photo) == 2
+        assert photo.read_bytes() == before
+        assert "photo.png" in capsys.readouterr().err
+
+    def test_two_inputs_never_share_a_result(self, colorize, photo, capsys):
+        make_picture(8, 8).save(photo.with_suffix(".jpg"))
+        assert colorize(photo, photo.with_suffix(".jpg")) == 2
+        assert files(photo.parent) == {"photo.png", "photo.jpg"}
+        assert "photo.jpg" in capsys.readouterr().err
+
+    def test_a_new_result_replaces_the_old(self, colorize, photo):
+        colorize(photo, "--scale", 1)
+        assert colorize(photo, "--scale", 2) == 0
+        assert size_of(photo.with_name("photo.scs.png")) == (48, 32)
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("options", "size"),
+        [
+            (("--scale", "2.7"), (65, 43)),
+            (("--size", "31x50"), (31, 50)),
+            (("--size", "31X50"), (31, 50)),
+            (("--long-side", "100"), (100, 67)),
+        ],
+    )
+    def test_the_result_is_as_large_as_asked(self, colorize, photo, options, size):
+        assert colorize(photo, *options) == 0
+        assert size_of(photo.with_name("photo.scs.png")) == size
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"saturation": 0.5},
+            {"luminance": "source"},
+            {"tile_size": 8},
+            {"reference": "modern.png"},
+            {"reference": "modern.png", "reference_strength": 0.5},
+        ],
+    )
+    def test_an_option_does_what_the_pipeline_does(
+        self, colorize, photo, tiny_pipe, monkeypatch, options
+    ):
+        monkeypatch.chdir(photo.parent)
+        Image.new("RGB", (20, 20), (200, 90, 40)).save("modern.png")
+        words = [w for k, v in options.items() for w in (f"--{k.replace('_', '-')}", v)]
+        assert colorize("photo.png", "--scale", 2, *words) == 0
+        with Image.open("photo.scs.png") as result:
+            expected = tiny_pipe("photo.png", scale=2, **options)
+            assert np.array_equal(np.asarray(result), np.asarray(expected))
+
+    def test_skip_existing_leaves_results_alone(self, colorize, photo, capsys):
+        old = photo.with_name("photo.scs.png")
+        old.write_bytes(b"old")
+        assert colorize(photo, "--skip-existing") == 0
+        assert old.read_bytes() == b"old"
+        assert "1 already there" in capsys.readouterr().err
+
+    def test_skip_existing_does_the_rest(self, colorize, tree):
+        (tree / "one.scs.png").write_bytes(b"old")
+        assert colorize(tree, "--skip-existing", "--scale", 1) == 0
+        assert (tree / "one.scs.png").read_bytes() == b"old"
+        assert (tree / "sub" / "two.scs.png").exists()
+
+    def test_a_summary_counts_the_pictures(self, colorize, tree, capsys):
+        colorize(tree, "--scale", 1)
+        output = capsys.readouterr()
+        assert output.err.splitlines()[-1] == "scsnet: 3 done, 0 failed, 0 already there"
+        assert output.out == ""
+
+    def test_the_summary_of_one_picture_says_where_it_is(self, colorize, photo, capsys):
+        colorize(photo)
+        assert "photo.scs.png (96x64)" in capsys.readouterr().err
+
+
+class TestFailures:
+    @pytest.fixture
+    def bad(self, tmp_path):
+        folder = tmp_path / "bad"
+        folder.mkdir()
+        for name, content in BAD_FILES.items():
+            (folder / name).write_bytes(content)
+        return folder
+
+    @pytest.mark.parametrize("name", [*BAD_FILES, "missing.png"])
+    def test_a_sole_bad_input_is_2(self, colorize, bad, capsys, name):
+        assert colorize(bad / name) == 2
+        assert files(bad) == set(BAD_FILES)
+        (error,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert name in error
+
+    @pytest.mark.parametrize("name", [*BAD_FILES, "missing.png"])
+    def test_a_bad_input_among_good_ones_is_1(self, colorize, bad, photo, capsys, name):
+        other = photo.with_name("z.png")
+        make_picture(8, 8).save(other)
+        assert colorize(photo, bad / name, other) == 1
+        assert photo.with_name("photo.scs.png").exists()
+        assert other.with_name("z.scs.png").exists()
+        (error,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert name in error
+
+    def test_every_bad_input_is_named_on_a_line_of_its_own(self, colorize, bad, photo, capsys):
+        names = ["text.jpg", "cut.jpg", "empty.png"]
+        assert colorize(photo, *(bad / name for name in names)) == 1
+        *errors, summary = capsys.readouterr().err.splitlines()
+        assert [name for name in names if any(name in line for line in errors)] == names
+        assert len(errors) == 3
+        assert summary.startswith("scsnet: 1 done, 3 failed")
+
+    def test_only_bad_inputs_are_2(self, colorize, bad):
+        assert colorize(bad / "text.jpg", bad / "empty.png") == 2
+
+    def test_an_empty_folder_is_2(self, colorize, tmp_path, capsys):
+        (tmp_path / "nothing here").mkdir()
+        assert colorize(tmp_path / "nothing here") == 2
+        assert "nothing here" in capsys.readouterr().err
+
+    def test_a_failing_write_keeps_the_old_result(self, colorize, tmp_path):
+        make_picture(1200, 1).save(tmp_path / "wide.png")  # WebP ends at 16383 pixels
+        (tmp_path / "wide.webp").write_bytes(b"old")
+        assert colorize(tmp_path / "wide.png", "--scale", 16, "-o", tmp_path / "wide.webp") == 2
+        assert (tmp_path / "wide.webp").read_bytes() == b"old"
+        assert files(tmp_path) == {"wide.png", "wide.webp"}
+
+    def test_a_target_that_is_a_folder_fails_and_leaves_nothing(self, colorize, photo):
+        photo.with_name("photo.scs.png").mkdir()
+        assert colorize(photo) == 2
+        assert files(photo.parent) == {"photo.png"}
+
+
+class TestWrongArguments:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--scale", "0"),
+            ("--scale", "-1"),
+            ("--scale", "nan"),
+            ("--scale", "inf"),
+            ("--scale", "100"),
+            ("--size", "0x10"),
+            ("--long-side", "0"),
+            ("--saturation", "-1"),
+            ("--saturation", "nan"),
+            ("--reference-strength", "2"),
+            ("--tile-size", "0"),
+            ("--reference", "missing.png"),
+            ("-o", "result.xyz"),
+        ],
+    )
+    def test_a_value_out_of_range_is_2_and_named(self, colorize, photo, capsys, options):
+        assert colorize(photo, *options) == 2
+        assert files(photo.parent) == {"photo.png"}
+        (error,) = capsys.readouterr().err.splitlines()
+        assert options[0].strip("-").replace("-", "_") in error or options[1] in error
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ("--scale", "two"),
+            ("--size", "axb"),
+            ("--size", "10"),
+            ("--size", "-1x5"),
+            ("--scale", "2", "--size", "10x10"),
+            ("--scale", "2", "--long-side", "10"),
+            ("--size", "10x10", "--long-side", "10"),
+            ("--luminance", "mine"),
+            ("--magnify", "2"),
+        ],
+    )
+    def test_words_that_make_no_sense_are_2(self, colorize, photo, capsys, options):
+        with pytest.raises(SystemExit) as end:
+            colorize(photo, *options)
+        assert end.value.code == 2
+        assert options[0] in capsys.readouterr().err
+
+    @pytest.mark.parametrize("words", [[], ["colorize"], ["paint", "a.png"]])
+    def test_a_missing_or_unknown_command_is_2(self, words):
+        with pytest.raises(SystemExit) as end:
+            cli.main(words)
+        assert end.value.code == 2
+
+    def test_a_file_as_folder_for_several_is_2(self, colorize, photo, tree, capsys):
+        output = photo.with_name("old.png")
+        output.write_bytes(b"old")
+        assert colorize(photo, tree, "-o", output) == 2
+        assert output.read_bytes() == b"old"
+        assert "old.png" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            pytest.param(None, id="missing"),
+            pytest.param({}, id="empty"),
+            pytest.param({"config.json": b"{"}, id="corrupt_config"),
+            pytest.param({"config.json": b"[]"}, id="config_of_another_kind"),
+            pytest.param({"config.json": b'{"model_type": "bert"}'}, id="other_model"),
+            pytest.param({"model.safetensors": b"no weights"}, id="corrupt_weights"),
+            pytest.param({"model.safetensors": b""}, id="empty_weights"),
+            pytest.param({"preprocessor_config.json": b"{"}, id="corrupt_processor"),
+        ],
+    )
+    def test_a_model_that_cannot_be_loaded_is_2(
+        self, colorize, photo, checkpoint, capsys, damage
+    ):
+        model = photo.parent / "broken model"
+        if damage is not None:
+            model.mkdir()
+        if damage:
+            for file in checkpoint.iterdir():
+                (model / file.name).write_bytes(damage.get(file.name, file.read_bytes()))
+        assert colorize(photo, model=model) == 2
+        assert not photo.with_name("photo.scs.png").exists()
+        (error,) = capsys.readouterr().err.splitlines()
+        assert "broken model" in error
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory, checkpoint):
+    """A run on a good, a broken and a missing picture, in a process of its own."""
+    folder = tmp_path_factory.mktemp("program")
+    make_picture(12, 8).save(folder / "good one.png")
+    (folder / "bad.png").write_bytes(b"no picture")
+    words = ["good one.png", "bad.png", "missing.png", "--device", "cpu"]
+    finished = subprocess.run(
+        [sys.executable, "-m", "scsnet_hf.cli", "colorize", *words, "--model", checkpoint],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    return folder, finished
+
+
+class TestAsAProgram:
+    def test_its_exit_code_is_1_where_some_inputs_failed(self, result):
+        assert result[1].returncode == 1
+
+    def test_it_writes_the_good_ones(self, result):
+        assert files(result[0]) == {"good one.png", "bad.png", "good one.scs.png"}
+
+    def test_it_says_one_line_per_error_and_a_summary(self, result):
+        lines = result[1].stderr.splitlines()
+        assert [line.split(":")[2].strip() for line in lines[:-1]] == ["bad.png", "missing.png"]
+        assert lines[-1].startswith("scsnet: 1 done, 2 failed")
+
+    def test_it_writes_nothing_to_standard_output(self, result):
+        assert result[1].stdout == ""
+
+    def test_help_needs_no_torch(self):
+        program = (
+            "import runpy, sys\n"
+            "sys.argv = ['scsnet', 'colorize', '--help']\n"
+            "try:\n"
+            "    runpy.run_module('scsnet_hf.cli', run_name='__main__')\n"
+            "except SystemExit as end:\n"
+            "    print('code', end.code, 'torch', 'torch' in sys.modules)\n"
+        )
+        finished = subprocess.run(
+            [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True
+        )
+        assert "--reference-strength" in finished.stdout
+        assert finished.stdout.splitlines()[-1] == "code 0 torch False"

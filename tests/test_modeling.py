@@ -1,0 +1,437 @@
+"""`SCSNetForImageToImage`: sizes, modes, gradients, precision and saving."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from conftest import build_tiny_model
+
+from scsnet_hf import SCSNetConfig, SCSNetForImageToImage
+from scsnet_hf.configuration_scsnet import CROSS_ATTENTIONS, UPSAMPLERS
+
+
+def gray(batch: int, height: int, width: int, seed: int = 1) -> torch.Tensor:
+    """Random normalized L, (B, 1, H, W)."""
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * torch.rand(batch, 1, height, width, generator=generator) - 1
+
+
+def color(batch: int, height: int, width: int, seed: int = 2) -> torch.Tensor:
+    """Random normalized Lab, (B, 3, H, W)."""
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * torch.rand(batch, 3, height, width, generator=generator) - 1
+
+
+def reconstruct(model, *args, **kwargs) -> torch.Tensor:
+    with torch.no_grad():
+        return model(*args, **kwargs).reconstruction
+
+
+def gradients(model) -> dict[str, torch.Tensor]:
+    return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+# Size of the output
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scale", "expected"),  # expected is (width, height), .5 rounded to even
+    [
+        (1, 1, 0.5, (1, 1)),
+        (1, 1, 1, (1, 1)),
+        (1, 1, 1.5, (2, 2)),
+        (1, 1, 2.7, (3, 3)),
+        (1, 1, 4, (4, 4)),
+        (1, 1, 16, (16, 16)),
+        (1, 50, 0.5, (1, 25)),
+        (1, 50, 1, (1, 50)),
+        (1, 50, 1.5, (2, 75)),
+        (1, 50, 2.7, (3, 135)),
+        (1, 50, 4, (4, 200)),
+        (1, 50, 16, (16, 800)),
+        (37, 41, 0.5, (18, 20)),
+        (37, 41, 1, (37, 41)),
+        (37, 41, 1.5, (56, 62)),
+        (37, 41, 2.7, (100, 111)),
+        (37, 41, 4, (148, 164)),
+        (37, 41, 16, (592, 656)),
+        (101, 67, 0.5, (50, 34)),
+        (101, 67, 1, (101, 67)),
+        (101, 67, 1.5, (152, 100)),
+        (101, 67, 2.7, (273, 181)),
+        (101, 67, 4, (404, 268)),
+    ],
+)
+def test_output_is_the_rounded_product_of_size_and_scale(
+    tiny_model, width, height, scale, expected
+):
+    reconstruction = reconstruct(tiny_model, gray(1, height, width), scale=scale)
+    assert reconstruction.shape == (1, 3, *expected[::-1])
+    assert reconstruction.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (41, 37), (30, 100), (7, 5)])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 50), (37, 41)])
+def test_output_size_is_met_exactly(tiny_model, width, height, size):
+    reconstruction = reconstruct(tiny_model, gray(2, height, width), output_size=size)
+    assert reconstruction.shape == (2, 3, *size)
+
+
+def test_scale_is_four_by_default(tiny_model):
+    pixels = gray(1, 9, 12)
+    assert torch.equal(reconstruct(tiny_model, pixels), reconstruct(tiny_model, pixels, scale=4.0))
+
+
+def test_output_size_equals_the_scale_that_makes_it(tiny_model):
+    pixels = gray(1, 10, 12)
+    by_size = reconstruct(tiny_model, pixels, output_size=(25, 30))
+    assert torch.equal(by_size, reconstruct(tiny_model, pixels, scale=2.5))
+
+
+def test_scale_and_output_size_together_are_refused(tiny_model):
+    with pytest.raises(ValueError, match="either scale or output_size"):
+        tiny_model(gray(1, 8, 8), scale=2.0, output_size=(16, 16))
+
+
+# References
+
+
+def test_reference_changes_the_result(tiny_model):
+    pixels = gray(1, 13, 15)
+    automatic = reconstruct(tiny_model, pixels, scale=1)
+    first = reconstruct(tiny_model, pixels, color(1, 11, 9), scale=1)
+    second = reconstruct(tiny_model, pixels, color(1, 11, 9, seed=3), scale=1)
+    assert (first - automatic).abs().max() > 1e-3
+    assert (first - second).abs().max() > 1e-3
+
+
+def test_reference_strength_zero_is_bit_equal_to_automatic(tiny_model):
+    pixels = gray(2, 13, 15)
+    automatic = reconstruct(tiny_model, pixels)
+    assert torch.equal(
+        reconstruct(tiny_model, pixels, color(2, 9, 11), reference_strength=0.0), automatic
+    )
+
+
+def test_reference_strength_lies_between_automatic_and_referential_features(tiny_model):
+    with torch.no_grad():
+        source = torch.randn(1, 16, 4, 5)
+        tokens = tiny_model.encode_reference(color(1, 9, 11))
+        full = tiny_model.fuse_reference(source, tokens).features
+        half = tiny_model.fuse_reference(source, tokens, reference_strength=0.5).features
+    torch.testing.assert_close(half, (source + full) / 2)
+
+
+def test_masked_reference_is_bit_equal_to_automatic_per_item(tiny_model):
+    pixels, references = gray(3, 13, 15), color(3, 9, 11)
+    mask = torch.tensor([True, False, True])
+    automatic = reconstruct(tiny_model, pixels)
+    referential = reconstruct(tiny_model, pixels, references)
+    mixed = reconstruct(tiny_model, pixels, references, mask)
+    assert torch.equal(mixed[~mask], automatic[~mask])
+    assert torch.equal(mixed[mask], referential[mask])
+    assert not torch.equal(referential[~mask], automatic[~mask])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_masked_reference_may_hold_anything(tiny_model, value):
+    pixels = gray(2, 8, 8)
+    mask = torch.tensor([False, False])
+    broken = torch.full((2, 3, 8, 8), value)
+    masked = reconstruct(tiny_model, pixels, broken, mask)
+    assert torch.equal(masked, reconstruct(tiny_model, pixels))
+
+
+def test_order_of_several_references_does_not_matter(tiny_model):
+    pixels = gray(1, 13, 15)
+    with torch.no_grad():
+        first = tiny_model.encode_reference(color(1, 9, 11))
+        second = tiny_model.encode_reference(color(1, 16, 8, seed=3))
+
+        def colors(*references):
+            tokens = tuple(torch.cat(level, dim=1) for level in zip(*references, strict=True))
+            return tiny_model.encode_color(pixels, tokens).features
+
+        both = colors(first, second)
+        torch.testing.assert_close(both, colors(second, first), atol=1e-4, rtol=1e-4)
+        assert (both - colors(first)).abs().max() > 1e-3
+        assert (both - colors(second)).abs().max() > 1e-3
+
+
+def test_reference_given_twice_counts_as_once(tiny_model):
+    with torch.no_grad():
+        tokens = tiny_model.encode_reference(color(1, 9, 11))
+        twice = tuple(torch.cat((level, level), dim=1) for level in tokens)
+        actual = tiny_model.encode_color(gray(1, 13, 15), twice).features
+        expected = tiny_model.encode_color(gray(1, 13, 15), tokens).features
+    torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_reference_of_batch_one_is_shared_by_all_items(tiny_model):
+    pixels = gray(2, 13, 15)
+    shared = reconstruct(tiny_model, pixels, color(1, 9, 11))
+    repeated = reconstruct(tiny_model, pixels, color(1, 9, 11).expand(2, -1, -1, -1))
+    torch.testing.assert_close(shared, repeated, atol=1e-5, rtol=1e-5)
+
+
+def test_model_without_cross_attention_refuses_a_reference():
+    model = build_tiny_model(cross_attention="none")
+    with pytest.raises(ValueError, match="takes no reference"):
+        model(gray(1, 8, 8), color(1, 8, 8))
+
+
+@pytest.mark.parametrize("upsampler", UPSAMPLERS)
+@pytest.mark.parametrize("cross_attention", CROSS_ATTENTIONS)
+def test_every_ablation_runs(upsampler, cross_attention):
+    model = build_tiny_model(upsampler=upsampler, cross_attention=cross_attention)
+    reference = None if cross_attention == "none" else color(2, 9, 11)
+    reconstruction = reconstruct(model, gray(2, 7, 10), reference, scale=2.7)
+    assert reconstruction.shape == (2, 3, 19, 27)
+    assert reconstruction.isfinite().all()
+
+
+# Pictures and batches
+
+
+@pytest.mark.parametrize("reference_seed", [None, 5])
+def test_item_of_a_batch_equals_the_item_alone(tiny_model, reference_seed):
+    pixels = gray(3, 13, 15)
+    references = None if reference_seed is None else color(3, 9, 11, reference_seed)
+    together = reconstruct(tiny_model, pixels, references)
+    for index in range(3):
+        own = None if references is None else references[index, None]
+        alone = reconstruct(tiny_model, pixels[index, None], own)
+        torch.testing.assert_close(together[index, None], alone, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("level", [-1.0, 0.2, 1.0])
+def test_constant_picture_stays_constant_at_scale_one(tiny_model, level):
+    reconstruction = reconstruct(tiny_model, torch.full((1, 1, 13, 18), level), scale=1)
+    expected = reconstruction[..., :1, :1].expand_as(reconstruction)
+    torch.testing.assert_close(reconstruction, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("upsampler", ["cpm", "meta"])
+@pytest.mark.parametrize(("scale", "period"), [(4, 4), (1.5, 3), (2.7, 27)])
+def test_constant_picture_repeats_one_pattern_without_borders(upsampler, scale, period):
+    model = build_tiny_model(upsampler=upsampler)
+    pixels = reconstruct(model, torch.full((1, 1, 20, 20), 0.3), scale=scale)
+    torch.testing.assert_close(pixels[..., period:], pixels[..., :-period], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        pixels[..., period:, :], pixels[..., :-period, :], atol=1e-4, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("size", [(64, 40), (31, 90)])
+def test_colour_branch_sees_a_larger_picture_at_its_working_size(size):
+    model = build_tiny_model(color_size=32)
+    with torch.no_grad():
+        features = model.encode_color(gray(1, *size)).features
+    scale = 32 / max(size)
+    assert max(features.shape[-2:]) == 32
+    assert min(features.shape[-2:]) == pytest.approx(min(size) * scale, abs=0.5)
+
+
+def test_colour_branch_sees_a_small_picture_at_its_own_size():
+    model = build_tiny_model(color_size=32)
+    with torch.no_grad():
+        assert model.encode_color(gray(1, 13, 32)).features.shape[-2:] == (13, 32)
+
+
+def test_picture_above_the_working_size_is_reconstructed_in_full():
+    model = build_tiny_model(color_size=16)
+    assert reconstruct(model, gray(1, 33, 50), scale=1.5).shape == (1, 3, 50, 75)
+
+
+def test_reference_above_the_working_size_is_reduced():
+    model = build_tiny_model(color_size=16)
+    with torch.no_grad():
+        large = model.encode_reference(color(1, 64, 32))
+        small = model.encode_reference(color(1, 16, 8))
+    assert [level.shape for level in large] == [level.shape for level in small]
+
+
+def test_luminance_skip_adds_the_sources_lightness():
+    torch.manual_seed(0)
+    pixels = gray(1, 9, 11)
+    with_skip, without = (build_tiny_model(luminance_skip=skip) for skip in (True, False))
+    difference = reconstruct(with_skip, pixels, scale=1) - reconstruct(without, pixels, scale=1)
+    torch.testing.assert_close(difference[:, :1], pixels, atol=1e-5, rtol=0)
+    assert difference[:, 1:].abs().max() == 0
+
+
+def test_nothing_is_kept_between_calls(tiny_model):
+    pixels = gray(1, 13, 15)
+    before = reconstruct(tiny_model, pixels, scale=2)
+    reconstruct(tiny_model, gray(2, 20, 9), color(2, 9, 11), scale=1.5)
+    assert torch.equal(reconstruct(tiny_model, pixels, scale=2), before)
+
+
+# Training
+
+
+def test_loss_is_the_mean_absolute_difference(tiny_model):
+    labels = color(2, 24, 40)
+    with torch.no_grad():
+        output = tiny_model(gray(2, 6, 10), labels=labels)
+    expected = (output.reconstruction - labels).abs().mean()
+    assert output.loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_no_labels_no_loss(tiny_model):
+    with torch.no_grad():
+        assert tiny_model(gray(1, 6, 10)).loss is None
+
+
+@pytest.mark.parametrize("upsampler", UPSAMPLERS)
+@pytest.mark.parametrize("luminance_skip", [False, True])
+def test_windows_of_different_sizes_equal_crops_of_the_whole_outputs(upsampler, luminance_skip):
+    model = build_tiny_model(upsampler=upsampler, luminance_skip=luminance_skip)
+    pixels, labels = gray(3, 9, 12), color(3, 7, 8)
+    sizes = torch.tensor([[9, 12], [31, 20], [14, 40]])
+    starts = torch.tensor([[0, 3], [24, 12], [5, 0]])
+    with torch.no_grad():
+        output = model(pixels, labels=labels, output_size=sizes, output_start=starts)
+    wholes = [
+        reconstruct(model, pixels[index, None], output_size=tuple(size.tolist()))[0]
+        for index, size in enumerate(sizes)
+    ]
+    for window, whole, (top, left) in zip(output.reconstruction, wholes, starts, strict=True):
+        expected = whole[:, top : top + 7, left : left + 8]
+        torch.testing.assert_close(window, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_output_start_without_labels_is_refused(tiny_model):
+    with pytest.raises(ValueError, match="output_start needs labels"):
+        tiny_model(gray(1, 8, 8), output_start=torch.zeros(1, 2, dtype=torch.long))
+
+
+@pytest.mark.parametrize("upsampler", UPSAMPLERS)
+@pytest.mark.parametrize("cross_attention", ["pyramid_valve", "basic"])
+def test_gradients_reach_every_parameter(upsampler, cross_attention):
+    model = build_tiny_model(upsampler=upsampler, cross_attention=cross_attention).train()
+    labels = color(2, 36, 40)
+    model(gray(2, 9, 10), labels=labels).loss.backward()
+    model(gray(2, 9, 10), color(2, 32, 48), labels=labels).loss.backward()
+    # A softmax does not see what is added to all of its logits, so key biases have no effect.
+    without = [
+        name
+        for name, gradient in gradients(model).items()
+        if gradient is None or (not name.endswith("key.bias") and not gradient.any())
+    ]
+    assert without == []
+
+
+def test_automatic_step_leaves_the_reference_parameters_alone():
+    model = build_tiny_model().train()
+    model(gray(1, 9, 10), labels=color(1, 36, 40)).loss.backward()
+    reached = {name.split(".")[0] for name, g in gradients(model).items() if g is not None}
+    assert reached.isdisjoint({"reference_stem", "reference_encoder", "cross_attention"})
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    model = build_tiny_model().train()
+    inputs = {"reference_pixel_values": color(2, 12, 16), "labels": color(2, 36, 40)}
+    model(gray(2, 9, 10), **inputs).loss.backward()
+    expected = {name: gradient.clone() for name, gradient in gradients(model).items()}
+    model.zero_grad()
+    model.gradient_checkpointing_enable()
+    model(gray(2, 9, 10), **inputs).loss.backward()
+    torch.testing.assert_close(gradients(model), expected, atol=1e-6, rtol=1e-4)
+
+
+def test_first_picture_of_an_untrained_model_is_mid_gray():
+    model = SCSNetForImageToImage(SCSNetConfig.from_preset("tiny"))
+    assert reconstruct(model, gray(1, 9, 10)).abs().max() == 0
+
+
+# Precision
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.15), (torch.float16, 0.02)])
+@pytest.mark.parametrize("upsampler", UPSAMPLERS)
+def test_half_precision_stays_close_to_float32(upsampler, dtype, tolerance):
+    inputs = (gray(1, 13, 15), color(1, 9, 11))
+    expected = reconstruct(build_tiny_model(upsampler=upsampler), *inputs, scale=2.7)
+    actual = reconstruct(build_tiny_model(upsampler=upsampler).to(dtype), *inputs, scale=2.7)
+    assert actual.dtype == torch.float32
+    assert actual.isfinite().all()
+    assert (actual - expected).abs().mean() < tolerance * expected.abs().mean()
+
+
+# Attention maps
+
+
+@pytest.fixture(scope="module")
+def with_attentions(tiny_model):
+    with torch.no_grad():
+        return tiny_model(gray(2, 16, 24), color(2, 8, 16), scale=1, output_attentions=True)
+
+
+def test_attention_maps_have_a_row_for_every_source_position(with_attentions):
+    shapes = [tuple(attention.shape) for attention in with_attentions.attentions]
+    assert shapes == [(2, 24, 8), (2, 6, 2), (2, 2, 1)]
+
+
+def test_rows_of_attention_sum_to_one(with_attentions):
+    for attention in with_attentions.attentions:
+        torch.testing.assert_close(attention.sum(-1), torch.ones(attention.shape[:2]))
+
+
+def test_valves_are_two_maps_between_zero_and_one(with_attentions):
+    shapes = [tuple(valves.shape) for valves in with_attentions.valves]
+    assert shapes == [(2, 2, 4, 6), (2, 2, 2, 3), (2, 2, 1, 2)]
+    for valves in with_attentions.valves:
+        assert valves.min() > 0
+        assert valves.max() < 1
+
+
+def test_reconstruction_is_the_same_without_attention_maps(tiny_model, with_attentions):
+    without = reconstruct(tiny_model, gray(2, 16, 24), color(2, 8, 16), scale=1)
+    torch.testing.assert_close(with_attentions.reconstruction, without, atol=1e-4, rtol=1e-4)
+
+
+def test_attention_maps_are_only_made_on_request(tiny_model):
+    with torch.no_grad():
+        output = tiny_model(gray(1, 8, 8), color(1, 8, 8))
+    assert output.attentions is None
+    assert output.valves is None
+
+
+# Around the network
+
+
+def test_saved_and_loaded_model_is_bit_equal(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    loaded, info = SCSNetForImageToImage.from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    # Weights mapped from a file lie at other addresses, where a convolution may round otherwise.
+    loaded = deepcopy(loaded)
+    inputs = (gray(1, 13, 15), color(1, 9, 11))
+    assert torch.equal(reconstruct(loaded, *inputs), reconstruct(tiny_model, *inputs))
+
+
+def test_saved_and_loaded_parameters_are_bit_equal(tiny_model, tmp_path):
+    tiny_model.save_pretrained(tmp_path)
+    loaded = SCSNetForImageToImage.from_pretrained(tmp_path).state_dict()
+    assert loaded.keys() == tiny_model.state_dict().keys()
+    assert all(torch.equal(loaded[name], value) for name, value in tiny_model.state_dict().items())
+
+
+def test_return_dict_false_gives_a_tuple_without_what_is_missing(tiny_model):
+    pixels = gray(1, 6, 10)
+    with torch.no_grad():
+        automatic = tiny_model(pixels, return_dict=False)
+        loss, *_ = tiny_model(pixels, labels=color(1, 24, 40), return_dict=False)
+    assert isinstance(automatic, tuple)
+    assert torch.equal(automatic[0], reconstruct(tiny_model, pixels))
+    assert loss.ndim == 0
+
+
+def test_parts_compose_to_the_whole(tiny_model):
+    pixels, reference = gray(1, 13, 15), color(1, 9, 11)
+    with torch.no_grad():
+        colors = tiny_model.encode_color(pixels, tiny_model.encode_reference(reference))
+        composed = tiny_model.decode(tiny_model.features(pixels, colors.features), (26, 30))
+    assert torch.equal(composed, reconstruct(tiny_model, pixels, reference, scale=2))

@@ -1,0 +1,111 @@
+"""`import scsnet_hf` makes transformers know the model, before or after its classes are imported."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scsnet_hf
+
+REPOSITORY = Path(__file__).parent.parent
+
+PACKAGE = """
+import scsnet_hf
+report["torch"] = "torch" in sys.modules
+"""
+AUTO_CLASSES = """
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageToImage
+from transformers import pipeline
+"""
+USE = """
+folder = sys.argv[1]
+for auto_class in (AutoConfig, AutoModel, AutoModelForImageToImage, AutoImageProcessor):
+    report[auto_class.__name__] = type(auto_class.from_pretrained(folder)).__module__
+from transformers.pipelines import PIPELINE_REGISTRY
+report["tasks"] = PIPELINE_REGISTRY.get_supported_tasks()
+report["pipeline"] = type(pipeline("scs-colorize-sr", model=folder)).__module__
+report["config_by_name"] = type(AutoConfig.for_model("scsnet")).__name__
+print(json.dumps(report))
+"""
+ORDERS = {"package_first": PACKAGE + AUTO_CLASSES, "package_last": AUTO_CLASSES + PACKAGE}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, tiny_model):
+    """A model without code of its own, so that only the registration can load it."""
+    folder = tmp_path_factory.mktemp("model")
+    tiny_model.save_pretrained(folder)
+    scsnet_hf.SCSNetImageProcessor().save_pretrained(folder)
+    for code in folder.glob("*.py"):
+        code.unlink()
+    for name in ("config.json", "preprocessor_config.json"):
+        content = json.loads((folder / name).read_text())
+        content.pop("auto_map", None)
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
+@pytest.fixture(scope="module", params=ORDERS)
+def order(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def report(order, folder):
+    program = "import json, sys\nreport = {}" + ORDERS[order] + USE
+    finished = subprocess.run(
+        [sys.executable, "-c", program, str(folder)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def test_importing_the_package_imports_no_torch(report, order):
+    assert report["torch"] == (order == "package_last")
+
+
+@pytest.mark.parametrize(
+    ("auto_class", "module"),
+    [
+        ("AutoConfig", "configuration_scsnet"),
+        ("AutoModel", "modeling_scsnet"),
+        ("AutoModelForImageToImage", "modeling_scsnet"),
+        ("AutoImageProcessor", "image_processing_scsnet"),
+        ("pipeline", "pipeline_scsnet"),
+    ],
+)
+def test_the_packages_own_class_is_loaded_from_a_folder(report, auto_class, module):
+    assert report[auto_class] == f"scsnet_hf.{module}"
+
+
+def test_the_task_is_supported(report):
+    assert "scs-colorize-sr" in report["tasks"]
+
+
+def test_the_model_type_is_known(report):
+    assert report["config_by_name"] == "SCSNetConfig"
+
+
+@pytest.mark.parametrize("name", scsnet_hf.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(scsnet_hf, name).__name__ == name
+
+
+def test_public_names_are_listed():
+    assert set(scsnet_hf.__all__) <= set(dir(scsnet_hf))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="SCSNetForCats"):
+        _ = scsnet_hf.SCSNetForCats
+
+
+def test_the_version_has_three_parts():
+    assert len(scsnet_hf.__version__.split(".")) == 3

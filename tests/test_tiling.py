@@ -1,0 +1,113 @@
+"""Tiles: they cover the output once, and make the same picture as the whole."""
+
+import pytest
+import torch
+from conftest import build_tiny_model
+
+from scsnet_hf import SCSNetForImageToImage
+from scsnet_hf.configuration_scsnet import UPSAMPLERS
+from scsnet_hf.tiling import AUTO_TILE_SIZE, plan_tiles, run_tiled
+
+
+def reconstruct(model, pixels: torch.Tensor, output: tuple[int, int], tile_size) -> torch.Tensor:
+    with torch.no_grad():
+        return run_tiled(model, pixels, model.encode_color(pixels).features, output, tile_size)
+
+
+def gray(height: int, width: int, batch: int = 1) -> torch.Tensor:
+    return 2 * torch.rand(batch, 1, height, width, generator=torch.Generator().manual_seed(1)) - 1
+
+
+@pytest.mark.parametrize("tile_size", [1, 7, 16, 50, 1000, None])
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [((37, 41), (148, 164)), ((37, 41), (18, 20)), ((1, 50), (3, 135)), ((50, 13), (50, 13))],
+)
+def test_tiles_cover_every_output_pixel_exactly_once(source, output, tile_size):
+    covered = torch.zeros(output)
+    for grid in plan_tiles(source, output, tile_size):
+        (top, left), (height, width) = grid.start, grid.length
+        assert height > 0
+        assert width > 0
+        covered[top : top + height, left : left + width] += 1
+    assert covered.eq(1).all()
+
+
+def test_tile_has_about_the_asked_size_in_the_source():
+    grid = next(iter(plan_tiles((100, 200), (400, 800), 25)))
+    assert grid.length == (100, 100)
+
+
+@pytest.mark.parametrize("upsampler", UPSAMPLERS)
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_tiled_equals_untiled_for_every_head(upsampler, align_corners):
+    model = build_tiny_model(upsampler=upsampler, align_corners=align_corners, color_size=16)
+    pixels, output = gray(37, 41), (100, 111)
+    tiled = reconstruct(model, pixels, output, 13)
+    untiled = reconstruct(model, pixels, output, None)
+    torch.testing.assert_close(tiled, untiled, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tile_size", [5, 16, 40])
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [((37, 41), (148, 164)), ((37, 41), (50, 50)), ((1, 50), (3, 135)), ((33, 29), (16, 14))],
+)
+def test_tiled_equals_untiled_for_every_size(source, output, tile_size):
+    model = build_tiny_model(luminance_skip=True, color_size=16)
+    pixels = gray(*source, batch=2)
+    tiled = reconstruct(model, pixels, output, tile_size)
+    untiled = reconstruct(model, pixels, output, None)
+    torch.testing.assert_close(tiled, untiled, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("upsampler", UPSAMPLERS)
+def test_halo_grows_with_the_texture_encoder(upsampler):
+    model = build_tiny_model(upsampler=upsampler, texture_depth=6, color_size=16)
+    pixels, output = gray(37, 61), (50, 80)
+    tiled = reconstruct(model, pixels, output, 9)
+    untiled = reconstruct(model, pixels, output, None)
+    torch.testing.assert_close(tiled, untiled, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("color_size", [16, 256])
+def test_run_tiled_equals_the_model(color_size):
+    model = build_tiny_model(color_size=color_size)
+    pixels = gray(30, 44)
+    with torch.no_grad():
+        expected = model(pixels, output_size=(60, 71)).reconstruction
+    tiled = reconstruct(model, pixels, (60, 71), 11)
+    torch.testing.assert_close(tiled, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_without_its_halo_a_tile_shows(monkeypatch):
+    model = build_tiny_model(color_size=16)
+    pixels, output = gray(37, 41), (74, 82)
+    untiled = reconstruct(model, pixels, output, None)
+    monkeypatch.setattr(SCSNetForImageToImage, "halo", 0)
+    assert (reconstruct(model, pixels, output, 13) - untiled).abs().max() > 1e-3
+
+
+def test_auto_cuts_only_pictures_larger_than_a_tile():
+    model = build_tiny_model(color_size=16)
+    areas = []
+    model.texture_encoder.register_forward_hook(
+        lambda module, inputs, output: areas.append(output.shape[-1])
+    )
+    reconstruct(model, gray(2, AUTO_TILE_SIZE), (2, AUTO_TILE_SIZE), "auto")
+    assert areas == [AUTO_TILE_SIZE]
+    areas.clear()
+    reconstruct(model, gray(2, 3 * AUTO_TILE_SIZE), (2, 3 * AUTO_TILE_SIZE), "auto")
+    assert len(areas) == 3
+    assert max(areas) <= AUTO_TILE_SIZE + 2 * model.halo
+
+
+def test_large_picture_never_passes_in_one_piece():
+    model = build_tiny_model(color_size=16)
+    shapes = []
+    model.texture_encoder.register_forward_hook(
+        lambda module, inputs, output: shapes.append(output.shape[-2:])
+    )
+    reconstruct(model, gray(90, 100), (180, 200), 20)
+    assert len(shapes) == 25
+    assert max(max(shape) for shape in shapes) <= 20 + 2 * model.halo
