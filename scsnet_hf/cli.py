@@ -70,10 +70,10 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def find_pictures(inputs: list[str]) -> Iterator[tuple[Path, Path]]:
+def find_pictures(inputs: list[str], output: str | None) -> Iterator[tuple[Path, Path]]:
     """(picture, its place in the output folder) for every input; folders are searched in depth.
 
-    Results of earlier runs (`*.scs.png`) inside a folder are left out.
+    Results of earlier runs inside a folder (`*.scs.png`, or the output folder) are left out.
     """
     from .image_io import READABLE_SUFFIXES
 
@@ -82,9 +82,11 @@ def find_pictures(inputs: list[str]) -> Iterator[tuple[Path, Path]]:
         if not path.is_dir():
             yield path, Path(path.name)
             continue
+        results = Path(output).resolve() if output else None
         for file in sorted(path.rglob("*")):
-            readable = file.suffix.lower() in READABLE_SUFFIXES
-            if readable and not file.name.endswith(SUFFIX) and file.is_file():
+            readable = file.suffix.lower() in READABLE_SUFFIXES and file.is_file()
+            inside = results != path.resolve() and results in file.resolve().parents
+            if readable and not inside and not file.name.endswith(SUFFIX):
                 yield file, file.relative_to(path)
 
 
@@ -92,7 +94,7 @@ def plan(inputs: list[str], output: str | None) -> list[Work]:
     """Pair every picture with its target; raises ValueError where that is impossible."""
     from .image_io import check_writable_suffix
 
-    found = list(find_pictures(inputs))
+    found = list(find_pictures(inputs, output))
     if not found:
         raise ValueError(f"no pictures in {', '.join(inputs)}")
     if output is None:
@@ -136,7 +138,10 @@ def _load_pipeline(model: str, device: str | None):
     try:
         return pipeline(TASK, model=model, device=device, pipeline_class=ScsColorizeSrPipeline)
     except Exception as error:  # whatever is wrong with a folder, the user needs one line
-        raise ValueError(f"--model {model}: cannot be loaded ({_one_line(error)})") from error
+        where = f" on --device {device}" if device else ""
+        raise ValueError(
+            f"--model {model}: cannot be loaded{where} ({_one_line(error)})"
+        ) from error
 
 
 def _one_line(error: BaseException) -> str:

@@ -89,7 +89,7 @@ class SCSNetConfig(PreTrainedConfig):
         return cls(**{**PRESETS[name], **overrides})
 
     def validate_architecture(self) -> None:
-        """Check what one field's type cannot say; raises ValueError."""
+        """Check what one field's type cannot say; wrong values end in a validation error."""
         super().validate_architecture()
         for name, length in (
             ("hidden_sizes", 3),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
+_MOST_LEFT_OUT = 1000  # unusable pictures in a row
 _PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -56,10 +57,14 @@ class PairMaker:
     def __post_init__(self):
         if not 1 <= self.scale_range[0] <= self.scale_range[1]:
             raise ValueError(f"scale_range {self.scale_range} must be 1 <= low <= high")
-        if self.label_size > self.source_size:
+        if not 0 < self.view_range[0] <= self.view_range[1] <= 1:
+            raise ValueError(f"view_range {self.view_range} must be 0 < low <= high <= 1")
+        if not 1 <= self.label_size <= self.source_size:
             raise ValueError(
-                f"label_size {self.label_size} must not exceed source_size {self.source_size}"
+                f"label_size {self.label_size} must be from 1 to source_size {self.source_size}"
             )
+        if self.reference_size < 1:
+            raise ValueError(f"reference_size {self.reference_size} must be at least 1")
 
     def __call__(self, picture: Image.Image, rng: random.Random) -> dict[str, np.ndarray]:
         """The sample of `picture`, RGB.
@@ -144,24 +149,31 @@ def training_stream(
     photographs: "datasets.IterableDataset",
     make_pair: PairMaker,
     seed: int = 0,
-    buffer_size: int = 256,
+    buffer_size: int = 1000,
 ) -> "datasets.IterableDataset":
     """Endless shuffled samples of a stream of photographs.
 
-    Unreadable and too small pictures are left out, each with a warning.
+    Unreadable and too small pictures are left out, each with a warning; ValueError after a
+    thousand of them in a row.
     """
+    left_out_in_a_row = 0
 
     def samples(rows: dict, indices: list[int]) -> dict[str, list]:
+        nonlocal left_out_in_a_row
         made = []
         for image, index in zip(rows["image"], indices, strict=True):
             try:
                 made.append(make_pair(open_photograph(image), random.Random(f"{seed}-{index}")))
+                left_out_in_a_row = 0
             except _PICTURE_ERRORS as error:
                 logger.warning("picture %d (%s) left out: %s", index, image["path"], error)
+                left_out_in_a_row += 1
+        if left_out_in_a_row > _MOST_LEFT_OUT:
+            raise ValueError(f"the last {left_out_in_a_row} pictures could not be used")
         return {name: [sample[name] for sample in made] for name in (made[0] if made else ())}
 
     return (
-        photographs.shuffle(seed=seed, buffer_size=buffer_size)
+        photographs.shuffle(seed=seed, buffer_size=buffer_size, max_buffer_input_shards=1)
         .repeat(None)
         .map(samples, batched=True, batch_size=8, with_indices=True, remove_columns=["image"])
     )

@@ -1,5 +1,6 @@
 """Pictures in and out: anything a user may hold becomes a Pillow picture in sRGB, upright."""
 
+import http.client
 import io
 import os
 import tempfile
@@ -17,6 +18,9 @@ READABLE_SUFFIXES = frozenset(
     ".jpg .jpeg .png .webp .tif .tiff .bmp .gif .ppm .pgm .pbm .avif".split()
 )
 WRITABLE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .tif .tiff .bmp .ppm .avif".split())
+
+# What Pillow raises on damaged files, depending on the format.
+_DECODING_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 _URL_TIMEOUT = 20  # seconds
 _URL_BYTES = 256 * 2**20
@@ -50,22 +54,19 @@ def load_picture(source: PictureSource) -> Image.Image:
     if isinstance(source, str | os.PathLike):
         return _open_path(Path(source))
     if isinstance(source, torch.Tensor):
-        return _from_array(_channels_last(source.detach().cpu()), "the tensor")
+        return _from_tensor(source.detach().cpu())
     if isinstance(source, np.ndarray):
-        return _from_array(source, "the array")
+        return _from_array(source)
     raise TypeError(f"a picture must be {ACCEPTED}, not {type(source).__name__}")
 
 
 def _open_path(path: Path) -> Image.Image:
-    if path.is_dir():
-        raise PictureError(f"{path}: is a folder, not a picture")
     try:
-        with path.open("rb") as file:
-            return _open(file, str(path))
-    except FileNotFoundError:
-        raise PictureError(f"{path}: no such file") from None
-    except PermissionError:
-        raise PictureError(f"{path}: no permission to read it") from None
+        file = path.open("rb")
+    except OSError as error:
+        raise PictureError(f"{path}: {error.strerror.lower()}") from None
+    with file:
+        return _open(file, str(path))
 
 
 def _open(file, name: str) -> Image.Image:
@@ -76,6 +77,14 @@ def _open(file, name: str) -> Image.Image:
         empty = file.seek(0, io.SEEK_END) == 0
         reason = "is empty" if empty else "is not a picture that can be read (JPEG, PNG, TIFF, ...)"
         raise PictureError(f"{name}: {reason}") from None
+    except PictureError:
+        raise
+    except _DECODING_ERRORS as error:
+        raise _damaged(name, error) from None
+
+
+def _damaged(name: str, error: Exception) -> PictureError:
+    return PictureError(f"{name}: is damaged or not supported ({' '.join(str(error).split())})")
 
 
 def _decode(picture: Image.Image, name: str) -> Image.Image:
@@ -84,28 +93,32 @@ def _decode(picture: Image.Image, name: str) -> Image.Image:
     try:
         picture.load()
         # Neither touches the caller's own picture.
-        return _to_plain_mode(_to_srgb(ImageOps.exif_transpose(picture)))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{name}: is damaged or not supported ({error})") from None
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode in ("P", "PA"):
+            upright = _to_plain_mode(upright)
+        return _to_plain_mode(_to_srgb(upright))
+    except _DECODING_ERRORS as error:
+        raise _damaged(name, error) from None
 
 
 def _to_srgb(picture: Image.Image) -> Image.Image:
-    """Convert through the embedded profile, if there is a usable one."""
+    """Convert RGB, RGBA or CMYK through the embedded profile, if there is a usable one."""
     profile = picture.info.get("icc_profile")
-    if not profile or picture.mode not in ("RGB", "CMYK", "L"):
+    if not profile or picture.mode not in ("RGB", "RGBA", "CMYK"):
         return picture
-    target = "L" if picture.mode == "L" else "RGB"
-    if target == "L":
-        return picture
+    colors, alpha = split_alpha(picture)
     try:
-        return ImageCms.profileToProfile(
-            picture,
+        converted = ImageCms.profileToProfile(
+            colors,
             ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             ImageCms.createProfile("sRGB"),
-            outputMode=target,
+            outputMode="RGB",
         )
     except (ImageCms.PyCMSError, OSError):
         return picture
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
 
 
 def _to_plain_mode(picture: Image.Image) -> Image.Image:
@@ -124,28 +137,34 @@ def _download(url: str) -> bytes:
     try:
         with urllib.request.urlopen(url, timeout=_URL_TIMEOUT) as response:
             content = response.read(_URL_BYTES + 1)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise PictureError(f"{url}: could not be fetched ({error})") from None
     if len(content) > _URL_BYTES:
         raise PictureError(f"{url}: is larger than {_URL_BYTES // 2**20} MiB")
     return content
 
 
-def _channels_last(tensor: torch.Tensor) -> np.ndarray:
+def _from_tensor(tensor: torch.Tensor) -> Image.Image:
+    _check_shape("the tensor", tuple(tensor.shape), channels_at=0)
     if tensor.ndim == 3:
         tensor = tensor.permute(1, 2, 0)
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return _from_array((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
 
 
-def _from_array(array: np.ndarray, name: str) -> Image.Image:
+def _check_shape(name: str, shape: tuple[int, ...], channels_at: int) -> None:
+    channels = shape[channels_at] if len(shape) == 3 else 1
+    if len(shape) not in (2, 3) or channels > 4 or 0 in shape:
+        layout = "(C, H, W)" if channels_at == 0 else "(H, W, C)"
+        raise PictureError(
+            f"{name}: has shape {shape}; accepted are (H, W) and {layout}, C from 1 to 4"
+        )
+
+
+def _from_array(array: np.ndarray) -> Image.Image:
+    name = "the array"
+    _check_shape(name, array.shape, channels_at=2)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    channels = array.shape[2] if array.ndim == 3 else 1
-    if array.ndim not in (2, 3) or channels > 4 or 0 in array.shape:
-        raise PictureError(
-            f"{name}: has shape {array.shape}; accepted are (H, W), (H, W, C) for an array and "
-            "(H, W), (C, H, W) for a tensor, C from 1 to 4"
-        )
     if array.dtype == np.uint16:
         array = (array // 257).astype(np.uint8)
     elif np.issubdtype(array.dtype, np.floating):
@@ -181,10 +200,10 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     A format without transparency gets the picture on white.
     """
     check_writable_suffix(path)
-    if picture.mode == "RGBA" and path.suffix.lower() in _OPAQUE_SUFFIXES:
-        background = Image.new("RGB", picture.size, "white")
-        background.paste(picture, mask=picture.getchannel("A"))
-        picture = background
+    if picture.mode in ("LA", "RGBA") and path.suffix.lower() in _OPAQUE_SUFFIXES:
+        colors, alpha = split_alpha(picture)
+        picture = Image.new(colors.mode, picture.size, "white")
+        picture.paste(colors, mask=alpha)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=".scsnet-", dir=path.parent)
     try:

@@ -308,11 +308,16 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             SCSNetOutput, or a tuple of what it holds with `return_dict=False`.
 
         Raises:
-            ValueError: if both `scale` and `output_size` are given, or a reference to a model
-                built without cross attention.
+            ValueError: if both `scale` and `output_size` are given, a size per item without a
+                window, or a reference to a model built without cross attention.
         """
         if scale is not None and output_size is not None:
             raise ValueError("give either scale or output_size, not both")
+        if scale is not None and not scale > 0:
+            raise ValueError(f"scale={scale!r}: must be above 0")
+        windowed = output_start is not None
+        if windowed != torch.is_tensor(output_size) or (windowed and labels is None):
+            raise ValueError("output_start, an output_size (B, 2) and labels only go together")
         tokens = None
         if reference_pixel_values is not None:
             tokens = self.encode_reference(reference_pixel_values)
@@ -321,11 +326,9 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         )
         source_size = tuple(pixel_values.shape[-2:])
         if output_size is None:
-            output_size = output_size_of(source_size, scale or DEFAULT_SCALE)
+            output_size = output_size_of(source_size, DEFAULT_SCALE if scale is None else scale)
         grid = None
-        if output_start is not None:
-            if labels is None or not torch.is_tensor(output_size):
-                raise ValueError("output_start needs labels and an output_size (B, 2)")
+        if windowed:
             grid = PixelGrid(
                 source_size, output_size.unbind(1), output_start.unbind(1), labels.shape[-2:]
             )

@@ -100,9 +100,11 @@ class _Job:
 class ScsColorizeSrPipeline(Pipeline):
     """Colorizes low-resolution gray pictures and enlarges them by any decimal factor.
 
-    pipe = pipeline("scs-colorize-sr")
-    pipe("old.jpg", scale=2.7).save("new.png")
-    pipe("old.jpg", reference="modern.jpg", size=(1920, 1080))
+    Example:
+        >>> pipe = pipeline("scs-colorize-sr")
+        >>> pipe("old.jpg", scale=2.7).save("new.png")
+        >>> pipe("old.jpg", reference="modern.jpg", size=(1920, 1080)).size
+        (1920, 1080)
     """
 
     _load_processor = False
@@ -143,11 +145,14 @@ class ScsColorizeSrPipeline(Pipeline):
             image_io.PictureError: a ValueError that names the picture that cannot be read.
         """
         if isinstance(images, list | tuple):
-            images = _pair_with_references(list(images), reference)
-            if images and "reference" in images[0]:
-                reference = None
+            images = list(images)
+            if isinstance(reference, list | tuple):
+                images, reference = _with_own_references(images, reference), None
         elif _is_table(images):
             images = iter(images)
+        if isinstance(images, list) and not images:
+            self._sanitize_parameters(**kwargs)
+            return []
         if reference is not None:
             kwargs["reference_tokens"] = self._encode(self._reference_tensors(reference))
         return super().__call__(images, **kwargs)
@@ -290,17 +295,15 @@ def _is_table(images) -> bool:
     return type(images).__module__.startswith("datasets.") and hasattr(images, "column_names")
 
 
-def _pair_with_references(images: list, reference) -> list[dict]:
-    """Rows of a list of images; a list of references is spread over them."""
-    rows = [image if isinstance(image, Mapping) else {"image": image} for image in images]
-    if not isinstance(reference, list | tuple):
-        return rows
-    if len(reference) != len(images):
+def _with_own_references(images: list, references: list) -> list[dict]:
+    """Rows that pair every image with its reference."""
+    if len(references) != len(images):
         raise ValueError(
-            f"{len(reference)} references for {len(images)} images: give one for all, "
+            f"{len(references)} references for {len(images)} images: give one for all, "
             "or a list with one for each"
         )
-    return [{**row, "reference": own} for row, own in zip(rows, reference, strict=True)]
+    rows = (image if isinstance(image, Mapping) else {"image": image} for image in images)
+    return [{**row, "reference": own} for row, own in zip(rows, references, strict=True)]
 
 
 # What `save_pretrained` writes into config.json as `custom_pipelines`. An Auto class, because the

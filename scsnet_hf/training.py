@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 from diffusers.training_utils import EMAModel
 from torch import nn
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import TrainOutput
 
 from .data import collate, elastic_distortion, flip_vertically, normalized_lab_of
 from .modeling_scsnet import SCSNetOutput
@@ -56,6 +58,17 @@ class SCSNetTrainer(Trainer):
         )
         self.add_callback(_AverageWeights(self.average))
 
+    def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
+        """As the parent class; a checkpoint of a finished run is loaded and left as it is."""
+        if resume_from_checkpoint:
+            state = TrainerState.load_from_json(Path(resume_from_checkpoint) / TRAINER_STATE_NAME)
+            if state.global_step >= self.args.max_steps > 0:
+                self.state = state
+                self._load_from_checkpoint(resume_from_checkpoint)
+                self._load_average(resume_from_checkpoint)
+                return TrainOutput(state.global_step, 0.0, {})
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+
     def compute_loss(
         self, model: nn.Module, inputs: dict, return_outputs: bool = False, **kwargs
     ) -> torch.Tensor | tuple[torch.Tensor, SCSNetOutput]:
@@ -100,6 +113,8 @@ class SCSNetTrainer(Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None and (Path(checkpoint) / _EMA_FILE).exists():
-            state = torch.load(Path(checkpoint) / _EMA_FILE, weights_only=True)
-            self.average.load_state_dict(state)
+        if checkpoint is not None:
+            self._load_average(checkpoint)
+
+    def _load_average(self, checkpoint):
+        self.average.load_state_dict(torch.load(Path(checkpoint) / _EMA_FILE, weights_only=True))

@@ -24,7 +24,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
-    def do_POST(self):  # noqa: N802
+    def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         words = urlsplit(self.path).path.strip("/").split("/")
         if words[1:] == ["repos", "create"]:
@@ -40,7 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._missing("RepoNotFound")
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         words = unquote(urlsplit(self.path).path).strip("/").split("/")
         if words[:2] == ["api", "whoami-v2"]:
             self._answer({"name": "tester", "type": "user", "orgs": []})

@@ -348,9 +348,7 @@ class TestWrongArguments:
             pytest.param({"preprocessor_config.json": b"{"}, id="corrupt_processor"),
         ],
     )
-    def test_a_model_that_cannot_be_loaded_is_2(
-        self, colorize, photo, checkpoint, capsys, damage
-    ):
+    def test_a_model_that_cannot_be_loaded_is_2(self, colorize, photo, checkpoint, capsys, damage):
         model = photo.parent / "broken model"
         if damage is not None:
             model.mkdir()

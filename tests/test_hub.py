@@ -219,9 +219,7 @@ class TestWithoutThePackage:
         "source", ["AutoModel", "AutoModelForImageToImage", "pushed_model", "again_AutoModel"]
     )
     def test_a_model_gives_the_same_numbers(self, results, work, pipe, source):
-        inputs = pipe.image_processor(
-            work / "picture.png", reference_images=work / "reference.png"
-        )
+        inputs = pipe.image_processor(work / "picture.png", reference_images=work / "reference.png")
         output = pipe.model(**inputs, scale=2.7).reconstruction.detach().numpy()
         assert np.array_equal(results[source], output)
 
@@ -233,9 +231,7 @@ class TestWithoutThePackage:
             assert (work / "again" / name).read_text() == (work / "saved" / name).read_text()
 
     def test_saving_again_keeps_the_weights(self, work, pushed):
-        saved, again = (
-            load_file(work / name / "model.safetensors") for name in ("saved", "again")
-        )
+        saved, again = (load_file(work / name / "model.safetensors") for name in ("saved", "again"))
         assert saved.keys() == again.keys()
         assert all(saved[name].equal(again[name]) for name in saved)
 

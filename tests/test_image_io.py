@@ -300,11 +300,11 @@ def test_damaged_header_is_refused():
 
 def test_missing_file_is_refused_by_name(tmp_path):
     path = tmp_path / "nothing.png"
-    assert refusal(path) == f"{path}: no such file"
+    assert refusal(path) == f"{path}: no such file or directory"
 
 
 def test_folder_is_refused_by_name(tmp_path):
-    assert refusal(tmp_path) == f"{tmp_path}: is a folder, not a picture"
+    assert refusal(tmp_path) == f"{tmp_path}: is a directory"
 
 
 def test_path_below_a_file_is_refused_by_name(tmp_path):

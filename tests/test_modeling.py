@@ -302,7 +302,7 @@ def test_windows_of_different_sizes_equal_crops_of_the_whole_outputs(upsampler, 
 
 
 def test_output_start_without_labels_is_refused(tiny_model):
-    with pytest.raises(ValueError, match="output_start needs labels"):
+    with pytest.raises(ValueError, match="only go together"):
         tiny_model(gray(1, 8, 8), output_start=torch.zeros(1, 2, dtype=torch.long))
 
 

@@ -139,10 +139,8 @@ class TestLook:
         assert equal(tiny_pipe(gray), tiny_pipe(gray.convert("RGB")))
 
     @pytest.mark.parametrize("arguments", [{}, {"reference": "modern"}])
-    def test_the_same_call_gives_the_same_picture(
-        self, tiny_pipe, picture, references, arguments
-    ):
-        arguments = {name: references[0] for name in arguments}
+    def test_the_same_call_gives_the_same_picture(self, tiny_pipe, picture, references, arguments):
+        arguments = dict.fromkeys(arguments, references[0])
         assert equal(tiny_pipe(picture, **arguments), tiny_pipe(picture, **arguments))
 
     def test_the_callers_picture_is_left_as_it_was(self, tiny_pipe, picture, references):
@@ -277,9 +275,7 @@ class TestMany:
         ],
     )
     @pytest.mark.parametrize("batch_size", [1, 2])
-    def test_every_data_set_equals_one_by_one(
-        self, tiny_pipe, mixed, one_by_one, wrap, batch_size
-    ):
+    def test_every_data_set_equals_one_by_one(self, tiny_pipe, mixed, one_by_one, wrap, batch_size):
         results = tiny_pipe(wrap(mixed), scale=2, batch_size=batch_size)
         assert_same_pictures(results, one_by_one)
 
@@ -358,9 +354,7 @@ class TestReferences:
         ]
         assert_same_pictures(results, expected)
 
-    def test_the_order_of_several_references_does_not_matter(
-        self, tiny_pipe, picture, references
-    ):
+    def test_the_order_of_several_references_does_not_matter(self, tiny_pipe, picture, references):
         results = [tiny_pipe(picture, reference=references[::step]) for step in (1, -1)]
         assert largest_difference(*results) <= 1
 
@@ -467,9 +461,7 @@ class TestRefusals:
         with pytest.raises(TypeError, match="magnification"):
             tiny_pipe(picture, magnification=2)
 
-    @pytest.mark.parametrize(
-        "content", [b"", b"no picture", png(Image.new("L", (64, 64), 9))[:60]]
-    )
+    @pytest.mark.parametrize("content", [b"", b"no picture", png(Image.new("L", (64, 64), 9))[:60]])
     def test_a_bad_file_is_named(self, tiny_pipe, tmp_path, content):
         (tmp_path / "bad.png").write_bytes(content)
         with pytest.raises(PictureError, match=r"bad\.png"):
@@ -527,7 +519,5 @@ class TestLoading:
         assert np.abs(pixels(result) - pixels(expected)).mean() < 4
 
     def test_a_model_and_a_processor_make_a_pipeline(self, tiny_model, picture):
-        pipe = pipeline(
-            "scs-colorize-sr", model=tiny_model, image_processor=SCSNetImageProcessor()
-        )
+        pipe = pipeline("scs-colorize-sr", model=tiny_model, image_processor=SCSNetImageProcessor())
         assert pipe(picture).size == (96, 64)

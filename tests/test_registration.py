@@ -1,4 +1,4 @@
-"""`import scsnet_hf` makes transformers know the model, before or after its classes are imported."""
+"""`import scsnet_hf` registers the model, before or after the Auto classes are imported."""
 
 import json
 import os
