@@ -28,7 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--init-from", help="start from this model (folder or Hub id)")
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch-size", type=int, default=16, help="samples per device")
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-4)
     parser.add_argument("--source-size", type=int, default=128, help="side of the source, pixels")
     parser.add_argument("--label-size", type=int, default=128, help="side of the loss's window")
     parser.add_argument("--scale-range", type=float, nargs=2, default=(1.0, 4.0))

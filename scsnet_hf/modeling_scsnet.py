@@ -46,6 +46,14 @@ class ResidualBlock(GradientCheckpointingLayer):
         return features + self.conv2(self.norm(self.conv1(features)).relu())
 
 
+def _step(
+    in_channels: int, out_channels: int, norm_groups: int, stride: int = 1
+) -> list[nn.Module]:
+    """A convolution that changes width or size, normalized and rectified."""
+    convolution = _convolution(in_channels, out_channels, stride)
+    return [convolution, nn.GroupNorm(norm_groups, out_channels), nn.ReLU()]
+
+
 def _blocks(channels: int, depth: int, norm_groups: int = 0) -> list[nn.Module]:
     return [ResidualBlock(channels, norm_groups) for _ in range(depth)]
 
@@ -59,9 +67,9 @@ class ColorEncoder(nn.Sequential):
         depths = config.encoder_depths
         super().__init__(
             *_blocks(full, depths[0], groups),
-            _convolution(full, half, stride=2),
+            *_step(full, half, groups, stride=2),
             *_blocks(half, depths[1], groups),
-            _convolution(half, quarter, stride=2),
+            *_step(half, quarter, groups, stride=2),
             *_blocks(quarter, depths[2], groups),
             nn.GroupNorm(groups, quarter),
         )
@@ -81,7 +89,7 @@ class ColorDecoder(nn.Sequential):
         super().__init__(
             SelfAttention(quarter),
             *_blocks(quarter, depths[0], groups),
-            _convolution(quarter, half),
+            *_step(quarter, half, groups),
             double(),
             *_blocks(half, depths[1], groups),
             _convolution(half, full),
