@@ -14,6 +14,7 @@ from .data import collate, elastic_distortion, flip_vertically, normalized_lab_o
 from .modeling_scsnet import SCSNetOutput
 
 _EMA_FILE = "ema.pt"
+_READOUT_FILE = "color_readout.pt"
 _MAX_AMPLITUDE = 0.04  # of the elastic distortion, a share of the side; the paper gives none
 
 
@@ -22,9 +23,17 @@ class LossWeights:
     """Weights of Eq. 4."""
 
     content: float = 10.0
+    # Of the colours read linearly from F_color, see SCSNetTrainer; not in the paper.
+    color: float = 10.0
     # Of L, a and b within the content loss; the paper weighs them alike. Errors of a are the
     # smallest, and without help it is learned last.
     channels: tuple[float, float, float] = (1.0, 2.0, 1.5)
+
+
+def weighted_l1(result: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean absolute error of (B, C, H, W), channel by channel weighted with (C,)."""
+    error = (result.float() - target).abs().mean(dim=(0, 2, 3))
+    return (error * weights).mean()
 
 
 class _AverageWeights(TrainerCallback):
@@ -39,6 +48,10 @@ class _AverageWeights(TrainerCallback):
 
 class SCSNetTrainer(Trainer):
     """Trains an `SCSNetForImageToImage` on batches of `data.collate`.
+
+    Beside the content loss, a linear layer reads a and b of the whole source from F_color, and its
+    l1 error is added. The layer is thrown away afterwards. Without this short way the colour branch
+    long knows one direction of colour only, the tint of the average photograph.
 
     Even steps are automatic, odd steps have a flipped and elastically distorted copy of the truth
     as reference. `save_average` writes the exponential moving average of the weights, which is
@@ -60,6 +73,9 @@ class SCSNetTrainer(Trainer):
             self.model.parameters(), decay=ema_decay, use_ema_warmup=True, power=3 / 4
         )
         self.add_callback(_AverageWeights(self.average))
+        self.color_readout = nn.Conv2d(self.model.config.hidden_sizes[0], 2, 1)
+        self.color_readout.to(self.args.device)
+        self.model.color_decoder.register_forward_hook(self._keep_color_features)
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:
         """As the parent class; a checkpoint of a finished run is loaded and left as it is."""
@@ -77,23 +93,28 @@ class SCSNetTrainer(Trainer):
     ) -> torch.Tensor | tuple[torch.Tensor, SCSNetOutput]:
         """Content loss (Eq. 5) of a batch, weighted."""
         inputs = self.network_inputs(inputs)
+        colors = inputs.pop("source_colors")
         outputs = model(**inputs)
-        error = (outputs.reconstruction - inputs["labels"]).abs().mean(dim=(0, 2, 3))
-        loss = (
-            self.loss_weights.content
-            * (error * error.new_tensor(self.loss_weights.channels)).mean()
-        )
+        weights = torch.tensor(self.loss_weights.channels, device=self.args.device)
+        content = weighted_l1(outputs.reconstruction, inputs["labels"], weights)
+        color = weighted_l1(self.color_readout(self._color_features.float()), colors, weights[1:])
+        loss = self.loss_weights.content * content + self.loss_weights.color * color
         return (loss, outputs) if return_outputs else loss
 
     def network_inputs(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """uint8 samples to the arguments of the model's forward; the mode follows the step."""
+        """uint8 samples to the arguments of the model's forward; the mode follows the step.
+
+        Also `source_colors`, a and b of the source (B, 2, H, W).
+        """
         referential = self.state.global_step % 2 and self.model.config.cross_attention != "none"
         if referential and torch.rand(()) < 0.5:
             # Upside down there is no sky above; but where colours come from the reference, the
             # rest learns to treat all directions alike.
             batch = flip_vertically(batch)
+        lightness, colors = normalized_lab_of(batch["source"]).split((1, 2), dim=1)
         inputs = {
-            "pixel_values": normalized_lab_of(batch["source"])[:, :1],
+            "pixel_values": lightness,
+            "source_colors": colors,
             "labels": normalized_lab_of(batch["labels"]),
             "output_size": batch["output_size"],
             "output_start": batch["output_start"],
@@ -104,6 +125,15 @@ class SCSNetTrainer(Trainer):
                 normalized_lab_of(batch["reference"]), amplitude
             )
         return inputs
+
+    def create_optimizer(self, *args, **kwargs) -> torch.optim.Optimizer:
+        """As the parent class, for the colour readout too."""
+        optimizer = super().create_optimizer(*args, **kwargs)
+        optimizer.add_param_group({"params": list(self.color_readout.parameters())})
+        return optimizer
+
+    def _keep_color_features(self, module, inputs, features):
+        self._color_features = features
 
     def save_average(self, folder: str | Path) -> None:
         """Save the moving average as a loadable model, with the image processor if there is one."""
@@ -118,11 +148,14 @@ class SCSNetTrainer(Trainer):
     def _save_optimizer_and_scheduler(self, output_dir):
         super()._save_optimizer_and_scheduler(output_dir)
         torch.save(self.average.state_dict(), Path(output_dir) / _EMA_FILE)
+        torch.save(self.color_readout.state_dict(), Path(output_dir) / _READOUT_FILE)
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             self._load_average(checkpoint)
+            state = torch.load(Path(checkpoint) / _READOUT_FILE, weights_only=True)
+            self.color_readout.load_state_dict(state)
 
     def _load_average(self, checkpoint):
         self.average.load_state_dict(torch.load(Path(checkpoint) / _EMA_FILE, weights_only=True))
