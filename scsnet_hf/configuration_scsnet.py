@@ -28,7 +28,6 @@ PRESETS = {
         "texture_depth": 1,
         "mapping_size": 16,
         "mapping_hidden_sizes": (16, 8, 8),
-        "norm_groups": 4,
     },
 }
 
@@ -43,7 +42,6 @@ class SCSNetConfig(PreTrainedConfig):
             the width of F_s, F_r and F_int (256 in the paper).
         encoder_depths: residual blocks of phi_E at full, half and quarter resolution.
         decoder_depths: residual blocks of phi_D at quarter, half and full resolution.
-        norm_groups: groups of the group normalization inside the colour branch's residual blocks.
         attention_size: channels of every level of the cross attention.
         pyramid_levels: levels of the pyramid valve cross attention (Fig. 5).
         texture_depth: basic blocks of psi_E (two convolutions and a skip each).
@@ -68,7 +66,6 @@ class SCSNetConfig(PreTrainedConfig):
     hidden_sizes: list[int] | tuple[int, ...] = (64, 128, 256)
     encoder_depths: list[int] | tuple[int, ...] = (1, 1, 2)
     decoder_depths: list[int] | tuple[int, ...] = (2, 4, 1)
-    norm_groups: int = 8
     attention_size: int = 128
     pyramid_levels: int = 3
     texture_depth: int = 32
@@ -100,11 +97,6 @@ class SCSNetConfig(PreTrainedConfig):
             values = getattr(self, name)
             if len(values) != length:
                 raise ValueError(f"{name} needs {length} numbers, got {list(values)}")
-        if any(size % self.norm_groups for size in self.hidden_sizes):
-            raise ValueError(
-                f"every one of hidden_sizes {list(self.hidden_sizes)} must be a multiple of "
-                f"norm_groups {self.norm_groups}"
-            )
         for name, choices in (("cross_attention", CROSS_ATTENTIONS), ("upsampler", UPSAMPLERS)):
             if getattr(self, name) not in choices:
                 raise ValueError(

@@ -193,11 +193,11 @@ def normalized_lab_of(rgb: torch.Tensor) -> torch.Tensor:
 
 
 def flip_vertically(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The batch upside down, without its reference; the labels' windows move accordingly."""
+    """The batch upside down; the labels' windows move accordingly."""
     height = batch["labels"].shape[-2]
     start = batch["output_start"].clone()
     start[:, 0] = batch["output_size"][:, 0] - height - start[:, 0]
-    flipped = {name: batch[name].flip(-2) for name in ("source", "labels")}
+    flipped = {name: batch[name].flip(-2) for name in ("source", "labels", "reference")}
     return {**batch, **flipped, "output_start": start}
 
 

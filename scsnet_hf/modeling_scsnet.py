@@ -31,47 +31,41 @@ def _convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Con
 
 
 class ResidualBlock(GradientCheckpointingLayer):
-    """Two 3x3 convolutions and a skip; the paper's basic block. Normalized inside phi only."""
+    """Two 3x3 convolutions and a skip; the paper's basic block."""
 
-    def __init__(self, channels: int, norm_groups: int = 0):
+    def __init__(self, channels: int):
         super().__init__()
         self.conv1 = _convolution(channels, channels)
-        self.norm = nn.GroupNorm(norm_groups, channels) if norm_groups else nn.Identity()
         self.conv2 = _convolution(channels, channels)
         # Blocks start as the identity, so depth costs nothing at the beginning of training.
         self.conv2.starts_at_zero = True
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> the same shape."""
-        return features + self.conv2(self.norm(self.conv1(features)).relu())
+        return features + self.conv2(self.conv1(features).relu())
 
 
-def _step(
-    in_channels: int, out_channels: int, norm_groups: int, stride: int = 1
-) -> list[nn.Module]:
-    """A convolution that changes width or size, normalized and rectified."""
-    convolution = _convolution(in_channels, out_channels, stride)
-    return [convolution, nn.GroupNorm(norm_groups, out_channels), nn.ReLU()]
-
-
-def _blocks(channels: int, depth: int, norm_groups: int = 0) -> list[nn.Module]:
-    return [ResidualBlock(channels, norm_groups) for _ in range(depth)]
+def _blocks(channels: int, depth: int) -> list[nn.Module]:
+    return [ResidualBlock(channels) for _ in range(depth)]
 
 
 class ColorEncoder(nn.Sequential):
-    """phi_E: residual blocks and two stride-2 steps, (B, C0, H, W) -> (B, C2, h, w) (Eq. 1)."""
+    """phi_E: residual blocks and two stride-2 steps, (B, C0, H, W) -> (B, C2, h, w) (Eq. 1).
+
+    No layer normalizes: that would take away how strong a colour is.
+    """
 
     def __init__(self, config: SCSNetConfig):
-        groups = config.norm_groups
         full, half, quarter = config.hidden_sizes
         depths = config.encoder_depths
         super().__init__(
-            *_blocks(full, depths[0], groups),
-            *_step(full, half, groups, stride=2),
-            *_blocks(half, depths[1], groups),
-            *_step(half, quarter, groups, stride=2),
-            *_blocks(quarter, depths[2], groups),
-            nn.GroupNorm(groups, quarter),
+            *_blocks(full, depths[0]),
+            _convolution(full, half, stride=2),
+            nn.ReLU(),
+            *_blocks(half, depths[1]),
+            _convolution(half, quarter, stride=2),
+            nn.ReLU(),
+            *_blocks(quarter, depths[2]),
         )
 
 
@@ -79,7 +73,6 @@ class ColorDecoder(nn.Sequential):
     """phi_D: self-attention, then convolutions and two x2 steps, F_int -> F_color at H, W."""
 
     def __init__(self, config: SCSNetConfig):
-        groups = config.norm_groups
         full, half, quarter = config.hidden_sizes
         depths = config.decoder_depths
 
@@ -88,14 +81,14 @@ class ColorDecoder(nn.Sequential):
 
         super().__init__(
             SelfAttention(quarter),
-            *_blocks(quarter, depths[0], groups),
-            *_step(quarter, half, groups),
+            *_blocks(quarter, depths[0]),
+            _convolution(quarter, half),
+            nn.ReLU(),
             double(),
-            *_blocks(half, depths[1], groups),
+            *_blocks(half, depths[1]),
             _convolution(half, full),
             double(),
-            *_blocks(full, depths[2], groups),
-            nn.GroupNorm(groups, full),  # keeps F_color on the scale of F_tex, to which it is added
+            *_blocks(full, depths[2]),
         )
 
 

@@ -36,14 +36,15 @@ def weighted_l1(result: torch.Tensor, target: torch.Tensor, weights: torch.Tenso
     return (error * weights).mean()
 
 
-class _AverageWeights(TrainerCallback):
-    """Moves the moving average along after every optimizer step."""
+class _AfterStep(TrainerCallback):
+    """What follows an optimizer step beside the Trainer's own work, which knows the model only."""
 
-    def __init__(self, average: EMAModel):
-        self.average = average
+    def __init__(self, average: EMAModel, color_readout: nn.Module):
+        self.average, self.color_readout = average, color_readout
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         self.average.step(model.parameters())
+        self.color_readout.zero_grad()
 
 
 class SCSNetTrainer(Trainer):
@@ -72,9 +73,9 @@ class SCSNetTrainer(Trainer):
         self.average = EMAModel(
             self.model.parameters(), decay=ema_decay, use_ema_warmup=True, power=3 / 4
         )
-        self.add_callback(_AverageWeights(self.average))
         self.color_readout = nn.Conv2d(self.model.config.hidden_sizes[0], 2, 1)
         self.color_readout.to(self.args.device)
+        self.add_callback(_AfterStep(self.average, self.color_readout))
         self.model.color_decoder.register_forward_hook(self._keep_color_features)
 
     def train(self, resume_from_checkpoint: str | None = None, **kwargs) -> TrainOutput:

@@ -72,7 +72,6 @@ def test_save_and_load_keep_every_field(tmp_path, preset):
         ({"encoder_depths": (1,)}, "encoder_depths needs 3"),
         ({"decoder_depths": (1, 1, 1, 1)}, "decoder_depths needs 3"),
         ({"mapping_hidden_sizes": (8, 8)}, "mapping_hidden_sizes needs 3"),
-        ({"norm_groups": 5}, "norm_groups 5"),
         ({"color_size": 1}, "color_size"),
         ({"pyramid_levels": 0}, "pyramid_levels"),
         ({"texture_depth": "deep"}, "texture_depth"),

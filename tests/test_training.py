@@ -45,7 +45,7 @@ def make_trainer(folder, steps: int, pictures: int = 4, config=None, **arguments
             output_dir=str(folder),
             max_steps=steps,
             per_device_train_batch_size=2,
-            learning_rate=1e-2,
+            learning_rate=3e-3,
             lr_scheduler_type="constant",
             use_cpu=True,
             remove_unused_columns=False,
@@ -89,7 +89,7 @@ def batch():
 
 class TestSteps:
     def test_the_loss_falls(self, tmp_path):
-        trainer = make_trainer(tmp_path, steps=30, pictures=1)
+        trainer = make_trainer(tmp_path, steps=60, pictures=1)
         trainer.train()
         losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
         assert sum(losses[-4:]) < 0.6 * sum(losses[:4])
@@ -111,9 +111,14 @@ class TestSteps:
     def test_the_content_weight_scales_the_loss(self, trained, batch, monkeypatch):
         losses = []
         for content in (1.0, 10.0):
-            monkeypatch.setattr(trained, "loss_weights", LossWeights(content=content))
+            monkeypatch.setattr(trained, "loss_weights", LossWeights(content=content, color=0.0))
             losses.append(trained.compute_loss(trained.model, batch).item())
         assert losses[1] == pytest.approx(10 * losses[0], rel=1e-4)
+
+    def test_the_color_readout_learns_from_every_step_anew(self, trained):
+        untrained = make_trainer(trained.args.output_dir, steps=1).color_readout
+        assert not torch.equal(trained.color_readout.weight, untrained.weight)
+        assert all(p.grad is None or not p.grad.any() for p in trained.color_readout.parameters())
 
     def test_a_referential_step_trains_the_reference_encoder(self, trained, batch, monkeypatch):
         monkeypatch.setattr(trained.state, "global_step", 1)
