@@ -7,6 +7,8 @@ from torch import nn
 
 from .configuration_scsnet import SCSNetConfig
 
+_SHARPNESS = 10.0  # of the softmax over cosines
+
 Tokens = tuple[torch.Tensor, ...]  # of a reference, per pyramid level (B, N_l, C)
 
 
@@ -18,18 +20,21 @@ def _tokens(features: torch.Tensor) -> torch.Tensor:
 def _attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, return_weights: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """softmax(Q K^T / sqrt(C)) V on (B, N, C) tokens.
+    """softmax(Q K^T) V on (B, N, C) tokens, Q and K of one fixed length each.
 
-    Logits are float32 in either path. The weights (B, N_query, N_key) are only formed on request.
+    So the correlation is a cosine times 10: how sharp attention is does not hang on the scale of
+    the features, which nothing else normalizes. Logits are float32 in either path. The weights
+    (B, N_query, N_key) are only formed on request.
     """
     dtype = value.dtype
-    query, key, value = query.float(), key.float(), value.float()
+    query, key = (nn.functional.normalize(tokens.float(), dim=-1) for tokens in (query, key))
+    value = value.float()
     if not return_weights:
         attended = nn.functional.scaled_dot_product_attention(
-            query[:, None], key[:, None], value[:, None]
+            query[:, None], key[:, None], value[:, None], scale=_SHARPNESS
         )
         return attended[:, 0].to(dtype), None
-    correlation = query @ key.transpose(1, 2) / query.shape[-1] ** 0.5
+    correlation = _SHARPNESS * query @ key.transpose(1, 2)
     weights = correlation.softmax(dim=-1)
     return (weights @ value).to(dtype), weights
 

@@ -113,7 +113,8 @@ def test_attention_copies_the_value_of_the_matching_token():
             layer.bias.zero_()
     tokens = 100 * torch.eye(CHANNELS)[None]
     source = tokens.transpose(1, 2).reshape(1, CHANNELS, 2, 4).flip(-1)
-    torch.testing.assert_close(attention(source, tokens)[0], source)
+    # The softmax leaves the seven others a few hundred-thousandths each.
+    torch.testing.assert_close(attention(source, tokens)[0], source, rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize("return_weights", [False, True])
