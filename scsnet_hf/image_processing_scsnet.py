@@ -1,8 +1,11 @@
 """`SCSNetImageProcessor`: pictures to the network's units and back."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from PIL import Image
+from torch import nn
 from transformers.image_processing_base import BatchFeature
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import ModelOutput
@@ -20,6 +23,8 @@ from .pixel_mapping import PixelGrid, resize
 
 LUMINANCES = ("network", "source")
 OUTPUT_TYPES = ("pil", "np", "pt")
+
+_BACK_PROJECTIONS = 2
 
 
 class SCSNetImageProcessor(BaseImageProcessor):
@@ -104,7 +109,8 @@ class SCSNetImageProcessor(BaseImageProcessor):
             outputs: `SCSNetOutput`, or normalized Lab (B, 3, Ho, Wo), or a list of (1, 3, Ho, Wo).
             saturation: factor on a and b; 0 gives R = G = B, 1 the network's colours.
             luminance: `"network"`, or `"source"` to keep the source's own L, enlarged bicubically.
-            pixel_values: what went into the network; needed by `luminance="source"`.
+            pixel_values: what went into the network; needed by `luminance="source"`. The network's
+                L is made to agree with it, so that nothing shifts and flat areas stay flat.
             output_type: `"pil"`, `"np"` (Ho, Wo, 3) uint8 or `"pt"` (3, Ho, Wo) float32 in [0, 1].
 
         Returns:
@@ -125,8 +131,9 @@ class SCSNetImageProcessor(BaseImageProcessor):
         pictures = []
         for index, reconstruction in enumerate(reconstructions):
             normalized = reconstruction.float().reshape(1, *reconstruction.shape[-3:])
-            if luminance == "source":
-                normalized = _with_lightness(normalized, pixel_values[index])
+            if pixel_values is not None:
+                change = _enlarged_source if luminance == "source" else _agreeing_with_source
+                normalized = _with_lightness(change, normalized, pixel_values[index])
             lab = fit_gamut(scale_chroma(denormalize_lab(normalized), saturation))
             pictures.append(_as_output(lab_to_srgb(lab)[0], output_type))
         return pictures
@@ -144,11 +151,32 @@ def _normalized_lab(picture: Image.Image) -> torch.Tensor:
     return normalize_lab(srgb_to_lab(rgb.float() / 255))[None]
 
 
-def _with_lightness(normalized: torch.Tensor, pixel_values: torch.Tensor) -> torch.Tensor:
-    """Replace L of (1, 3, Ho, Wo) by the source's, enlarged."""
+def _with_lightness(
+    change: Callable, normalized: torch.Tensor, pixel_values: torch.Tensor
+) -> torch.Tensor:
+    """Replace L of (1, 3, Ho, Wo) by `change(L, source's L)`."""
     source = pixel_values.float().reshape(1, 1, *pixel_values.shape[-2:]).to(normalized.device)
-    grid = PixelGrid.whole(tuple(source.shape[-2:]), tuple(normalized.shape[-2:]))
-    return torch.cat((resize(source, grid, cubic=True), normalized[:, 1:]), dim=1)
+    lightness, chroma = normalized.split((1, 2), dim=1)
+    return torch.cat((change(lightness, source), chroma), dim=1)
+
+
+def _enlarged(source: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """(1, 1, H, W) by bicubic interpolation to (1, 1, *size)."""
+    return resize(source, PixelGrid.whole(tuple(source.shape[-2:]), tuple(size)), cubic=True)
+
+
+def _enlarged_source(lightness: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    return _enlarged(source, lightness.shape[-2:])
+
+
+def _agreeing_with_source(lightness: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """Back-projection (Irani and Peleg 1991): shrunk again, the result is the source."""
+    for _ in range(_BACK_PROJECTIONS):
+        shrunk = nn.functional.interpolate(
+            lightness, source.shape[-2:], mode="bicubic", antialias=True
+        )
+        lightness = lightness + _enlarged(source - shrunk, lightness.shape[-2:])
+    return lightness
 
 
 def _as_output(rgb: torch.Tensor, output_type: str):

@@ -274,3 +274,25 @@ def test_post_process_leaves_its_argument_alone(processor):
 def test_save_and_load_keep_the_reference_size(tmp_path):
     SCSNetImageProcessor(reference_size=99).save_pretrained(tmp_path)
     assert SCSNetImageProcessor.from_pretrained(tmp_path).reference_size == 99
+
+
+def test_network_lightness_agrees_with_the_source():
+    lightness = torch.rand(1, 1, 12, 9) * 1.2 - 0.6
+    wrong = torch.nn.functional.interpolate(lightness, (36, 27), mode="nearest") + 0.1
+    outputs = torch.cat((wrong, torch.zeros(1, 2, 36, 27)), dim=1)
+    processor = SCSNetImageProcessor()
+    (loose,) = processor.post_process(outputs)
+    (bound,) = processor.post_process(outputs, pixel_values=lightness)
+    errors = [
+        (processor(picture.resize((9, 12), Image.Resampling.BICUBIC)).pixel_values - lightness)
+        for picture in (loose, bound)
+    ]
+    assert errors[1].abs().mean() < 0.25 * errors[0].abs().mean()
+
+
+def test_at_scale_one_the_lightness_is_the_source_s():
+    lightness = torch.rand(1, 1, 8, 8) * 1.8 - 0.9
+    outputs = torch.cat((lightness + 0.2, 0.3 * torch.randn(1, 2, 8, 8)), dim=1)
+    processor = SCSNetImageProcessor()
+    (picture,) = processor.post_process(outputs, pixel_values=lightness)
+    assert (processor(picture).pixel_values - lightness).abs().max() < 1 / 50
