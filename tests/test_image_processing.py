@@ -277,20 +277,21 @@ def test_save_and_load_keep_the_reference_size(tmp_path):
 
 
 def test_network_lightness_agrees_with_the_source():
-    lightness = torch.rand(1, 1, 12, 9) * 1.2 - 0.6
-    wrong = torch.nn.functional.interpolate(lightness, (36, 27), mode="nearest") + 0.1
-    outputs = torch.cat((wrong, torch.zeros(1, 2, 36, 27)), dim=1)
     processor = SCSNetImageProcessor()
+    lightness = processor(make_picture(24, 16, "L")).pixel_values
+    wrong = torch.nn.functional.interpolate(lightness, (48, 72), mode="nearest") + 0.1
+    outputs = torch.cat((wrong, torch.zeros(1, 2, 48, 72)), dim=1)
     (loose,) = processor.post_process(outputs)
     (bound,) = processor.post_process(outputs, pixel_values=lightness)
     errors = [
-        (processor(picture.resize((9, 12), Image.Resampling.BICUBIC)).pixel_values - lightness)
+        (processor(picture.resize((24, 16), Image.Resampling.BICUBIC)).pixel_values - lightness)
         for picture in (loose, bound)
     ]
-    assert errors[1].abs().mean() < 0.25 * errors[0].abs().mean()
+    assert errors[1].abs().mean() < 0.2 * errors[0].abs().mean()
 
 
 def test_at_scale_one_the_lightness_is_the_source_s():
+    torch.manual_seed(0)
     lightness = torch.rand(1, 1, 8, 8) * 1.8 - 0.9
     outputs = torch.cat((lightness + 0.2, 0.3 * torch.randn(1, 2, 8, 8)), dim=1)
     processor = SCSNetImageProcessor()
