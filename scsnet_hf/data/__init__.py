@@ -1,0 +1,25 @@
+"""Training pairs from colour photographs, streamed with `datasets`.
+
+sources.py      which photographs there are, and the data sets of the paper
+pairs.py        what one photograph becomes: source, labels, reference
+degradation.py  damage of old photographs, for the source
+distortion.py   elastic distortion of references
+stream.py       endless shuffled samples, and the loader whose state can be saved
+"""
+
+from .distortion import elastic_distortion
+from .pairs import PairMaker
+from .sources import iterate_photographs, open_photograph, stream_photographs
+from .stream import collate, flip_vertically, normalized_lab_of, training_stream
+
+__all__ = [
+    "PairMaker",
+    "collate",
+    "elastic_distortion",
+    "flip_vertically",
+    "iterate_photographs",
+    "normalized_lab_of",
+    "open_photograph",
+    "stream_photographs",
+    "training_stream",
+]

@@ -1,0 +1,47 @@
+"""Elastic distortion of references (Simard et al. 2003)."""
+
+import torch
+
+
+def _gaussian_kernel(sigma: float, device: torch.device) -> torch.Tensor:
+    radius = max(1, round(3 * sigma))
+    positions = torch.arange(-radius, radius + 1, device=device, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (positions / sigma) ** 2)
+    return kernel / kernel.sum()
+
+
+def elastic_distortion(
+    pictures: torch.Tensor,
+    amplitude: float = 0.03,
+    smoothness: float = 0.08,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Random elastic distortion and horizontal flip of each picture (Simard et al. 2003).
+
+    Args:
+        pictures: (B, C, H, W).
+        amplitude: root mean square of the displacement, as a share of the side.
+        smoothness: standard deviation of the Gaussian that smooths the displacement field, as a
+            share of the shorter side.
+        generator: source of the randomness, on the CPU.
+
+    Returns:
+        The distorted pictures, (B, C, H, W), borders repeated.
+    """
+    batch, _, height, width = pictures.shape
+    field = torch.rand(2 * batch, 1, height, width, generator=generator) * 2 - 1
+    flip = torch.rand(batch, generator=generator) < 0.5
+    field, flip = field.to(pictures.device), flip.to(pictures.device)
+    kernel = _gaussian_kernel(max(0.5, smoothness * min(height, width)), pictures.device)
+    radius = len(kernel) // 2
+    for shape, padding in (((1, 1, -1, 1), (radius, 0)), ((1, 1, 1, -1), (0, radius))):
+        field = torch.nn.functional.conv2d(field, kernel.view(shape), padding=padding)
+    field = field.view(batch, 2, height, width)
+    field = field / field.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
+    identity = torch.eye(2, 3, device=pictures.device).repeat(batch, 1, 1)
+    identity[:, 0, 0] = torch.where(flip, -1.0, 1.0)
+    grid = torch.nn.functional.affine_grid(identity, list(pictures.shape), align_corners=False)
+    grid = grid + 2 * amplitude * field.permute(0, 2, 3, 1)
+    return torch.nn.functional.grid_sample(
+        pictures, grid, padding_mode="border", align_corners=False
+    )
