@@ -9,13 +9,12 @@ Every picture is a row. Its input is shown enlarged without interpolation.
 import argparse
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image
 from transformers import pipeline
 
 import scsnet_hf  # noqa: F401 - registers the task
 from scsnet_hf.image_io import load_picture, save_picture
-
-MARGIN, CAPTION = 6, 16  # pixels
+from scsnet_hf.panels import draw_panels
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -46,36 +45,11 @@ def row(pipe, picture: str, scale: float, source_size: int | None) -> dict[str, 
     return panels
 
 
-def draw(rows: list[dict[str, Image.Image]], width: int) -> Image.Image:
-    """All rows on white, every panel `width` pixels wide."""
-    heights = [max(_height(panel, width) for panel in panels.values()) for panels in rows]
-    columns = max(len(panels) for panels in rows)
-    size = (
-        columns * (width + MARGIN) + MARGIN,
-        sum(height + CAPTION + MARGIN for height in heights) + MARGIN,
-    )
-    figure = Image.new("RGB", size, "white")
-    pen, top = ImageDraw.Draw(figure), MARGIN
-    for panels, height in zip(rows, heights, strict=True):
-        for column, (caption, panel) in enumerate(panels.items()):
-            left = MARGIN + column * (width + MARGIN)
-            enlarges = panel.mode == "L"
-            how = Image.Resampling.NEAREST if enlarges else Image.Resampling.LANCZOS
-            figure.paste(panel.resize((width, _height(panel, width)), how), (left, top + CAPTION))
-            pen.text((left, top), caption, fill="black")
-        top += height + CAPTION + MARGIN
-    return figure
-
-
-def _height(panel: Image.Image, width: int) -> int:
-    return round(panel.height * width / panel.width)
-
-
 def main() -> None:
     args = parse_arguments()
     pipe = pipeline("scs-colorize-sr", model=args.model)
     rows = [row(pipe, picture, args.scale, args.source_size) for picture in args.pictures]
-    save_picture(draw(rows, args.width), args.output)
+    save_picture(draw_panels(rows, args.width), args.output)
 
 
 if __name__ == "__main__":

@@ -1,86 +1,240 @@
 """Train SCSNet on colour photographs.
 
-    python scripts/train.py --data photos/ --output run --preset small --steps 5000
-    python scripts/train.py --data 'shards/train-*.parquet' --init-from run --output run2 ...
+    python scripts/train.py --data photos/ --output run
+    python scripts/train.py --preset finetune --data album/ --output mine
+    torchrun --nproc_per_node 8 scripts/train.py --preset paper --data imagenet-c --output run
 
-Gray, low-resolution and reference pictures are made on the fly. A run that was stopped goes on from
-its last checkpoint when the same command is given again. OUTPUT itself ends up a loadable model.
+Gray, low-resolution and reference pictures are made on the fly. A run that was killed goes on from
+its last complete checkpoint when the same command is given again, to the same bits. OUTPUT itself
+ends up a loadable model, as is OUTPUT/checkpoint-N/average on the way; OUTPUT/samples shows
+pictures, and `tensorboard --logdir OUTPUT` all terms.
 """
 
 import argparse
+import dataclasses
+import sys
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import torch
 from transformers import TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, SCSNetImageProcessor
-from scsnet_hf.data import PairMaker, stream_photographs, training_stream
-from scsnet_hf.training import SCSNetTrainer
+from scsnet_hf.data import (
+    SOURCES,
+    Degradation,
+    LeftOut,
+    PairMaker,
+    collate,
+    resolve_source,
+    stream_photographs,
+    training_stream,
+)
+from scsnet_hf.losses import LOSS_PRESETS
+from scsnet_hf.training import PRESETS, SCSNetTrainer, TrainingPreset
+from scsnet_hf.training.monitoring import SampleGrids
+from scsnet_hf.vgg import VGG16Features
+
+if TYPE_CHECKING:
+    import datasets
+
+SHOWN = 6  # sample pictures
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", nargs="+", required=True, help="folder, parquet files or Hub id")
-    parser.add_argument("--output", required=True, help="folder of the run")
-    parser.add_argument("--preset", default="small", help="network size: base, small or tiny")
-    parser.add_argument("--init-from", help="start from this model (folder or Hub id)")
-    parser.add_argument("--steps", type=int, default=5000)
-    parser.add_argument("--batch-size", type=int, default=16, help="samples per device")
-    parser.add_argument("--learning-rate", type=float, default=2e-4)
-    parser.add_argument("--source-size", type=int, default=128, help="side of the source, pixels")
-    parser.add_argument("--label-size", type=int, default=128, help="side of the loss's window")
-    parser.add_argument("--scale-range", type=float, nargs=2, default=(1.0, 4.0))
-    parser.add_argument("--view-range", type=float, nargs=2, default=(0.5, 1.0))
-    parser.add_argument("--bf16", action="store_true", help="bfloat16 where autocast allows")
-    parser.add_argument("--workers", type=int, default=1, help="loader processes")
-    parser.add_argument("--save-steps", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cpu", action="store_true", help="use no accelerator")
+    add = parser.add_argument
+    add(
+        "--data",
+        nargs="+",
+        required=True,
+        help=f"folder, parquet or tar files, Hub id, or one of {', '.join(SOURCES)}",
+    )
+    add("--output", required=True, help="folder of the run")
+    add("--preset", default="continuous", choices=PRESETS, help="settings; options below override")
+    add("--samples-from", nargs="+", help="photographs for OUTPUT/samples (default: of --data)")
+    add("--image-column", help="column of the pictures (default: image)")
+    add("--min-bytes", type=int, help="only files of so many bytes")
+    add("--min-colorfulness", type=float, help="only pictures this colourful")
+
+    group = parser.add_argument_group("network")
+    add = group.add_argument
+    add("--network", choices=("base", "small", "tiny"), help="size, random weights")
+    add("--init-from", help="start from this model (folder or Hub id)")
+
+    group = parser.add_argument_group("samples")
+    add = group.add_argument
+    add("--source-size", type=int, help="side of the source in pixels")
+    add("--label-size", type=int, help="side of the window that the losses see")
+    add("--scale-range", type=float, nargs=2, help="magnifications")
+    add("--view-range", type=float, nargs=2, help="side of the view, share of the short side")
+    add("--degradation", action="store_true", help="damage sources as old photographs are")
+    add("--other-reference", type=float, help="share of references that show another picture")
+
+    group = parser.add_argument_group("losses")
+    add = group.add_argument
+    add("--losses", choices=LOSS_PRESETS, help="terms to use, the rows of the paper's Table 4")
+    add("--vgg", help="safetensors file for the perceptual loss (default: timm/vgg16.tv_in1k)")
+    add("--discriminator-learning-rate", type=float, help="default: that of the network")
+
+    group = parser.add_argument_group("run")
+    add = group.add_argument
+    add("--steps", type=int, help="default: what the preset's number of samples needs")
+    add("--batch-size", type=int, help="samples per process")
+    add("--accumulation", type=int, default=1, help="batches per step")
+    add("--learning-rate", type=float)
+    add("--warmup-steps", type=int, default=0)
+    add("--max-grad-norm", type=float, default=1.0, help="gradients are clipped to it")
+    add("--ema-decay", type=float, default=0.999)
+    add("--workers", type=int, default=1, help="loader processes per training process")
+    add("--save-steps", type=int, default=500)
+    add("--logging-steps", type=int, default=25)
+    add("--seed", type=int, default=0)
+    add("--bf16", action="store_true", help="bfloat16 where autocast allows")
+    add("--fp16", action="store_true", help="float16 where autocast allows, with loss scaling")
+    add("--gradient-checkpointing", action="store_true", help="less memory, more time")
+    add("--channels-last", action="store_true")
+    add("--compile", action="store_true", help="torch.compile")
+    add("--cpu", action="store_true", help="use no accelerator")
     return parser.parse_args()
+
+
+def resolve_preset(args: argparse.Namespace) -> TrainingPreset:
+    """The preset with the options that were given."""
+    preset = PRESETS[args.preset]
+    given = {name: value for name, value in vars(args).items() if value is not None}
+    pairs = {f.name: given[f.name] for f in dataclasses.fields(PairMaker) if f.name in given}
+    for name in ("scale_range", "view_range"):
+        if name in pairs:
+            pairs[name] = tuple(pairs[name])
+    if "source_size" in pairs:
+        pairs["reference_size"] = pairs["source_size"]
+        pairs.setdefault("label_size", pairs["source_size"])
+    pairs["degradation"] = Degradation() if args.degradation else None
+    weights = preset.loss_weights
+    if args.losses:
+        terms = LOSS_PRESETS[args.losses]
+        weights = dataclasses.replace(
+            weights, perceptual=terms.perceptual, adversarial=terms.adversarial
+        )
+    others = {
+        name: given[name]
+        for name in ("network", "init_from", "batch_size", "learning_rate")
+        if name in given
+    }
+    if "network" in others and "init_from" not in others:
+        others["init_from"] = None
+    return dataclasses.replace(
+        preset,
+        pairs=dataclasses.replace(preset.pairs, **pairs),
+        loss_weights=weights,
+        **others,
+    )
+
+
+def load_model(preset: TrainingPreset) -> SCSNetForImageToImage:
+    if preset.init_from is None:
+        return SCSNetForImageToImage(SCSNetConfig.from_preset(preset.network))
+    model_type = SCSNetConfig.get_config_dict(preset.init_from)[0].get("model_type")
+    if model_type != SCSNetConfig.model_type:
+        raise ValueError(f"--init-from {preset.init_from} is a {model_type} model, not scsnet")
+    return SCSNetForImageToImage.from_pretrained(preset.init_from, dtype="float32")
+
+
+def training_arguments(args: argparse.Namespace, preset: TrainingPreset) -> TrainingArguments:
+    arguments = TrainingArguments(
+        output_dir=args.output,
+        max_steps=args.steps or 1,
+        per_device_train_batch_size=preset.batch_size,
+        gradient_accumulation_steps=args.accumulation,
+        gradient_checkpointing=args.gradient_checkpointing,
+        learning_rate=preset.learning_rate,
+        lr_scheduler_type=preset.schedule,
+        warmup_steps=args.warmup_steps,
+        weight_decay=1e-4,
+        max_grad_norm=args.max_grad_norm,
+        bf16=args.bf16,
+        fp16=args.fp16,
+        torch_compile=args.compile,
+        use_cpu=args.cpu,
+        dataloader_num_workers=args.workers,
+        logging_steps=args.logging_steps,
+        save_steps=args.save_steps,
+        save_total_limit=2,
+        seed=args.seed,
+        report_to="tensorboard",
+    )
+    if not args.steps:
+        arguments.max_steps = preset.steps(
+            preset.batch_size * args.accumulation * arguments.world_size
+        )
+    return arguments
+
+
+def shown_samples(args: argparse.Namespace, pairs: PairMaker) -> dict[str, torch.Tensor]:
+    """The samples whose pictures are shown as the run goes on."""
+    stream = samples_of(args, args.samples_from or args.data, pairs)
+    return collate(list(islice(stream, SHOWN)))
+
+
+def samples_of(
+    args: argparse.Namespace, data: list[str], pairs: PairMaker, left_out: LeftOut | None = None
+) -> "datasets.IterableDataset":
+    """Endless samples of the photographs that `data` names and the options select."""
+    source = resolve_source(data if len(data) > 1 else data[0], args.image_column)
+    limits = {"min_bytes": args.min_bytes, "min_colorfulness": args.min_colorfulness}
+    given = {name: value for name, value in limits.items() if value is not None}
+    source = dataclasses.replace(source, selection=dataclasses.replace(source.selection, **given))
+    return training_stream(
+        stream_photographs(source),
+        pairs,
+        seed=args.seed,
+        selection=source.selection,
+        left_out=left_out,
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    torch.manual_seed(args.seed)
+    preset = resolve_preset(args)
+    left_out = LeftOut(Path(args.output) / "left_out.jsonl")
+    arguments = training_arguments(args, preset)
+    weights = preset.loss_weights
+    trainer = SCSNetTrainer(
+        model=load_model(preset),
+        args=arguments,
+        train_dataset=samples_of(args, args.data, preset.pairs, left_out),
+        processing_class=SCSNetImageProcessor(),
+        loss_weights=weights,
+        vgg=VGG16Features.from_pretrained(args.vgg) if weights.perceptual else None,
+        discriminator_learning_rate=args.discriminator_learning_rate,
+        ema_decay=args.ema_decay,
+        channels_last=args.channels_last,
+    )
+    trainer.add_callback(SampleGrids(trainer, shown_samples(args, preset.pairs), args.save_steps))
+    trainer.train(resume_from_checkpoint=True)
+    if trainer.is_world_process_zero():
+        trainer.save_average(args.output)
+        report(left_out)
+
+
+def report(left_out: LeftOut) -> None:
+    pictures = left_out.read()
+    if pictures:
+        print(f"{len(pictures)} pictures could not be used ({left_out.path}):")
+        for picture, reason in pictures.items():
+            print(f"  {picture}: {reason}")
 
 
 def main() -> None:
     args = parse_arguments()
-    if args.init_from:
-        model = SCSNetForImageToImage.from_pretrained(args.init_from, dtype="float32")
-    else:
-        model = SCSNetForImageToImage(SCSNetConfig.from_preset(args.preset))
-    pairs = PairMaker(
-        source_size=args.source_size,
-        label_size=args.label_size,
-        reference_size=args.source_size,
-        scale_range=tuple(args.scale_range),
-        view_range=tuple(args.view_range),
-    )
-    photographs = stream_photographs(args.data if len(args.data) > 1 else args.data[0])
-    trainer = SCSNetTrainer(
-        model=model,
-        args=TrainingArguments(
-            output_dir=args.output,
-            max_steps=args.steps,
-            per_device_train_batch_size=args.batch_size,
-            learning_rate=args.learning_rate,
-            weight_decay=1e-4,
-            lr_scheduler_type="cosine",
-            warmup_steps=min(200, args.steps // 10),
-            bf16=args.bf16,
-            use_cpu=args.cpu,
-            dataloader_num_workers=args.workers,
-            remove_unused_columns=False,
-            logging_steps=25,
-            save_steps=args.save_steps,
-            save_total_limit=2,
-            seed=args.seed,
-            report_to="none",
-        ),
-        train_dataset=training_stream(photographs, pairs, seed=args.seed),
-        processing_class=SCSNetImageProcessor(),
-    )
-    checkpoint = get_last_checkpoint(args.output) if Path(args.output).is_dir() else None
-    trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.save_average(args.output)
+    try:
+        run(args)
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.exit(f"train.py: {error}")
 
 
 if __name__ == "__main__":

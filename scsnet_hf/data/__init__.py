@@ -7,19 +7,42 @@ distortion.py   elastic distortion of references
 stream.py       endless shuffled samples, and the loader whose state can be saved
 """
 
+from .degradation import Degradation
 from .distortion import elastic_distortion
 from .pairs import PairMaker
-from .sources import iterate_photographs, open_photograph, stream_photographs
-from .stream import collate, flip_vertically, normalized_lab_of, training_stream
+from .sources import (
+    SOURCES,
+    DataSource,
+    Selection,
+    iterate_photographs,
+    open_photograph,
+    resolve_source,
+    stream_photographs,
+)
+from .stream import (
+    LeftOut,
+    collate,
+    flip_vertically,
+    normalized_lab_of,
+    training_loader,
+    training_stream,
+)
 
 __all__ = [
+    "SOURCES",
+    "DataSource",
+    "Degradation",
+    "LeftOut",
     "PairMaker",
+    "Selection",
     "collate",
     "elastic_distortion",
     "flip_vertically",
     "iterate_photographs",
     "normalized_lab_of",
     "open_photograph",
+    "resolve_source",
     "stream_photographs",
+    "training_loader",
     "training_stream",
 ]

@@ -10,27 +10,43 @@ def _gaussian_kernel(sigma: float, device: torch.device) -> torch.Tensor:
     return kernel / kernel.sum()
 
 
+def _draws(
+    batch: int,
+    height: int,
+    width: int,
+    generator: torch.Generator | list[torch.Generator] | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise in [-1, 1), (2 B, 1, H, W), and which pictures to mirror, (B,)."""
+    if isinstance(generator, list):
+        draws = [_draws(1, height, width, one) for one in generator]
+        fields, flips = zip(*draws, strict=True)
+        return torch.cat(fields), torch.cat(flips)
+    field = torch.rand(2 * batch, 1, height, width, generator=generator) * 2 - 1
+    return field, torch.rand(batch, generator=generator) < 0.5
+
+
 def elastic_distortion(
     pictures: torch.Tensor,
-    amplitude: float = 0.03,
+    amplitude: float | torch.Tensor = 0.03,
     smoothness: float = 0.08,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | list[torch.Generator] | None = None,
 ) -> torch.Tensor:
     """Random elastic distortion and horizontal flip of each picture (Simard et al. 2003).
 
     Args:
         pictures: (B, C, H, W).
-        amplitude: root mean square of the displacement, as a share of the side.
+        amplitude: root mean square of the displacement, as a share of the side; (B,) for one of
+            each picture's own.
         smoothness: standard deviation of the Gaussian that smooths the displacement field, as a
             share of the shorter side.
-        generator: source of the randomness, on the CPU.
+        generator: source of the randomness, on the CPU; a list has one for each picture, so that
+            its distortion does not hang on the others of the batch.
 
     Returns:
         The distorted pictures, (B, C, H, W), borders repeated.
     """
     batch, _, height, width = pictures.shape
-    field = torch.rand(2 * batch, 1, height, width, generator=generator) * 2 - 1
-    flip = torch.rand(batch, generator=generator) < 0.5
+    field, flip = _draws(batch, height, width, generator)
     field, flip = field.to(pictures.device), flip.to(pictures.device)
     kernel = _gaussian_kernel(max(0.5, smoothness * min(height, width)), pictures.device)
     radius = len(kernel) // 2
@@ -41,6 +57,7 @@ def elastic_distortion(
     identity = torch.eye(2, 3, device=pictures.device).repeat(batch, 1, 1)
     identity[:, 0, 0] = torch.where(flip, -1.0, 1.0)
     grid = torch.nn.functional.affine_grid(identity, list(pictures.shape), align_corners=False)
+    amplitude = torch.as_tensor(amplitude, device=pictures.device).view(-1, 1, 1, 1)
     grid = grid + 2 * amplitude * field.permute(0, 2, 3, 1)
     return torch.nn.functional.grid_sample(
         pictures, grid, padding_mode="border", align_corners=False

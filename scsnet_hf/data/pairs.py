@@ -6,22 +6,29 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from .degradation import Degradation
+
 
 @dataclass(frozen=True)
 class PairMaker:
     """Makes one training sample of one photograph.
 
-    A square view of the picture is cut out at random, reduced (never enlarged) to the high
-    resolution round(source_size p), and from that to the source, both by Pillow's antialiased
-    bicubic kernel. The magnification p is drawn per sample, and lowered where the view has too few
-    pixels. The labels are a random window of the high resolution, so samples of different p batch.
+    A square view of the picture is cut out at random, brought to the high resolution
+    round(source_size p), and from that to the source, both by Pillow's antialiased bicubic kernel
+    and over exactly the same region. The magnification p is drawn per sample, and lowered where the
+    view has too few pixels. The labels are a random window of the high resolution, so samples of
+    different p batch.
 
     Args:
         source_size: side of the low-resolution source in pixels.
-        label_size: side of the labels' window in pixels, at most source_size.
+        label_size: side of the labels' window in pixels, at most that of the smallest output.
         reference_size: side of the reference in pixels.
         scale_range: smallest and largest p; the smallest is at least 1.
         view_range: side of the view as a share of the picture's short side.
+        enlarge: also take pictures with too few pixels, enlarged. At the paper's 512 pixels most
+            of ImageNet is too small.
+        degradation: damage of the source, as in old photographs; none if None (the paper).
+        other_reference: share of the samples whose reference shows another picture.
     """
 
     source_size: int = 128
@@ -29,52 +36,71 @@ class PairMaker:
     reference_size: int = 128
     scale_range: tuple[float, float] = (1.0, 4.0)
     view_range: tuple[float, float] = (0.5, 1.0)
+    enlarge: bool = False
+    degradation: Degradation | None = None
+    other_reference: float = 0.0
 
     def __post_init__(self):
         if not 1 <= self.scale_range[0] <= self.scale_range[1]:
             raise ValueError(f"scale_range {self.scale_range} must be 1 <= low <= high")
         if not 0 < self.view_range[0] <= self.view_range[1] <= 1:
             raise ValueError(f"view_range {self.view_range} must be 0 < low <= high <= 1")
-        if not 1 <= self.label_size <= self.source_size:
+        if not 1 <= self.label_size <= self.smallest_output:
             raise ValueError(
-                f"label_size {self.label_size} must be from 1 to source_size {self.source_size}"
+                f"label_size {self.label_size} must be from 1 to {self.smallest_output}, "
+                "source_size times the smallest scale"
             )
         if self.reference_size < 1:
             raise ValueError(f"reference_size {self.reference_size} must be at least 1")
+        if not 0 <= self.other_reference <= 1:
+            raise ValueError(f"other_reference {self.other_reference} must be from 0 to 1")
+
+    @property
+    def smallest_output(self) -> int:
+        """Side of the smallest high resolution in pixels."""
+        return round(self.source_size * self.scale_range[0])
 
     def __call__(self, picture: Image.Image, rng: random.Random) -> dict[str, np.ndarray]:
         """The sample of `picture`, RGB.
 
         Returns:
             `source`, `labels`, `reference`: uint8 sRGB (3, side, side); `output_size`,
-            `output_start`: int64 (2,), the whole output and where in it the labels lie.
+            `output_start`: int64 (2,), the whole output and where in it the labels lie; `seed`:
+            int64, for what the trainer draws for this sample.
 
         Raises:
-            ValueError: if the picture's short side is below source_size * scale_range[0].
+            ValueError: if the picture's short side is below source_size * scale_range[0] and
+                pictures are not enlarged.
         """
-        smallest = round(self.source_size * self.scale_range[0])
-        if min(picture.size) < smallest:
+        short = min(picture.size)
+        if short < self.smallest_output and not self.enlarge:
             raise ValueError(
                 f"{picture.width}x{picture.height} is too small: "
-                f"training at these settings needs a short side of {smallest} pixels"
+                f"training at these settings needs a short side of {self.smallest_output} pixels"
             )
-        view = max(smallest, round(min(picture.size) * rng.uniform(*self.view_range)))
+        wanted = max(self.smallest_output, round(short * rng.uniform(*self.view_range)))
+        view = min(short, wanted)
         left, top = (rng.randint(0, side - view) for side in picture.size)
-        high = min(view, round(self.source_size * rng.uniform(*self.scale_range)))
+        high = round(self.source_size * rng.uniform(*self.scale_range))
+        if not self.enlarge:
+            high = min(view, high)
         flip = rng.random() < 0.5
         region = (left, top, left + view, top + view)
         target = picture.resize((high, high), Image.Resampling.BICUBIC, box=region)
         if flip:
             target = target.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        start = [rng.randint(0, high - self.label_size) for _ in range(2)]
-        row, column = start
+        row, column = (rng.randint(0, high - self.label_size) for _ in range(2))
         labels = target.crop((column, row, column + self.label_size, row + self.label_size))
+        source = _square(target, self.source_size)
+        if self.degradation is not None:
+            source = self.degradation(source, rng)
         return {
-            "source": _channels_first(_square(target, self.source_size)),
+            "source": _channels_first(source),
             "labels": _channels_first(labels),
             "reference": _channels_first(_square(target, self.reference_size)),
             "output_size": np.array([high, high]),
-            "output_start": np.array(start),
+            "output_start": np.array([row, column]),
+            "seed": np.array(rng.getrandbits(62)),
         }
 
 

@@ -1,14 +1,13 @@
-"""Training pairs from colour photographs, streamed with `datasets`.
+"""Endless shuffled samples of a stream of photographs, whose position can be saved.
 
-Two steps, kept apart: which pictures (`stream_photographs`), and what one picture becomes
-(`PairMaker`). Samples are uint8 sRGB; the trainer turns a batch into the network's units on its
-device, and makes the reference there.
-
-ImageNet-C in the paper means *colourful* ImageNet (files of 80 KB and more with enough colour
-variation), not the corruption benchmark of the same name.
+Samples are uint8 sRGB; the trainer turns a batch into the network's units on its device, and makes
+the reference there.
 """
 
+import json
 import random
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,48 +17,181 @@ from transformers.utils import logging
 
 from ..color import normalize_lab, srgb_to_lab
 from .pairs import PairMaker
-from .sources import open_photograph
+from .sources import Selection, encoded_bytes, open_photograph
 
 if TYPE_CHECKING:
     import datasets
+    from torchdata.stateful_dataloader import StatefulDataLoader
 
 logger = logging.get_logger(__name__)
 
 _MOST_LEFT_OUT = 1000  # unusable pictures in a row
+_DECODED_AT_ONCE = 8
 _PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+class LeftOut:
+    """The pictures that could not be used, and why: a file that all loader processes append to.
+
+    Args:
+        path: the file, a line of JSON for each.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    def add(self, picture: str, reason: str) -> None:
+        """Note that `picture` is left out; the same one again changes nothing."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a") as file:
+            file.write(json.dumps([picture, reason]) + "\n")
+
+    def read(self) -> dict[str, str]:
+        """Picture -> reason; a line that was cut off is ignored."""
+        if not self.path.exists():
+            return {}
+        lines = self.path.read_text().splitlines()
+        return dict(json.loads(line) for line in lines if line.endswith("]"))
+
+
+class _SampleMaker:
+    """Undecoded rows -> samples; a function for `map`, so nothing in it outlives a batch but the
+    count that stops a hopeless run."""
+
+    def __init__(
+        self, make_pair: PairMaker, seed: int, selection: Selection, left_out: LeftOut | None
+    ):
+        self.make_pair, self.seed = make_pair, seed
+        self.selection, self.left_out = selection, left_out
+        self.left_out_in_a_row = 0
+
+    def __call__(self, rows: dict, indices: list[int]) -> dict[str, list]:
+        made = []
+        for image, index in zip(rows["image"], indices, strict=True):
+            try:
+                made.append(self._sample(image, index))
+                self.left_out_in_a_row = 0
+            except _PICTURE_ERRORS as error:
+                self._leave_out(image, str(error))
+        self._exchange_references(made, indices[0])
+        return {name: [sample[name] for sample in made] for name in (made[0] if made else ())}
+
+    def _sample(self, image: dict, index: int) -> dict[str, np.ndarray]:
+        picture = open_photograph(image)
+        reason = self.selection.reason_against(picture)
+        if reason:
+            raise ValueError(reason)
+        # The index differs between two visits of a picture, the content between two pictures that
+        # have the same index in two loader processes.
+        return self.make_pair(picture, random.Random(f"{self.seed}-{index}-{_checksum(image)}"))
+
+    def _exchange_references(self, samples: list[dict], index: int) -> None:
+        """Give a share of the samples the reference of their neighbour."""
+        rng = random.Random(f"{self.seed}-references-{index}")
+        references = [sample["reference"] for sample in samples]
+        for sample, neighbour in zip(samples, references[1:] + references[:1], strict=True):
+            if rng.random() < self.make_pair.other_reference:
+                sample["reference"] = neighbour
+
+    def _leave_out(self, image: dict, reason: str) -> None:
+        name = image["path"] or f"picture with CRC-32 {_checksum(image):08x}"
+        logger.warning("%s left out: %s", name, reason)
+        if self.left_out is not None:
+            self.left_out.add(name, reason)
+        self.left_out_in_a_row += 1
+        if self.left_out_in_a_row > _MOST_LEFT_OUT:
+            raise RuntimeError(
+                f"the last {self.left_out_in_a_row} pictures could not be used, "
+                f"at the end because: {reason}"
+            )
+
+
+def _checksum(image: dict) -> int:
+    try:
+        return zlib.crc32(encoded_bytes(image))
+    except (OSError, ValueError):
+        return 0
+
+
+class _BlockShuffle:
+    """Puts the rows of a block into random order; a function for `map`."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+
+    def __call__(self, rows: dict, indices: list[int]) -> dict[str, list]:
+        images = list(rows["image"])
+        random.Random(f"{self.seed}-block-{indices[0]}").shuffle(images)
+        return {"image": images}
 
 
 def training_stream(
     photographs: "datasets.IterableDataset",
     make_pair: PairMaker,
     seed: int = 0,
-    buffer_size: int = 1000,
+    selection: Selection | None = None,
+    left_out: LeftOut | None = None,
+    block_size: int = 256,
 ) -> "datasets.IterableDataset":
     """Endless shuffled samples of a stream of photographs.
 
-    Unreadable and too small pictures are left out, each with a warning; ValueError after a
-    thousand of them in a row.
+    Shards come in random order, and each block of rows in a random order of its own. Unlike that
+    of a shuffle buffer, this order follows from seed and position alone, so the position, which
+    `state_dict()` holds, is all there is to save.
+
+    Args:
+        photographs: from `stream_photographs`.
+        make_pair: what one photograph becomes.
+        seed: of all that is random.
+        selection: which pictures to take, judged on their pixels.
+        left_out: where pictures are noted that are unreadable, too small or not selected; each
+            also gives a warning.
+        block_size: rows that are shuffled together, undecoded in memory.
+
+    Raises:
+        RuntimeError: while iterating, after a thousand unusable pictures in a row.
     """
-    left_out_in_a_row = 0
-
-    def samples(rows: dict, indices: list[int]) -> dict[str, list]:
-        nonlocal left_out_in_a_row
-        made = []
-        for image, index in zip(rows["image"], indices, strict=True):
-            try:
-                made.append(make_pair(open_photograph(image), random.Random(f"{seed}-{index}")))
-                left_out_in_a_row = 0
-            except _PICTURE_ERRORS as error:
-                logger.warning("picture %d (%s) left out: %s", index, image["path"], error)
-                left_out_in_a_row += 1
-        if left_out_in_a_row > _MOST_LEFT_OUT:
-            raise ValueError(f"the last {left_out_in_a_row} pictures could not be used")
-        return {name: [sample[name] for sample in made] for name in (made[0] if made else ())}
-
+    samples = _SampleMaker(make_pair, seed, selection or Selection(), left_out)
     return (
-        photographs.shuffle(seed=seed, buffer_size=buffer_size, max_buffer_input_shards=1)
+        photographs.shuffle(seed=seed, buffer_size=1, max_buffer_input_shards=1)
         .repeat(None)
-        .map(samples, batched=True, batch_size=8, with_indices=True, remove_columns=["image"])
+        .map(_BlockShuffle(seed), batched=True, batch_size=block_size, with_indices=True)
+        .map(
+            samples,
+            batched=True,
+            batch_size=_DECODED_AT_ONCE,
+            with_indices=True,
+            remove_columns=["image"],
+        )
+    )
+
+
+def training_loader(
+    stream: "datasets.IterableDataset",
+    batch_size: int,
+    workers: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    pin_memory: bool = False,
+) -> "StatefulDataLoader":
+    """Batches of a training stream, of which process `rank` of `world_size` gets its part.
+
+    Whole shards go to a process where there are enough of them, or else every `world_size`-th
+    sample. `state_dict()` of the loader is exact with any number of workers.
+    """
+    from datasets.distributed import split_dataset_by_node
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    if world_size > 1:
+        strategy = "shards" if stream.num_shards >= world_size else "examples"
+        stream = split_dataset_by_node(stream, rank, world_size, strategy=strategy)
+    shards = max(1, stream.num_shards // world_size)
+    return StatefulDataLoader(
+        stream,
+        batch_size=batch_size,
+        collate_fn=collate,
+        num_workers=min(workers, shards),  # a worker without a shard of its own would be idle
+        pin_memory=pin_memory,
     )
 
 
@@ -76,10 +208,15 @@ def normalized_lab_of(rgb: torch.Tensor) -> torch.Tensor:
     return normalize_lab(srgb_to_lab(rgb.float() / 255))
 
 
-def flip_vertically(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The batch upside down; the labels' windows move accordingly."""
+def flip_vertically(batch: dict[str, torch.Tensor], which: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The batch with the samples of `which`, bool (B,), upside down; their windows move along."""
     height = batch["labels"].shape[-2]
     start = batch["output_start"].clone()
-    start[:, 0] = batch["output_size"][:, 0] - height - start[:, 0]
-    flipped = {name: batch[name].flip(-2) for name in ("source", "labels", "reference")}
+    mirrored = batch["output_size"][:, 0] - height - start[:, 0]
+    start[:, 0] = torch.where(which, mirrored, start[:, 0])
+    turned = which.view(-1, 1, 1, 1)
+    flipped = {
+        name: torch.where(turned, batch[name].flip(-2), batch[name])
+        for name in ("source", "labels", "reference")
+    }
     return {**batch, **flipped, "output_start": start}

@@ -1,0 +1,73 @@
+"""Which checkpoint of a run is complete.
+
+A checkpoint is written file by file, and the run may be killed at any of them. So its last file
+lists all others with their sizes, under a temporary name first; a folder that does not agree with
+its list is not a checkpoint.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LIST_FILE = "complete.json"
+
+
+def checkpoint_folder(run: str | Path, step: int) -> Path:
+    """Where the Trainer writes the checkpoint of `step`."""
+    return Path(run) / f"checkpoint-{step}"
+
+
+def mark_complete(folder: Path) -> None:
+    """Write the list of all files of `folder`: path within it -> bytes."""
+    sizes = {
+        str(file.relative_to(folder)): file.stat().st_size
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != _LIST_FILE
+    }
+    temporary = folder / f".{_LIST_FILE}"
+    temporary.write_text(json.dumps(sizes, indent=1))
+    temporary.replace(folder / _LIST_FILE)
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether every file that was written is there in full."""
+    try:
+        sizes = json.loads((folder / _LIST_FILE).read_text())
+        return all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError):
+        return False
+
+
+def last_complete_checkpoint(run: str | Path) -> Path | None:
+    """The newest checkpoint of a run that is complete, or None."""
+    folders = {
+        int(match[1]): folder
+        for folder in Path(run).glob("checkpoint-*")
+        if (match := re.fullmatch(r"checkpoint-(\d+)", folder.name))
+    }
+    complete = (folders[step] for step in sorted(folders, reverse=True))
+    return next((folder for folder in complete if is_complete(folder)), None)
+
+
+@contextmanager
+def removed_on_failure(folder: Path, is_main: bool = True) -> Iterator[None]:
+    """While a checkpoint is written: if that fails, remove its remains and say what is left.
+
+    Args:
+        folder: of the checkpoint.
+        is_main: whether this is the process that removes them.
+
+    Raises:
+        OSError: instead of whatever went wrong.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_main:
+            shutil.rmtree(folder, ignore_errors=True)
+        last = last_complete_checkpoint(folder.parent)
+        kept = f"the last complete one is {last}" if last else "there is none before it"
+        raise OSError(f"checkpoint {folder} could not be written ({error}); {kept}") from error

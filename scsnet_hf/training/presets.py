@@ -1,0 +1,82 @@
+"""The settings of scripts/train.py, one row each."""
+
+from dataclasses import dataclass
+
+from ..data import PairMaker
+from ..losses import LossWeights
+from ..registration import DEFAULT_CHECKPOINT
+
+_IMAGENET_C_PICTURES = 407_041  # of the paper's training set (Sec. 4.1)
+
+# Beside the paper's weights: colours read from F_color, and errors of a and b, which are smaller
+# than those of L, weighed up.
+_CONTINUOUS_WEIGHTS = LossWeights(color_readout=10.0, channels=(1.0, 2.0, 1.5))
+
+
+@dataclass(frozen=True)
+class TrainingPreset:
+    """All that a run needs beside its data.
+
+    Args:
+        network: preset of `SCSNetConfig`.
+        pairs: what one photograph becomes.
+        loss_weights: weights of Eq. 4.
+        samples: how many samples the run sees.
+        batch_size: samples per process and step.
+        learning_rate: of Adam, for network and discriminator.
+        schedule: name of `diffusers.optimization.get_scheduler`.
+        init_from: model to start from; random weights if None.
+    """
+
+    network: str
+    pairs: PairMaker
+    loss_weights: LossWeights
+    samples: int
+    batch_size: int
+    learning_rate: float
+    schedule: str = "cosine"
+    init_from: str | None = None
+
+    def steps(self, batch_size: int) -> int:
+        """Steps of `batch_size` samples, all processes and accumulation counted, for the run."""
+        return -(-self.samples // batch_size)
+
+
+PRESETS = {
+    # Sec. 4.1 to the letter: magnification 4 only, no warm-up, no decay.
+    "paper": TrainingPreset(
+        network="base",
+        pairs=PairMaker(128, 512, 128, (4.0, 4.0), view_range=(1.0, 1.0), enlarge=True),
+        loss_weights=LossWeights(),
+        samples=50 * _IMAGENET_C_PICTURES,
+        batch_size=4,
+        learning_rate=1e-4,
+        schedule="constant",
+    ),
+    "continuous": TrainingPreset(
+        network="small",
+        pairs=PairMaker(64, 64, 64, (1.0, 4.0)),
+        loss_weights=_CONTINUOUS_WEIGHTS,
+        samples=500_000,
+        batch_size=24,
+        learning_rate=2e-4,
+    ),
+    "finetune": TrainingPreset(
+        network="small",
+        pairs=PairMaker(64, 64, 64, (1.0, 4.0)),
+        loss_weights=_CONTINUOUS_WEIGHTS,
+        samples=24_000,
+        batch_size=24,
+        learning_rate=1e-4,
+        init_from=DEFAULT_CHECKPOINT,
+    ),
+    # No perceptual term, so that nothing has to be downloaded.
+    "smoke": TrainingPreset(
+        network="tiny",
+        pairs=PairMaker(32, 32, 32, (1.0, 2.0)),
+        loss_weights=LossWeights(perceptual=0.0, color_readout=10.0),
+        samples=1_600,
+        batch_size=8,
+        learning_rate=2e-3,
+    ),
+}

@@ -1,0 +1,492 @@
+"""`SCSNetTrainer`: transformers' Trainer for the two modes and all losses of Sec. 3.3."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from diffusers.optimization import get_scheduler
+from diffusers.training_utils import EMAModel
+from safetensors.torch import load_file
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import TrainOutput
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from ..color import denormalize_lab, lab_to_srgb
+from ..colorfulness import colorfulness
+from ..configuration_scsnet import SCSNetConfig
+from ..data import (
+    collate,
+    elastic_distortion,
+    flip_vertically,
+    normalized_lab_of,
+    training_loader,
+)
+from ..discriminator import PatchDiscriminator
+from ..losses import LossWeights, PerceptualLoss, content_loss
+from ..modeling_scsnet import SCSNetOutput
+from ..vgg import VGG16Features
+from .adversary import Adversary
+from .checkpoints import (
+    checkpoint_folder,
+    last_complete_checkpoint,
+    mark_complete,
+    removed_on_failure,
+)
+from .monitoring import RunningMeans
+
+_AVERAGE_FOLDER = "average"
+_READOUT_FILE = "color_readout.pt"
+_MAX_AMPLITUDE = 0.04  # of the elastic distortion, a share of the side; the paper gives none
+
+
+class _AfterStep(TrainerCallback):
+    """What follows an optimizer step beside the Trainer's own work, which knows the model only."""
+
+    def __init__(self, trainer: "SCSNetTrainer"):
+        self.trainer = trainer
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.trainer.average.step(self.trainer.model.parameters())
+        if self.trainer.color_readout is not None:
+            self.trainer.color_readout.zero_grad()
+
+
+class SCSNetTrainer(Trainer):
+    """Trains an `SCSNetForImageToImage` on a `data.training_stream` (Sec. 3.3 and 4.1).
+
+    Even steps are automatic, odd steps have a flipped and elastically distorted copy of the truth
+    as reference. Every step trains the discriminator first, then the network, on the same results.
+
+    A checkpoint is a loadable SCSNet with its image processor; `average/` in it is another, with
+    the exponential moving average of the weights, which is the one to use. A run that was killed
+    and is resumed goes on to the same bits, whatever the number of loader workers and processes;
+    the number of processes itself has to stay.
+
+    With `loss_weights.color_readout` (not in the paper) a linear layer reads a and b of the whole
+    source from F_color, and its l1 error is added. The layer is thrown away afterwards. Without
+    this short way the colour branch long knows one direction of colour only, the tint of the
+    average photograph.
+
+    Args:
+        model: the network.
+        args: `transformers.TrainingArguments`; `max_steps` is needed.
+        train_dataset: from `data.training_stream`.
+        processing_class: image processor, saved with every checkpoint.
+        loss_weights: weights of the loss terms (Eq. 4); a term of weight 0 is not computed.
+        vgg: features for the perceptual loss, needed if that has a weight.
+        discriminator: for the adversarial loss; a PatchDiscriminator if None.
+        discriminator_learning_rate: that of the network if None.
+        ema_decay: decay of the moving average, warmed up.
+        channels_last: memory format of network and discriminator.
+        **kwargs: as for `transformers.Trainer`.
+
+    Raises:
+        ValueError: for arguments that do not go together.
+        FloatingPointError: while training, if a loss term is not finite; the term is named.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss_weights: LossWeights | None = None,
+        vgg: VGG16Features | None = None,
+        discriminator: nn.Module | None = None,
+        discriminator_learning_rate: float | None = None,
+        ema_decay: float = 0.999,
+        channels_last: bool = False,
+        **kwargs,
+    ):
+        kwargs.setdefault("data_collator", collate)
+        super().__init__(**kwargs)
+        self._check_arguments()
+        self.loss_weights = loss_weights or LossWeights()
+        if self.loss_weights.perceptual and vgg is None:
+            raise ValueError("the perceptual loss needs vgg=VGG16Features.from_pretrained(...)")
+        self.perceptual_loss = PerceptualLoss(vgg).to(self.args.device) if vgg else None
+        self.discriminator = None
+        if self.loss_weights.adversarial:
+            self.discriminator = (discriminator or PatchDiscriminator()).to(self.args.device)
+        self.discriminator_learning_rate = discriminator_learning_rate
+        self.adversary: Adversary | None = None  # made with the optimizers
+        self.color_readout = None
+        if self.loss_weights.color_readout:
+            self.color_readout = nn.Conv2d(self.model.config.hidden_sizes[0], 2, 1)
+            self.color_readout.to(self.args.device)
+            self.model.color_decoder.register_forward_hook(self._keep_color_features)
+        if channels_last:
+            for network in filter(None, (self.model, self.discriminator)):
+                network.to(memory_format=torch.channels_last)
+        self.average = EMAModel(
+            self.model.parameters(), decay=ema_decay, use_ema_warmup=True, power=3 / 4
+        )
+        self.means = RunningMeans()
+        self._resumed_from: Path | None = None
+        self.add_callback(_AfterStep(self))
+
+    def _check_arguments(self) -> None:
+        if self.args.max_steps <= 0:
+            raise ValueError("max_steps must be given: the stream of samples never ends")
+        if self.args.save_total_limit == 1:
+            raise ValueError(
+                "save_total_limit must be at least 2: a checkpoint has to stay until the next one "
+                "is complete"
+            )
+        # One process trains on one device; several are for torchrun.
+        self.args._n_gpu = min(1, self.args.n_gpu)
+        self.args.remove_unused_columns = False
+        self.args.ignore_data_skip = True  # the loader's position is part of the checkpoint
+        self.args.logging_nan_inf_filter = False
+        # Automatic steps leave the reference branch without gradients.
+        self.args.ddp_find_unused_parameters = True
+
+    # A step
+
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        num_items_in_batch: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Discriminator, then network; returns the weighted sum of Eq. 4, detached."""
+        model.train()
+        inputs = self.network_inputs(self._prepare_inputs(inputs))
+        colors = inputs.pop("source_colors")
+        with self.compute_loss_context_manager():
+            outputs = model(**inputs)
+        result, truth = outputs.reconstruction, inputs["labels"]
+        log = {}
+        if self.discriminator is not None:
+            log = self.adversary.step(truth, result, self.current_gradient_accumulation_steps)
+        terms = self.loss_terms(result, truth, colors)
+        self._check_finite({**terms, **log})
+        loss = sum(weight * terms[name] for name, weight in self._term_weights(terms).items())
+        self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
+        log |= {name: term.detach() for name, term in terms.items()}
+        log |= {"colorfulness": _colorfulness(result), "colorfulness_truth": _colorfulness(truth)}
+        self.means.add(log, samples=len(result))
+        return loss.detach() / self.current_gradient_accumulation_steps
+
+    def loss_terms(
+        self, result: torch.Tensor, truth: torch.Tensor, colors: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """The terms of Eq. 4 that have a weight, before weighting.
+
+        Args:
+            result: (B, 3, H, W) normalized Lab.
+            truth: the same shape.
+            colors: (B, 2, h, w), a and b of the source.
+        """
+        weights = self.loss_weights
+        terms = {}
+        if weights.content:
+            terms["content"] = content_loss(result, truth, weights.channels)
+        if weights.perceptual:
+            with self.compute_loss_context_manager():
+                terms["perceptual"] = self.perceptual_loss(result, truth)
+        if self.discriminator is not None:
+            terms["adversarial"] = self.adversary.generator_loss(truth, result)
+        if self.color_readout is not None:
+            terms["color_readout"] = self._color_readout_loss(colors)
+        return terms
+
+    def _term_weights(self, terms: dict[str, torch.Tensor]) -> dict[str, float]:
+        return {name: getattr(self.loss_weights, name) for name in terms}
+
+    def _color_readout_loss(self, colors: torch.Tensor) -> torch.Tensor:
+        features = self._color_features.float()
+        if colors.shape[-2:] != features.shape[-2:]:
+            # Beyond the model's color_size the colour branch works on a reduced picture.
+            colors = nn.functional.interpolate(
+                colors, features.shape[-2:], mode="bilinear", antialias=True
+            )
+        return content_loss(self._wrapped_readout(features), colors, self.loss_weights.channels[1:])
+
+    def _keep_color_features(self, module, inputs, features):
+        self._color_features = features
+
+    def _check_finite(self, terms: dict[str, torch.Tensor]) -> None:
+        values = torch.stack([term.detach().float() for term in terms.values()])
+        if values.isfinite().all():
+            return
+        broken = [
+            name
+            for name, value in zip(terms, values.tolist(), strict=True)
+            if not torch.tensor(value).isfinite()
+        ]
+        last = last_complete_checkpoint(self.args.output_dir)
+        raise FloatingPointError(
+            f"step {self.state.global_step + 1}: {', '.join(broken)} not finite. "
+            f"{f'The last good checkpoint is {last}' if last else 'No checkpoint was written yet'}; "
+            "go on from there with a smaller learning rate, or without fp16"
+        )
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict, return_outputs: bool = False, **kwargs
+    ) -> torch.Tensor | tuple[torch.Tensor, SCSNetOutput]:
+        """Content loss (Eq. 5) of a batch, for evaluation."""
+        inputs = self.network_inputs(inputs)
+        inputs.pop("source_colors")
+        outputs = model(**inputs)
+        loss = content_loss(outputs.reconstruction, inputs["labels"])
+        return (loss, outputs) if return_outputs else loss
+
+    def network_inputs(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """uint8 samples to the arguments of the model's forward; the mode follows the step.
+
+        What is random here hangs on the samples' own seeds only, so that it is the same however
+        they are spread over batches and processes.
+
+        Returns:
+            The arguments, and `source_colors`, a and b of the source (B, 2, H, W).
+        """
+        referential = self.state.global_step % 2 and self.model.config.cross_attention != "none"
+        if referential:
+            generators = [torch.Generator().manual_seed(seed) for seed in batch["seed"].tolist()]
+            draws = torch.stack([torch.rand(2, generator=one) for one in generators])
+            draws = draws.to(batch["labels"].device)
+            # Upside down there is no sky above; but where colours come from the reference, the
+            # rest learns to treat all directions alike.
+            batch = flip_vertically(batch, draws[:, 0] < 0.5)
+        lightness, colors = normalized_lab_of(batch["source"]).split((1, 2), dim=1)
+        inputs = {
+            "pixel_values": lightness,
+            "source_colors": colors,
+            "labels": normalized_lab_of(batch["labels"]),
+            "output_size": batch["output_size"],
+            "output_start": batch["output_start"],
+        }
+        if referential:
+            inputs["reference_pixel_values"] = elastic_distortion(
+                normalized_lab_of(batch["reference"]),
+                _MAX_AMPLITUDE * draws[:, 1],
+                generator=generators,
+            )
+        return inputs
+
+    @torch.no_grad()
+    def restore(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What the averaged network makes of samples, column by column, normalized Lab."""
+        batch = self._prepare_inputs(batch)
+        source = normalized_lab_of(batch["source"])
+        reference = normalized_lab_of(batch["reference"])
+        inputs = {
+            "pixel_values": source[:, :1],
+            "output_size": batch["output_size"],
+            "output_start": batch["output_start"],
+            "labels": normalized_lab_of(batch["labels"]),
+        }
+        was_training = self.model.training
+        with self.averaged():
+            self.model.eval()
+            automatic = self.model(**inputs).reconstruction
+            columns = {"input": torch.cat((source[:, :1], 0 * source[:, 1:]), dim=1)}
+            columns["automatic"] = automatic
+            if self.model.config.cross_attention != "none":
+                columns["reference"] = reference
+                columns["referential"] = self.model(
+                    **inputs, reference_pixel_values=reference
+                ).reconstruction
+        self.model.train(was_training)
+        return {**columns, "truth": inputs["labels"]}
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As the parent class, with the means of all terms where it logs a loss."""
+        if "loss" in logs:
+            logs = {**logs, **self.means.take(self.accelerator)}
+        super().log(logs, start_time)
+
+    def floating_point_ops(self, inputs: dict) -> int:
+        """Not counted."""
+        return 0
+
+    # Optimizers, data
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Adam with the paper's settings, for network and colour readout."""
+        if self.optimizer is None:
+            parameters = list((self.model if model is None else model).parameters())
+            if self.color_readout is not None:
+                parameters += self.color_readout.parameters()
+                self._wrapped_readout = self.accelerator.prepare(self.color_readout)
+            self.optimizer = self._adam(parameters, self.args.learning_rate)
+        return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Of network and discriminator alike; also makes the discriminator's optimizer."""
+        if self.lr_scheduler is None:
+
+            def make_scheduler(optimizer):
+                return get_scheduler(
+                    self.args.lr_scheduler_type.value,
+                    optimizer,
+                    num_warmup_steps=self.args.get_warmup_steps(num_training_steps),
+                    num_training_steps=num_training_steps,
+                )
+
+            self.lr_scheduler = make_scheduler(optimizer or self.optimizer)
+            self._created_lr_scheduler = True
+            if self.discriminator is not None:
+                rate = self.discriminator_learning_rate or self.args.learning_rate
+                self.adversary = Adversary(
+                    self.discriminator,
+                    self.accelerator,
+                    lambda parameters: self._adam(parameters, rate),
+                    make_scheduler,
+                    self.args.max_grad_norm,
+                )
+        return self.lr_scheduler
+
+    def _adam(self, parameters: list[nn.Parameter], learning_rate: float) -> torch.optim.Adam:
+        return torch.optim.Adam(
+            parameters,
+            lr=learning_rate,
+            betas=(self.args.adam_beta1, self.args.adam_beta2),
+            weight_decay=self.args.weight_decay,
+        )
+
+    def get_train_dataloader(self) -> torch.utils.data.DataLoader:
+        """Loader of this process's part of the stream, at the position of the checkpoint."""
+        self._loader = training_loader(
+            self.train_dataset,
+            self.args.per_device_train_batch_size,
+            workers=self.args.dataloader_num_workers,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+            pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
+        )
+        if self._resumed_from is not None:
+            file = self._resumed_from / _loader_file(self.args.process_index)
+            self._loader.load_state_dict(torch.load(file, weights_only=True))
+        return self._loader
+
+    # Checkpoints
+
+    def train(
+        self, resume_from_checkpoint: str | Path | bool | None = None, **kwargs
+    ) -> TrainOutput:
+        """Train to `max_steps`.
+
+        Args:
+            resume_from_checkpoint: a checkpoint; True for the last complete one of `output_dir`,
+                or the beginning where there is none. A finished run is loaded and left as it is.
+            **kwargs: as for the parent class.
+
+        Raises:
+            ValueError: if the checkpoint is of another network, other losses or another number of
+                processes.
+        """
+        if resume_from_checkpoint is True:
+            resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir)
+        if not resume_from_checkpoint:
+            return super().train(**kwargs)
+        folder = self._resumed_from = Path(resume_from_checkpoint)
+        self._check_resumable(folder)
+        state = TrainerState.load_from_json(str(folder / TRAINER_STATE_NAME))
+        if state.global_step >= self.args.max_steps:
+            self.state = state
+            self._load_from_checkpoint(str(folder))
+            self._load_average(folder, state.global_step)
+            return TrainOutput(state.global_step, 0.0, {})
+        return super().train(resume_from_checkpoint=str(folder), **kwargs)
+
+    def _check_resumable(self, folder: Path) -> None:
+        ours = self.model.config.to_dict()
+        theirs = SCSNetConfig.from_pretrained(folder).to_dict()
+        sizes = [name for name in type(self.model.config).__annotations__ if name in ours]
+        other = [name for name in sizes if _plain(ours[name]) != _plain(theirs.get(name))]
+        if other:
+            raise ValueError(
+                f"{folder} is of another network, it differs in {', '.join(other)}: give the same "
+                "preset again, or another output folder"
+            )
+        processes = len(list(folder.glob(_loader_file("*"))))
+        if processes != self.args.world_size:
+            raise ValueError(
+                f"{folder} was written by {processes} processes, this run has "
+                f"{self.args.world_size}: resume with {processes}"
+            )
+        if (self.color_readout is not None) != (folder / _READOUT_FILE).exists() or (
+            self.discriminator is not None
+        ) != Adversary.is_saved(folder):
+            raise ValueError(f"{folder} was trained with other loss terms: give the same again")
+
+    def _save_checkpoint(self, model: nn.Module, trial: object) -> None:
+        folder = checkpoint_folder(self._get_output_dir(trial=trial), self.state.global_step)
+        if not all(parameter.isfinite().all() for parameter in self.model.parameters()):
+            raise FloatingPointError(
+                f"step {self.state.global_step}: the weights are not finite and are not saved; "
+                f"the last good checkpoint is {last_complete_checkpoint(folder.parent)}"
+            )
+        with removed_on_failure(folder, is_main=self.args.should_save):
+            if self.args.should_save:
+                shutil.rmtree(folder, ignore_errors=True)  # remains of a save that was cut off
+            self.accelerator.wait_for_everyone()
+            super()._save_checkpoint(model, trial)
+            torch.save(self._loader.state_dict(), folder / _loader_file(self.args.process_index))
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                mark_complete(folder)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if not self.args.should_save:
+            return
+        self.save_average(Path(output_dir) / _AVERAGE_FOLDER)
+        if self.adversary is not None:
+            self.adversary.save(output_dir)
+        if self.color_readout is not None:
+            torch.save(self.color_readout.state_dict(), Path(output_dir) / _READOUT_FILE)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        self._load_average(checkpoint, self.state.global_step)
+        if self.adversary is not None:
+            self.adversary.load(checkpoint)
+        if self.color_readout is not None:
+            state = torch.load(Path(checkpoint) / _READOUT_FILE, weights_only=True)
+            self.color_readout.load_state_dict(state)
+
+    def _load_average(self, checkpoint: str | Path, step: int) -> None:
+        weights = load_file(Path(checkpoint) / _AVERAGE_FOLDER / SAFE_WEIGHTS_NAME)
+        names = [name for name, _ in self.model.named_parameters()]
+        self.average.shadow_params = [weights[name].to(self.args.device) for name in names]
+        self.average.optimization_step = step
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the model holds the moving average of its weights."""
+        parameters = list(self.model.parameters())
+        self.average.store(parameters)
+        self.average.copy_to(parameters)
+        try:
+            yield
+        finally:
+            self.average.restore(parameters)
+
+    def save_average(self, folder: str | Path) -> None:
+        """Save the moving average as a loadable model, with the image processor if there is one."""
+        with self.averaged():
+            self.model.save_pretrained(folder)
+        if self.processing_class is not None:
+            self.processing_class.save_pretrained(folder)
+
+
+def _loader_file(rank: int | str) -> str:
+    return f"loader-{rank}.pt"
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def _colorfulness(normalized: torch.Tensor) -> torch.Tensor:
+    """Mean over normalized Lab pictures (B, 3, H, W)."""
+    return colorfulness(255 * lab_to_srgb(denormalize_lab(normalized.detach()))).mean()
