@@ -175,7 +175,15 @@ def training_arguments(args: argparse.Namespace, preset: TrainingPreset) -> Trai
 
 
 def shown_samples(args: argparse.Namespace, pairs: PairMaker) -> dict[str, torch.Tensor]:
-    """The samples whose pictures are shown as the run goes on."""
+    """The samples whose pictures are shown as the run goes on: whole, at the top magnification."""
+    scale = pairs.scale_range[1]
+    pairs = dataclasses.replace(
+        pairs,
+        label_size=round(pairs.source_size * scale),
+        scale_range=(scale, scale),
+        view_range=(1.0, 1.0),
+        enlarge=True,
+    )
     stream = samples_of(args, args.samples_from or args.data, pairs)
     return collate(list(islice(stream, SHOWN)))
 

@@ -71,7 +71,9 @@ def digests(checkpoint: Path) -> dict[str, str]:
     # One position in the stream can be written in several ways.
     for file in set(checkpoint.glob("*.pt")) - set(checkpoint.glob("loader-*.pt")):
         parts[file.name] = torch.load(file, weights_only=True)
-    return {name: hashlib.sha256(repr_of(part).encode()).hexdigest() for name, part in parts.items()}
+    return {
+        name: hashlib.sha256(repr_of(part).encode()).hexdigest() for name, part in parts.items()
+    }
 
 
 def repr_of(value) -> str:
@@ -79,7 +81,9 @@ def repr_of(value) -> str:
         content = value.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
         return f"{value.dtype}{tuple(value.shape)}{hashlib.sha256(content).hexdigest()}"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{repr_of(value[key])}" for key in sorted(value, key=str)) + "}"
+        return (
+            "{" + ",".join(f"{key}:{repr_of(value[key])}" for key in sorted(value, key=str)) + "}"
+        )
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(repr_of, value)) + "]"
     return repr(value)

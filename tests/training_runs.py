@@ -109,6 +109,7 @@ def _kill_while_writing(trainer: SCSNetTrainer, after_step: int) -> None:
 
 def _run(environment: dict[str, str], folder, data, steps, kill=None, **options) -> None:
     os.setsid()  # a process group of its own
+    multiprocessing.set_start_method("fork", force=True)  # of loader workers
     os.environ.update(environment)
     torch.set_num_threads(1)
     trainer = make_trainer(folder, data, steps, **options)
