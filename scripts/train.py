@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import datasets
 
 SHOWN = 6  # sample pictures
+OVERRIDABLE = "network init_from batch_size learning_rate discriminator_learning_rate".split()
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -78,7 +79,7 @@ def parse_arguments() -> argparse.Namespace:
     add = group.add_argument
     add("--losses", choices=LOSS_PRESETS, help="terms to use, the rows of the paper's Table 4")
     add("--vgg", help="safetensors file for the perceptual loss (default: timm/vgg16.tv_in1k)")
-    add("--discriminator-learning-rate", type=float, help="default: that of the network")
+    add("--discriminator-learning-rate", type=float, help="default: the preset's")
 
     group = parser.add_argument_group("run")
     add = group.add_argument
@@ -120,11 +121,7 @@ def resolve_preset(args: argparse.Namespace) -> TrainingPreset:
         weights = dataclasses.replace(
             weights, perceptual=terms.perceptual, adversarial=terms.adversarial
         )
-    others = {
-        name: given[name]
-        for name in ("network", "init_from", "batch_size", "learning_rate")
-        if name in given
-    }
+    others = {name: given[name] for name in OVERRIDABLE if name in given}
     if "network" in others and "init_from" not in others:
         others["init_from"] = None
     return dataclasses.replace(
@@ -145,12 +142,13 @@ def load_model(preset: TrainingPreset) -> SCSNetForImageToImage:
 
 
 def training_arguments(args: argparse.Namespace, preset: TrainingPreset) -> TrainingArguments:
+    # The name is deprecated, but its successor is too young for all supported versions.
+    checkpointing = {"gradient_checkpointing": True} if args.gradient_checkpointing else {}
     arguments = TrainingArguments(
         output_dir=args.output,
         max_steps=args.steps or 1,
         per_device_train_batch_size=preset.batch_size,
         gradient_accumulation_steps=args.accumulation,
-        gradient_checkpointing=args.gradient_checkpointing,
         learning_rate=preset.learning_rate,
         lr_scheduler_type=preset.schedule,
         warmup_steps=args.warmup_steps,
@@ -166,6 +164,7 @@ def training_arguments(args: argparse.Namespace, preset: TrainingPreset) -> Trai
         save_total_limit=2,
         seed=args.seed,
         report_to="tensorboard",
+        **checkpointing,
     )
     if not args.steps:
         arguments.max_steps = preset.steps(
@@ -218,7 +217,7 @@ def run(args: argparse.Namespace) -> None:
         processing_class=SCSNetImageProcessor(),
         loss_weights=weights,
         vgg=VGG16Features.from_pretrained(args.vgg) if weights.perceptual else None,
-        discriminator_learning_rate=args.discriminator_learning_rate,
+        discriminator_learning_rate=preset.discriminator_learning_rate,
         ema_decay=args.ema_decay,
         channels_last=args.channels_last,
     )

@@ -1,7 +1,6 @@
 """Runs that are killed and started again: the same bits as an unbroken run."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import datasets
@@ -11,8 +10,6 @@ from conftest import make_picture
 from safetensors.torch import load_file, save_file
 from training_runs import train
 
-from scsnet_hf import SCSNetForImageToImage
-from scsnet_hf.training import last_complete_checkpoint
 from scsnet_hf.vgg import VGG16Features
 
 STEPS = 26

@@ -6,7 +6,9 @@ the reference there.
 
 import json
 import random
+import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,16 +49,20 @@ class LeftOut:
             file.write(json.dumps([picture, reason]) + "\n")
 
     def read(self) -> dict[str, str]:
-        """Picture -> reason; a line that was cut off is ignored."""
-        if not self.path.exists():
-            return {}
-        lines = self.path.read_text().splitlines()
-        return dict(json.loads(line) for line in lines if line.endswith("]"))
+        """Picture -> reason; a line that was cut off, or broken by such a one, is ignored."""
+        noted = {}
+        for line in self.path.read_text().splitlines() if self.path.exists() else ():
+            with suppress(json.JSONDecodeError):
+                picture, reason = json.loads(line)
+                noted[picture] = reason
+        return noted
 
 
 class _SampleMaker:
-    """Undecoded rows -> samples; a function for `map`, so nothing in it outlives a batch but the
-    count that stops a hopeless run."""
+    """Undecoded rows -> samples; a function for `map`.
+
+    The samples hang on the rows alone; what it remembers is for messages, and for giving up.
+    """
 
     def __init__(
         self, make_pair: PairMaker, seed: int, selection: Selection, left_out: LeftOut | None
@@ -64,6 +70,7 @@ class _SampleMaker:
         self.make_pair, self.seed = make_pair, seed
         self.selection, self.left_out = selection, left_out
         self.left_out_in_a_row = 0
+        self.noted: set[str] = set()
 
     def __call__(self, rows: dict, indices: list[int]) -> dict[str, list]:
         made = []
@@ -76,7 +83,7 @@ class _SampleMaker:
         self._exchange_references(made, indices[0])
         return {name: [sample[name] for sample in made] for name in (made[0] if made else ())}
 
-    def _sample(self, image: dict, index: int) -> dict[str, np.ndarray]:
+    def _sample(self, image: dict | None, index: int) -> dict[str, np.ndarray]:
         picture = open_photograph(image)
         reason = self.selection.reason_against(picture)
         if reason:
@@ -93,20 +100,22 @@ class _SampleMaker:
             if rng.random() < self.make_pair.other_reference:
                 sample["reference"] = neighbour
 
-    def _leave_out(self, image: dict, reason: str) -> None:
-        name = image["path"] or f"picture with CRC-32 {_checksum(image):08x}"
-        logger.warning("%s left out: %s", name, reason)
-        if self.left_out is not None:
-            self.left_out.add(name, reason)
+    def _leave_out(self, image: dict | None, reason: str) -> None:
+        name = (image or {}).get("path") or f"picture with CRC-32 {_checksum(image):08x}"
+        if name not in self.noted:
+            self.noted.add(name)
+            logger.warning("%s left out: %s", name, reason)
+            if self.left_out is not None:
+                self.left_out.add(name, reason)
         self.left_out_in_a_row += 1
         if self.left_out_in_a_row > _MOST_LEFT_OUT:
-            raise RuntimeError(
+            raise ValueError(
                 f"the last {self.left_out_in_a_row} pictures could not be used, "
                 f"at the end because: {reason}"
             )
 
 
-def _checksum(image: dict) -> int:
+def _checksum(image: dict | None) -> int:
     try:
         return zlib.crc32(encoded_bytes(image))
     except (OSError, ValueError):
@@ -149,7 +158,7 @@ def training_stream(
         block_size: rows that are shuffled together, undecoded in memory.
 
     Raises:
-        RuntimeError: while iterating, after a thousand unusable pictures in a row.
+        ValueError: while iterating, after a thousand unusable pictures in a row.
     """
     samples = _SampleMaker(make_pair, seed, selection or Selection(), left_out)
     return (
@@ -185,14 +194,15 @@ def training_loader(
     if world_size > 1:
         strategy = "shards" if stream.num_shards >= world_size else "examples"
         stream = split_dataset_by_node(stream, rank, world_size, strategy=strategy)
-    shards = max(1, stream.num_shards // world_size)
-    return StatefulDataLoader(
-        stream,
-        batch_size=batch_size,
-        collate_fn=collate,
-        num_workers=min(workers, shards),  # a worker without a shard of its own would be idle
-        pin_memory=pin_memory,
-    )
+    with warnings.catch_warnings():  # of torchdata, about its own use of PyTorch
+        warnings.filterwarnings("ignore", message="'set_vital' is deprecated")
+        return StatefulDataLoader(
+            stream,
+            batch_size=batch_size,
+            collate_fn=collate,
+            num_workers=min(workers, stream.num_shards),  # one without a shard would be idle
+            pin_memory=pin_memory,
+        )
 
 
 def collate(samples: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:

@@ -1,6 +1,6 @@
 """How runs went: the terms that they logged, as a picture."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,10 +41,10 @@ _PANELS = (
     _Panel("adversarial (Eq. 7)", "squared error", {"adversarial": ""}),
     _Panel("colour readout", "l1, normalized Lab", {"color_readout": ""}),
     _Panel("discriminator loss (Eq. 7)", "squared error", {"discriminator_loss": ""}),
-    _Panel("discriminator's mean score", "score", {"d_real": "D(real)", "d_fake": "D(fake)"}),
+    _Panel("discriminator", "mean score", {"d_real": "D(real)", "d_fake": "D(fake)"}),
     _Panel(
-        "gradients before clipping",
-        "norm",
+        "gradient norm",
+        "before clipping",
         {"grad_norm": "network", "discriminator_grad_norm": "discriminator"},
         scale="log",
     ),
@@ -110,30 +110,42 @@ def _draw_panels(panels: Sequence[_Panel], runs: Mapping[str, Log]) -> "Figure":
     figure = Figure(
         (_COLUMNS * width, rows * height + 0.4), dpi=_DPI, layout="constrained", facecolor="white"
     )
-    grid = figure.subplots(rows, columns, squeeze=False).flat
+    grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, panel in zip(grid, panels, strict=False):
         _draw_panel(axes, panel, runs)
-    for axes in list(grid)[len(panels) :]:
+    for axes in grid[len(panels) :]:
         axes.remove()
-    handles = [figure.axes[0].plot([], [], color=f"C{number}")[0] for number in range(len(runs))]
-    figure.legend(handles, list(runs), loc="outside upper center", ncols=4, frameon=False)
+    lines = [grid[0].plot([], [], color=f"C{number}")[0] for number in range(len(runs))]
+    figure.legend(lines, list(runs), loc="outside upper center", ncols=4, fontsize=9, frameon=False)
     return figure
 
 
 def _draw_panel(axes: "Axes", panel: _Panel, runs: Mapping[str, Log]) -> None:
     for number, log in enumerate(runs.values()):
-        for (term, name), style in zip(panel.terms.items(), _LINE_STYLES, strict=False):
+        for (term, _), style in zip(panel.terms.items(), _LINE_STYLES, strict=False):
             if term in log:
                 _draw_term(axes, log[term], color=f"C{number}", style=style)
-    axes.set_title(panel.title, fontsize=9)
+    axes.set_title(panel.title, loc="left", fontsize=9)
     axes.set_xlabel("step", fontsize=8)
     axes.set_ylabel(panel.unit, fontsize=8)
-    axes.set_yscale(panel.scale)
-    axes.tick_params(labelsize=7)
+    _set_ticks(axes, panel.scale)
     axes.grid(alpha=0.3, linewidth=0.5)
     axes.spines[["top", "right"]].set_visible(False)
     if len(panel.terms) > 1:
         _name_line_styles(axes, panel.terms.values())
+
+
+def _set_ticks(axes: "Axes", scale: str) -> None:
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+    axes.set_yscale(scale)
+    if scale == "log":
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10), integer=True))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
+    axes.tick_params(labelsize=7)
 
 
 def _draw_term(axes: "Axes", points: Sequence[tuple[int, float]], color: str, style) -> None:
@@ -143,22 +155,34 @@ def _draw_term(axes: "Axes", points: Sequence[tuple[int, float]], color: str, st
     axes.plot(steps, _smoothed(values), color=color, linewidth=1.4, linestyle=style)
 
 
-def _name_line_styles(axes: "Axes", names) -> None:
+def _name_line_styles(axes: "Axes", names: Iterable[str]) -> None:
+    """In the line of the title, where they hide nothing."""
     lines = [
-        axes.plot([], [], color="0.3", linewidth=1.2, linestyle=style)[0]
-        for _, style in zip(names, _LINE_STYLES, strict=False)
+        axes.plot([], [], color="0.3", linewidth=1.2, linestyle=style)[0] for style in _LINE_STYLES
     ]
-    axes.legend(lines, list(names), fontsize=7, framealpha=0.6, handlelength=1.8)
+    axes.legend(
+        lines,
+        list(names),
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=len(lines),
+        fontsize=7,
+        frameon=False,
+        borderpad=0,
+        borderaxespad=0.5,
+        handlelength=1.8,
+        columnspacing=1,
+    )
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
-    """Means over windows of a twentieth of the points, (N,) to (N,).
+    """Means over windows of about a twentieth of the points, (N,) to (N,).
 
-    A window is centred, so that nothing is late, and smaller towards the ends.
+    A window is centred, so that nothing is late, and cut off at the ends.
     """
-    reach, last = max(1, len(values) // 40), len(values) - 1
-    reaches = [min(reach, index, last - index) for index in range(len(values))]
-    return np.array([values[i - r : i + r + 1].mean() for i, r in enumerate(reaches)])
+    reach = max(1, len(values) // 40)
+    windows = (values[max(0, i - reach) : i + reach + 1] for i in range(len(values)))
+    return np.array([window.mean() for window in windows])
 
 
 def _rendered(figure: "Figure") -> Image.Image:

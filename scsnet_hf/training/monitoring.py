@@ -58,7 +58,8 @@ class SampleGrids(TrainerCallback):
     def __init__(self, trainer, batch: dict[str, torch.Tensor], every: int):
         self.trainer, self.batch, self.every = trainer, batch, every
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        """Draw the grid, in the main process."""
         if state.global_step % self.every and state.global_step != state.max_steps:
             return
         if not state.is_world_process_zero:

@@ -23,7 +23,8 @@ class TrainingPreset:
         loss_weights: weights of Eq. 4.
         samples: how many samples the run sees.
         batch_size: samples per process and step.
-        learning_rate: of Adam, for network and discriminator.
+        learning_rate: of Adam.
+        discriminator_learning_rate: of the discriminator's Adam; the same if None (the paper).
         schedule: name of `diffusers.optimization.get_scheduler`.
         init_from: model to start from; random weights if None.
     """
@@ -34,6 +35,7 @@ class TrainingPreset:
     samples: int
     batch_size: int
     learning_rate: float
+    discriminator_learning_rate: float | None = None
     schedule: str = "cosine"
     init_from: str | None = None
 
@@ -70,13 +72,15 @@ PRESETS = {
         learning_rate=1e-4,
         init_from=DEFAULT_CHECKPOINT,
     ),
-    # No perceptual term, so that nothing has to be downloaded.
+    # No perceptual term, so that nothing has to be downloaded. The discriminator is much larger
+    # than this network, and would lead it astray at full weight.
     "smoke": TrainingPreset(
         network="tiny",
         pairs=PairMaker(32, 32, 32, (1.0, 2.0)),
-        loss_weights=LossWeights(perceptual=0.0, color_readout=10.0),
+        loss_weights=LossWeights(perceptual=0.0, adversarial=0.1, color_readout=10.0),
         samples=1_600,
         batch_size=8,
         learning_rate=2e-3,
+        discriminator_learning_rate=2e-4,
     ),
 }

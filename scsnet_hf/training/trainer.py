@@ -210,18 +210,14 @@ class SCSNetTrainer(Trainer):
 
     def _check_finite(self, terms: dict[str, torch.Tensor]) -> None:
         values = torch.stack([term.detach().float() for term in terms.values()])
-        if values.isfinite().all():
+        finite = values.isfinite().tolist()
+        if all(finite):
             return
-        broken = [
-            name
-            for name, value in zip(terms, values.tolist(), strict=True)
-            if not torch.tensor(value).isfinite()
-        ]
+        broken = [name for name, good in zip(terms, finite, strict=True) if not good]
         last = last_complete_checkpoint(self.args.output_dir)
         raise FloatingPointError(
-            f"step {self.state.global_step + 1}: {', '.join(broken)} not finite. "
-            f"{f'The last good checkpoint is {last}' if last else 'No checkpoint was written yet'}; "
-            "go on from there with a smaller learning rate, or without fp16"
+            f"step {self.state.global_step + 1}: {', '.join(broken)} not finite. The last good "
+            f"checkpoint is {last}; go on from there with a smaller learning rate, or without fp16"
         )
 
     def compute_loss(

@@ -1,0 +1,78 @@
+"""scripts/benchmark.py, on next to nothing: that it measures, not what."""
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import make_picture
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "benchmark.py"
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """The script as a function of its arguments."""
+
+    def call(*arguments) -> None:
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+
+    return call
+
+
+@pytest.fixture
+def photographs(tmp_path) -> Path:
+    """Three that can be used, and one too small."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for seed, side in enumerate((40, 40, 40, 8)):
+        make_picture(side, side, seed=seed).save(folder / f"{seed}.png")
+    return folder
+
+
+@pytest.mark.parametrize("command", [[], ["loader"]])
+def test_help(benchmark, capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        benchmark(*command, "--help")
+    assert stop.value.code == 0
+    assert "loader" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--repeats", "--batches", "--batch-size"])
+def test_numbers_that_cannot_be_are_refused(benchmark, capsys, photographs, option):
+    with pytest.raises(SystemExit) as stop:
+        benchmark("loader", "--data", photographs, option, 0)
+    assert stop.value.code == 2
+    assert "must be at least 1" in capsys.readouterr().err
+
+
+def test_data_that_are_not_there_are_one_line(benchmark, tmp_path):
+    with pytest.raises(SystemExit, match=r"^benchmark\.py: .*none"):
+        benchmark("loader", "--data", tmp_path / "none")
+
+
+def test_loader(benchmark, capsys, photographs, tmp_path):
+    output = tmp_path / "loader.json"
+    sizes = ["--network", "tiny", "--batch-size", 2, "--source-size", 16]
+    once = ["--repeats", 1, "--batches", 1, "--workers", 0, 1, "--cpu"]
+    benchmark("loader", "--data", photographs, *sizes, *once, "--output", output)
+    record = json.loads(output.read_text())
+    assert {"versions", "cpu", "threads", "accelerator", "arguments"} <= record.keys()
+    values = record["repeats"]
+    assert {group: set(of_group) for group, of_group in values.items()} == {
+        "loader": {"0", "1"},
+        "sample": {"read", "decode", "cut", "collate", "stream"},
+        "step": {"content", "all"},
+    }
+    for of_group in values.values():
+        for repeats in of_group.values():
+            assert len(repeats) == 1
+            assert repeats[0] > 0
+    tables = capsys.readouterr().out.strip().split("\n\n")
+    assert [table.split(" |")[0] for table in tables] == [
+        "| loader processes",
+        "| training step",
+        "| a sample, in one process",
+    ]
