@@ -23,16 +23,19 @@ from transformers import TrainingArguments
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, SCSNetImageProcessor
 from scsnet_hf.data import (
     SOURCES,
+    DataSource,
     Degradation,
     LeftOut,
     PairMaker,
     collate,
+    damaged_shards,
     resolve_source,
     stream_photographs,
     training_stream,
 )
 from scsnet_hf.losses import LOSS_PRESETS
 from scsnet_hf.training import PRESETS, SCSNetTrainer, TrainingPreset
+from scsnet_hf.training.checkpoints import CheckpointError
 from scsnet_hf.training.monitoring import SampleGrids
 from scsnet_hf.vgg import VGG16Features
 
@@ -184,17 +187,17 @@ def shown_samples(args: argparse.Namespace, pairs: PairMaker) -> dict[str, torch
         enlarge=True,
     )
     stream = samples_of(args, args.samples_from or args.data, pairs)
-    return collate(list(islice(stream, SHOWN)))
+    samples = list(islice(stream, SHOWN))
+    if not samples:
+        raise ValueError(f"{' '.join(args.data)}: the selection leaves no photograph")
+    return collate(samples)
 
 
 def samples_of(
     args: argparse.Namespace, data: list[str], pairs: PairMaker, left_out: LeftOut | None = None
 ) -> "datasets.IterableDataset":
     """Endless samples of the photographs that `data` names and the options select."""
-    source = resolve_source(data if len(data) > 1 else data[0], args.image_column)
-    limits = {"min_bytes": args.min_bytes, "min_colorfulness": args.min_colorfulness}
-    given = {name: value for name, value in limits.items() if value is not None}
-    source = dataclasses.replace(source, selection=dataclasses.replace(source.selection, **given))
+    source = source_of(args, data)
     return training_stream(
         stream_photographs(source),
         pairs,
@@ -202,6 +205,13 @@ def samples_of(
         selection=source.selection,
         left_out=left_out,
     )
+
+
+def source_of(args: argparse.Namespace, data: list[str]) -> DataSource:
+    source = resolve_source(data if len(data) > 1 else data[0], args.image_column)
+    limits = {"min_bytes": args.min_bytes, "min_colorfulness": args.min_colorfulness}
+    given = {name: value for name, value in limits.items() if value is not None}
+    return dataclasses.replace(source, selection=dataclasses.replace(source.selection, **given))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -241,7 +251,18 @@ def main() -> None:
     try:
         run(args)
     except (ValueError, OSError, FloatingPointError) as error:
-        sys.exit(f"train.py: {error}")
+        damaged = damaged_shards(source_of(args, args.data)) if is_of_the_data(error) else []
+        names = "".join(f"; {path} is damaged: fetch or write it again" for path in damaged)
+        sys.exit(f"train.py: {error}{names}")
+
+
+def is_of_the_data(error: Exception) -> bool:
+    """Whether reading a parquet file failed: Arrow's errors have no name of a file."""
+    return (
+        isinstance(error, OSError)
+        and not isinstance(error, CheckpointError)
+        and error.filename is None
+    )
 
 
 if __name__ == "__main__":

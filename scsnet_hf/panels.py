@@ -29,4 +29,4 @@ def draw_panels(rows: list[dict[str, Image.Image]], width: int) -> Image.Image:
 
 
 def _height(panel: Image.Image, width: int) -> int:
-    return round(panel.height * width / panel.width)
+    return max(1, round(panel.height * width / panel.width))

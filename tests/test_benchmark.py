@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_picture
+from transformers.utils import logging
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "benchmark.py"
 
@@ -19,7 +20,9 @@ def benchmark(monkeypatch):
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments)])
         runpy.run_path(str(SCRIPT), run_name="__main__")
 
-    return call
+    verbosity = logging.get_verbosity()
+    yield call
+    logging.set_verbosity(verbosity)
 
 
 @pytest.fixture

@@ -128,6 +128,34 @@ class TestErrors:
         )
         assert "colorfulness" in message
 
+    def test_a_shard_damaged_in_the_middle_is_named(self, tmp_path, monkeypatch):
+        make_picture(48, 40).save(tmp_path / "picture.png")
+        content = (tmp_path / "picture.png").read_bytes()
+        images = [{"bytes": content, "path": f"{index}.png"} for index in range(8)]
+        features = datasets.Features({"image": datasets.Image(decode=False)})
+        for name in ("good", "bad"):
+            table = datasets.Dataset.from_dict({"image": images}, features=features)
+            table.to_parquet(tmp_path / f"{name}.parquet")
+        damaged = bytearray((tmp_path / "bad.parquet").read_bytes())
+        damaged[4 : len(damaged) // 2] = bytes(len(damaged) // 2 - 4)
+        (tmp_path / "bad.parquet").write_bytes(damaged)
+        message = failure(
+            monkeypatch,
+            *("--data", tmp_path / "good.parquet", tmp_path / "bad.parquet"),
+            *("--output", tmp_path / "run", "--steps", 20),
+            *TINY,
+        )
+        assert f"{tmp_path / 'bad.parquet'} is damaged" in message
+        assert "good.parquet" not in message
+
+    def test_a_selection_that_leaves_nothing(self, photographs, tmp_path, monkeypatch):
+        message = failure(
+            monkeypatch,
+            *("--data", photographs, "--output", tmp_path / "run", "--min-bytes", 10**6),
+            *TINY,
+        )
+        assert "leaves no photograph" in message
+
     def test_a_hub_id_without_access(self, tmp_path, monkeypatch):
         monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)

@@ -18,6 +18,8 @@ def _draws(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Noise in [-1, 1), (2 B, 1, H, W), and which pictures to mirror, (B,)."""
     if isinstance(generator, list):
+        if len(generator) != batch:
+            raise ValueError(f"{len(generator)} generators for {batch} pictures: give one for each")
         draws = [_draws(1, height, width, one) for one in generator]
         fields, flips = zip(*draws, strict=True)
         return torch.cat(fields), torch.cat(flips)

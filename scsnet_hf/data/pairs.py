@@ -41,7 +41,7 @@ class PairMaker:
     other_reference: float = 0.0
 
     def __post_init__(self):
-        if not 1 <= self.scale_range[0] <= self.scale_range[1]:
+        if not 1 <= self.scale_range[0] <= self.scale_range[1] < float("inf"):
             raise ValueError(f"scale_range {self.scale_range} must be 1 <= low <= high")
         if not 0 < self.view_range[0] <= self.view_range[1] <= 1:
             raise ValueError(f"view_range {self.view_range} must be 0 < low <= high <= 1")

@@ -20,7 +20,6 @@ from .sources import (
     stream_photographs,
 )
 
-_PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _ROW_GROUP = 100  # pictures, so that loader workers can share a file
 _QUALITY = 92  # of JPEG, for reduced pictures
 
@@ -171,7 +170,7 @@ def _make_row(image: dict | None, preparation: Preparation, progress: Progress) 
         if encoded_size(image) < selection.min_bytes:
             return None
         picture = open_photograph(image)
-    except _PICTURE_ERRORS as error:
+    except (OSError, ValueError) as error:
         progress.unreadable.append(f"{progress.seen}\t{name or ''}\t{error}")
         return None
     if selection.reason_against(picture):

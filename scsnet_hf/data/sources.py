@@ -194,8 +194,8 @@ def open_photograph(image: dict) -> Image.Image:
     """Decode the `image` column of a row, {"bytes", "path"}, to an RGB picture, upright.
 
     Raises:
-        ValueError, OSError, SyntaxError, PIL.Image.DecompressionBombError: if it is damaged or no
-            picture, as Pillow has it.
+        ValueError: if it is damaged, no picture, or not there.
+        OSError: if its file cannot be read.
     """
     content = encoded_bytes(image)
     try:
@@ -203,6 +203,8 @@ def open_photograph(image: dict) -> Image.Image:
             return ImageOps.exif_transpose(picture).convert("RGB")
     except UnidentifiedImageError:
         raise ValueError(f"not a picture that can be read ({len(content)} bytes)") from None
+    except Exception as error:  # damage shows as nearly anything, depending on the format
+        raise ValueError(f"damaged picture ({error})") from error
 
 
 def iterate_photographs(source: PictureFiles | DataSource) -> Iterator[Image.Image]:
@@ -216,7 +218,7 @@ def iterate_photographs(source: PictureFiles | DataSource) -> Iterator[Image.Ima
 
 def encoded_size(image: dict | None) -> int:
     """Bytes of the file of an `image` column {"bytes", "path"}; 0 without a picture."""
-    if image is None:
+    if not _has_picture(image):
         return 0
     if image["bytes"] is not None:
         return len(image["bytes"])
@@ -230,7 +232,7 @@ def encoded_size(image: dict | None) -> int:
 
 def encoded_bytes(image: dict | None) -> bytes:
     """The file of an `image` column {"bytes", "path"}; ValueError without a picture."""
-    if image is None:
+    if not _has_picture(image):
         raise ValueError("the row has no picture")
     if image["bytes"] is not None:
         return image["bytes"]
@@ -240,6 +242,10 @@ def encoded_bytes(image: dict | None) -> bytes:
         with fsspec.open(image["path"], "rb") as file:
             return file.read()
     return Path(image["path"]).read_bytes()
+
+
+def _has_picture(image: dict | None) -> bool:
+    return image is not None and (image["bytes"] is not None or image["path"] is not None)
 
 
 def _has_the_size(image: dict | None, min_bytes: int) -> bool:
@@ -262,6 +268,35 @@ def _load(source: DataSource) -> "datasets.IterableDataset":
         f"{path}: neither a folder, nor .parquet or .tar files, nor a Hub id (owner/name), "
         f"nor one of {', '.join(SOURCES)}"
     )
+
+
+def damaged_shards(source: DataSource) -> list[Path]:
+    """The local parquet files of a source that cannot be read to their end.
+
+    An error met in the middle of a file does not say of which; this does, and reads them all.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    damaged = []
+    for path in filter(lambda path: path.suffix == ".parquet", _local_files(source)):
+        try:
+            shard = parquet.ParquetFile(path)
+            for group in range(shard.num_row_groups):
+                shard.read_row_group(group)
+        except (pyarrow.ArrowInvalid, OSError):
+            damaged.append(path)
+    return damaged
+
+
+def _local_files(source: DataSource) -> list[Path]:
+    paths = source.path if isinstance(source.path, list) else [str(source.path)]
+    folders = [Path(path) for path in paths if Path(path).is_dir()]
+    patterns = [path for path in paths if not _is_url(path) and Path(path).suffix in _KINDS]
+    return [
+        *(file for folder in folders for file in sorted(folder.rglob("*"))),
+        *(Path(file) for pattern in patterns for file in _expand(pattern)),
+    ]
 
 
 def _load_folder(folder: Path, split: str) -> "datasets.IterableDataset":

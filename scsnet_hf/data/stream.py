@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from transformers.utils import logging
 
 from ..color import normalize_lab, srgb_to_lab
@@ -29,7 +28,6 @@ logger = logging.get_logger(__name__)
 
 _MOST_LEFT_OUT = 1000  # unusable pictures in a row
 _DECODED_AT_ONCE = 8
-_PICTURE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class LeftOut:
@@ -78,7 +76,7 @@ class _SampleMaker:
             try:
                 made.append(self._sample(image, index))
                 self.left_out_in_a_row = 0
-            except _PICTURE_ERRORS as error:
+            except (OSError, ValueError) as error:
                 self._leave_out(image, str(error))
         self._exchange_references(made, indices[0])
         return {name: [sample[name] for sample in made] for name in (made[0] if made else ())}

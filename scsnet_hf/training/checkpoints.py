@@ -15,6 +15,10 @@ from pathlib import Path
 _LIST_FILE = "complete.json"
 
 
+class CheckpointError(OSError):
+    """A checkpoint that could not be written."""
+
+
 def checkpoint_folder(run: str | Path, step: int) -> Path:
     """Where the Trainer writes the checkpoint of `step`."""
     return Path(run) / f"checkpoint-{step}"
@@ -22,12 +26,12 @@ def checkpoint_folder(run: str | Path, step: int) -> Path:
 
 def mark_complete(folder: Path) -> None:
     """Write the list of all files of `folder`: path within it -> bytes."""
+    temporary = folder / f".{_LIST_FILE}"
     sizes = {
         str(file.relative_to(folder)): file.stat().st_size
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file.name != _LIST_FILE
+        if file.is_file() and file not in (temporary, folder / _LIST_FILE)
     }
-    temporary = folder / f".{_LIST_FILE}"
     temporary.write_text(json.dumps(sizes, indent=1))
     temporary.replace(folder / _LIST_FILE)
 
@@ -61,7 +65,7 @@ def removed_on_failure(folder: Path, is_main: bool = True) -> Iterator[None]:
         is_main: whether this is the process that removes them.
 
     Raises:
-        OSError: instead of whatever went wrong.
+        CheckpointError: instead of whatever went wrong.
     """
     try:
         yield
@@ -70,4 +74,6 @@ def removed_on_failure(folder: Path, is_main: bool = True) -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
         last = last_complete_checkpoint(folder.parent)
         kept = f"the last complete one is {last}" if last else "there is none before it"
-        raise OSError(f"checkpoint {folder} could not be written ({error}); {kept}") from error
+        raise CheckpointError(
+            f"checkpoint {folder} could not be written ({error}); {kept}"
+        ) from error

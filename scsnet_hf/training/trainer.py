@@ -375,12 +375,12 @@ class SCSNetTrainer(Trainer):
 
         Raises:
             ValueError: if the checkpoint is of another network, other losses or another number of
-                processes.
+                processes, or if there are no samples.
         """
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir)
         if not resume_from_checkpoint:
-            return super().train(**kwargs)
+            return self._train_to_the_end(None, **kwargs)
         folder = self._resumed_from = Path(resume_from_checkpoint)
         self._check_resumable(folder)
         state = TrainerState.load_from_json(str(folder / TRAINER_STATE_NAME))
@@ -389,7 +389,13 @@ class SCSNetTrainer(Trainer):
             self._load_from_checkpoint(str(folder))
             self._load_average(folder, state.global_step)
             return TrainOutput(state.global_step, 0.0, {})
-        return super().train(resume_from_checkpoint=str(folder), **kwargs)
+        return self._train_to_the_end(str(folder), **kwargs)
+
+    def _train_to_the_end(self, checkpoint: str | None, **kwargs) -> TrainOutput:
+        output = super().train(resume_from_checkpoint=checkpoint, **kwargs)
+        if self.state.global_step == 0:
+            raise ValueError("the stream has no samples: its selection leaves no photograph")
+        return output
 
     def _check_resumable(self, folder: Path) -> None:
         ours = self.model.config.to_dict()
