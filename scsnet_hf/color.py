@@ -77,12 +77,7 @@ def lab_to_srgb(lab: torch.Tensor) -> torch.Tensor:
 def normalize_lab(lab: torch.Tensor) -> torch.Tensor:
     """CIE Lab to normalized Lab, the network's unit; shape (..., 3, H, W), float32."""
     lightness, chroma = lab.float().split((1, 2), dim=-3)
-    return torch.cat((normalize_lightness(lightness), chroma / _CHROMA_UNIT), dim=-3)
-
-
-def normalize_lightness(lightness: torch.Tensor) -> torch.Tensor:
-    """CIE L in [0, 100] to normalized L in [-1, 1]."""
-    return lightness / 50 - 1
+    return torch.cat((lightness / 50 - 1, chroma / _CHROMA_UNIT), dim=-3)
 
 
 def denormalize_lab(normalized: torch.Tensor) -> torch.Tensor:

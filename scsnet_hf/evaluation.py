@@ -2,7 +2,8 @@
 
 Definitions: every number is computed per picture and averaged over pictures. PSNR is on 8-bit
 pictures, in dB: of R, G and B together (peak 255), or of CIE L (peak 100). Chroma is
-sqrt(a^2 + b^2) in CIE Lab. Low-resolution pictures are made by Pillow's antialiased bicubic kernel.
+sqrt(a^2 + b^2) in CIE Lab, colorfulness that of colorfulness.py. Low-resolution pictures are made
+by Pillow's antialiased bicubic kernel.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 from .color import lab_to_srgb, srgb_to_lab
+from .colorfulness import colorfulness
 from .data import elastic_distortion
 
 
@@ -65,7 +67,7 @@ def measure(result: Image.Image, truth: Image.Image) -> dict[str, float]:
         "psnr_rgb": psnr(np.asarray(result), np.asarray(truth), peak=255),
         "psnr_l": psnr(result_lab[0].numpy(), truth_lab[0].numpy(), peak=100),
         "chroma": result_lab[1:].norm(dim=0).mean().item(),
-        "colorfulness": colorfulness(np.asarray(result)),
+        "colorfulness": colorfulness(255 * _as_tensor(result)).item(),
     }
 
 
@@ -73,14 +75,6 @@ def psnr(result: np.ndarray, truth: np.ndarray, peak: float) -> float:
     """10 log10(peak^2 / mean squared error) in dB; infinite for equal arrays."""
     error = np.square(result.astype(np.float64) - truth.astype(np.float64)).mean()
     return float(10 * np.log10(peak**2 / error)) if error else float("inf")
-
-
-def colorfulness(rgb: np.ndarray) -> float:
-    """Hasler and Suesstrunk (2003) of uint8 (H, W, 3); not the paper's CN, a learned network."""
-    red, green, blue = rgb.astype(np.float64).transpose(2, 0, 1)
-    opponents = np.stack((red - green, (red + green) / 2 - blue)).reshape(2, -1)
-    spread, mean = np.hypot(*opponents.std(axis=1)), np.hypot(*opponents.mean(axis=1))
-    return float(spread + 0.3 * mean)
 
 
 def evaluate(samples: Iterable[Sample], methods: dict[str, Method]) -> dict[str, dict[str, float]]:

@@ -8,7 +8,6 @@ from scsnet_hf.color import (
     fit_gamut,
     lab_to_srgb,
     normalize_lab,
-    normalize_lightness,
     scale_chroma,
     srgb_to_lab,
 )
@@ -81,7 +80,9 @@ def test_normalized_lab_divides_by_the_units_of_the_design():
 
 
 def test_normalized_lightness_reaches_from_minus_one_to_one():
-    assert normalize_lightness(torch.tensor([0.0, 50.0, 100.0])).tolist() == [-1, 0, 1]
+    lab = torch.zeros(3, 1, 3)
+    lab[0] = torch.tensor([0.0, 50.0, 100.0])
+    assert normalize_lab(lab)[0].flatten().tolist() == [-1, 0, 1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
