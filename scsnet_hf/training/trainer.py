@@ -142,6 +142,12 @@ class SCSNetTrainer(Trainer):
         self.args.logging_nan_inf_filter = False
         # Automatic steps leave the reference branch without gradients.
         self.args.ddp_find_unused_parameters = True
+        if self.args.torch_compile:
+            # Where the compiler changes memory layouts, it expects one of the gradient of border
+            # padding that this does not have (PyTorch 2.13).
+            import torch._inductor.config
+
+            torch._inductor.config.layout_optimization = False
 
     # A step
 
