@@ -43,7 +43,9 @@ if TYPE_CHECKING:
     import datasets
 
 SHOWN = 6  # sample pictures
-OVERRIDABLE = "network init_from batch_size learning_rate discriminator_learning_rate".split()
+OVERRIDABLE = (
+    "network init_from batch_size learning_rate discriminator_learning_rate max_grad_norm".split()
+)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -91,7 +93,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--accumulation", type=int, default=1, help="batches per step")
     add("--learning-rate", type=float)
     add("--warmup-steps", type=int, default=0)
-    add("--max-grad-norm", type=float, default=1.0, help="gradients are clipped to it")
+    add("--max-grad-norm", type=float, help="gradients are clipped to it, 0: not at all")
     add("--ema-decay", type=float, default=0.999)
     add("--workers", type=int, default=1, help="loader processes per training process")
     add("--save-steps", type=int, default=500)
@@ -156,7 +158,7 @@ def training_arguments(args: argparse.Namespace, preset: TrainingPreset) -> Trai
         lr_scheduler_type=preset.schedule,
         warmup_steps=args.warmup_steps,
         weight_decay=1e-4,
-        max_grad_norm=args.max_grad_norm,
+        max_grad_norm=preset.max_grad_norm,
         bf16=args.bf16,
         fp16=args.fp16,
         torch_compile=args.compile,
@@ -228,6 +230,7 @@ def run(args: argparse.Namespace) -> None:
         loss_weights=weights,
         vgg=VGG16Features.from_pretrained(args.vgg) if weights.perceptual else None,
         discriminator_learning_rate=preset.discriminator_learning_rate,
+        vertical_flips=preset.vertical_flips,
         ema_decay=args.ema_decay,
         channels_last=args.channels_last,
     )

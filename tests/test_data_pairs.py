@@ -119,14 +119,21 @@ class TestGeometry:
         made = make_pair(picture, random.Random(0))
         assert np.array_equal(made["reference"], made["source"])
 
-    def test_about_half_of_the_pictures_are_mirrored(self):
+    @staticmethod
+    def rising_ramps(**arguments) -> int:
+        """Of 60 samples of a ramp that rises to one side, how many rise to the right."""
         ramp = Image.linear_gradient("L").rotate(90).convert("RGB").resize((32, 32))
-        make_pair = PairMaker(32, 8, 8, (1, 1))
-        slopes = [
+        make_pair = PairMaker(32, 8, 8, (1, 1), **arguments)
+        return sum(
             np.diff(make_pair(ramp, random.Random(seed))["source"][0].astype(int)).mean() > 0
             for seed in range(60)
-        ]
-        assert 15 < sum(slopes) < 45
+        )
+
+    def test_about_half_of_the_pictures_are_mirrored(self):
+        assert 15 < self.rising_ramps() < 45
+
+    def test_none_is_mirrored_on_request(self):
+        assert self.rising_ramps(mirror=False) in (0, 60)
 
 
 class TestSmallPictures:

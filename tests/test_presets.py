@@ -28,8 +28,13 @@ class TestPaper:
     def test_50_epochs_of_407041_pictures(self):
         assert self.paper.steps(batch_size=4) == -(-50 * 407_041 // 4)
 
-    def test_nothing_is_damaged(self):
-        assert self.paper.pairs.degradation is None
+    def test_nothing_is_added(self):
+        pairs = self.paper.pairs
+        assert pairs.degradation is None
+        assert not pairs.mirror
+        assert not pairs.other_reference
+        assert not self.paper.vertical_flips
+        assert self.paper.max_grad_norm == 0
 
     def test_the_network_is_the_papers(self):
         preset = SCSNetConfig.from_preset(self.paper.network)

@@ -88,6 +88,20 @@ class TestInputs:
         assert inputs["labels"].shape == (4, 3, 16, 16)
         assert inputs["pixel_values"].abs().max() <= 1.001
 
+    @pytest.mark.parametrize(("step", "flips"), [(0, True), (1, False), (1, True)])
+    def test_only_referential_steps_flip_vertically(
+        self, trained, batch, at_step, monkeypatch, step, flips
+    ):
+        at_step(step)
+        monkeypatch.setattr(trained, "vertical_flips", flips)
+        batch = {name: value.repeat(8, *[1] * (value.ndim - 1)) for name, value in batch.items()}
+        batch["seed"] = torch.arange(32)
+        result = trained.network_inputs(batch)["pixel_values"]
+        monkeypatch.setattr(trained, "vertical_flips", False)
+        expected = trained.network_inputs(batch)["pixel_values"]
+        changed = (result != expected).flatten(1).any(dim=1).sum()
+        assert changed > 8 if step and flips else changed == 0
+
     @pytest.mark.parametrize("step", [0, 1])
     def test_a_sample_does_not_depend_on_its_batch(self, trained, batch, at_step, step):
         at_step(step)
@@ -334,6 +348,8 @@ class TestOptions:
             {"gradient_checkpointing": True},
             {"trainer": {"channels_last": True}},
             {"gradient_accumulation_steps": 2},
+            {"max_grad_norm": 0.0},
+            {"trainer": {"vertical_flips": True}},
             {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 2},
         ],
         ids=lambda arguments: "-".join(arguments),

@@ -25,6 +25,7 @@ class PairMaker:
         reference_size: side of the reference in pixels.
         scale_range: smallest and largest p; the smallest is at least 1.
         view_range: side of the view as a share of the picture's short side.
+        mirror: mirror half of the views; not in the paper.
         enlarge: also take pictures with too few pixels, enlarged. At the paper's 512 pixels most
             of ImageNet is too small.
         degradation: damage of the source, as in old photographs; none if None (the paper).
@@ -36,6 +37,7 @@ class PairMaker:
     reference_size: int = 128
     scale_range: tuple[float, float] = (1.0, 4.0)
     view_range: tuple[float, float] = (0.5, 1.0)
+    mirror: bool = True
     enlarge: bool = False
     degradation: Degradation | None = None
     other_reference: float = 0.0
@@ -84,7 +86,7 @@ class PairMaker:
         high = round(self.source_size * rng.uniform(*self.scale_range))
         if not self.enlarge:
             high = min(view, high)
-        flip = rng.random() < 0.5
+        flip = self.mirror and rng.random() < 0.5
         region = (left, top, left + view, top + view)
         target = picture.resize((high, high), Image.Resampling.BICUBIC, box=region)
         if flip:

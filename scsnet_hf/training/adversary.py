@@ -20,7 +20,7 @@ class Adversary:
         accelerator: the Trainer's.
         make_optimizer: parameters -> optimizer.
         make_scheduler: optimizer -> schedule of its learning rate.
-        max_grad_norm: gradients are clipped to this norm.
+        max_grad_norm: gradients are clipped to this norm; not at all if it is 0.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Adversary:
     ):
         self.discriminator = discriminator
         self.accelerator = accelerator
-        self.max_grad_norm = max_grad_norm
+        self.max_grad_norm = max_grad_norm or float("inf")
         optimizer = make_optimizer(list(discriminator.parameters()))
         self._wrapped, self.optimizer = accelerator.prepare(discriminator, optimizer)
         self.scheduler = make_scheduler(self.optimizer)

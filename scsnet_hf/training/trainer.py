@@ -80,6 +80,8 @@ class SCSNetTrainer(Trainer):
         vgg: features for the perceptual loss, needed if that has a weight.
         discriminator: for the adversarial loss; a PatchDiscriminator if None.
         discriminator_learning_rate: that of the network if None.
+        vertical_flips: turn half of the samples of referential steps upside down; not in the
+            paper.
         ema_decay: decay of the moving average, warmed up.
         channels_last: memory format of network and discriminator.
         **kwargs: as for `transformers.Trainer`.
@@ -96,6 +98,7 @@ class SCSNetTrainer(Trainer):
         vgg: VGG16Features | None = None,
         discriminator: nn.Module | None = None,
         discriminator_learning_rate: float | None = None,
+        vertical_flips: bool = False,
         ema_decay: float = 0.999,
         channels_last: bool = False,
         **kwargs,
@@ -110,6 +113,7 @@ class SCSNetTrainer(Trainer):
         self.discriminator = None
         if self.loss_weights.adversarial:
             self.discriminator = (discriminator or PatchDiscriminator()).to(self.args.device)
+        self.vertical_flips = vertical_flips
         self.discriminator_learning_rate = discriminator_learning_rate
         self.adversary: Adversary | None = None  # made with the optimizers
         self.color_readout = None
@@ -250,9 +254,10 @@ class SCSNetTrainer(Trainer):
             generators = [torch.Generator().manual_seed(seed) for seed in batch["seed"].tolist()]
             draws = torch.stack([torch.rand(2, generator=one) for one in generators])
             draws = draws.to(batch["labels"].device)
-            # Upside down there is no sky above; but where colours come from the reference, the
-            # rest learns to treat all directions alike.
-            batch = flip_vertically(batch, draws[:, 0] < 0.5)
+            if self.vertical_flips:
+                # Upside down there is no sky above; but where colours come from the reference,
+                # the rest learns to treat all directions alike.
+                batch = flip_vertically(batch, draws[:, 0] < 0.5)
         lightness, colors = normalized_lab_of(batch["source"]).split((1, 2), dim=1)
         inputs = {
             "pixel_values": lightness,
