@@ -1,6 +1,8 @@
 """Which photographs there are: streams of folders, parquet and .tar files, and their selection."""
 
+import contextlib
 import io
+import random
 import tarfile
 
 import datasets
@@ -15,6 +17,7 @@ from scsnet_hf.data.sources import (
     SOURCES,
     DataSource,
     Selection,
+    damaged_shards,
     encoded_size,
     iterate_photographs,
     measured_colorfulness,
@@ -263,9 +266,24 @@ class TestOpening:
         with pytest.raises(ValueError, match=f"not a picture .*{len(content)} bytes"):
             open_photograph({"bytes": content, "path": None})
 
-    def test_a_row_without_picture_is_refused(self):
+    @pytest.mark.parametrize("image", [None, {"bytes": None, "path": None}])
+    def test_a_row_without_picture_is_refused(self, image):
+        assert encoded_size(image) == 0
         with pytest.raises(ValueError, match="no picture"):
-            open_photograph(None)
+            open_photograph(image)
+
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF"])
+    def test_damage_of_any_kind_is_a_value_error(self, kind):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        content = encoded(make_picture(40, 30), kind, **({"exif": exif} if kind != "GIF" else {}))
+        rng = random.Random(0)
+        for _ in range(150):
+            damaged = bytearray(content)
+            for _ in range(4):
+                damaged[rng.randrange(len(damaged))] = rng.randrange(256)
+            with contextlib.suppress(ValueError):
+                open_photograph({"bytes": bytes(damaged), "path": None})
 
 
 class TestSelection:
@@ -407,6 +425,19 @@ class TestErrors:
         path.write_bytes(content)
         with pytest.raises((OSError, ValueError)):
             list(stream_photographs(str(path)))
+
+    def test_the_damaged_file_can_be_found(self, tmp_path):
+        write_parquet(tmp_path / "a.parquet", range(40, 50))
+        bad = tmp_path / "b.parquet"
+        content = bytearray((tmp_path / "a.parquet").read_bytes())
+        content[4:60] = b"\xff" * 56
+        bad.write_bytes(content)
+        for path in (
+            tmp_path,
+            str(tmp_path / "*.parquet"),
+            [str(tmp_path / "a.parquet"), str(bad)],
+        ):
+            assert damaged_shards(DataSource(path)) == [bad]
 
     def test_offline_the_hub_is_refused_with_the_reason(self):
         with pytest.raises(ValueError, match="HF_HUB_OFFLINE is set"):
