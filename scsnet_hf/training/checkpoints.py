@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..configuration_scsnet import SCSNetConfig
+
 _LIST_FILE = "complete.json"
 
 
@@ -54,6 +56,17 @@ def last_complete_checkpoint(run: str | Path) -> Path | None:
     }
     complete = (folders[step] for step in sorted(folders, reverse=True))
     return next((folder for folder in complete if is_complete(folder)), None)
+
+
+def differing_fields(folder: Path, config: SCSNetConfig) -> list[str]:
+    """Names of what the network of a checkpoint has other than `config` says."""
+    # Through JSON, which knows no tuples.
+    ours, theirs = (
+        json.loads(one.to_json_string(use_diff=False))
+        for one in (config, SCSNetConfig.from_pretrained(folder))
+    )
+    fields = [name for name in type(config).__annotations__ if name in ours]
+    return [name for name in fields if ours[name] != theirs[name]]
 
 
 @contextmanager

@@ -17,7 +17,6 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ..color import denormalize_lab, lab_to_srgb
 from ..colorfulness import colorfulness
-from ..configuration_scsnet import SCSNetConfig
 from ..data import (
     collate,
     elastic_distortion,
@@ -32,6 +31,7 @@ from ..vgg import VGG16Features
 from .adversary import Adversary
 from .checkpoints import (
     checkpoint_folder,
+    differing_fields,
     last_complete_checkpoint,
     mark_complete,
     removed_on_failure,
@@ -409,10 +409,7 @@ class SCSNetTrainer(Trainer):
         return output
 
     def _check_resumable(self, folder: Path) -> None:
-        ours = self.model.config.to_dict()
-        theirs = SCSNetConfig.from_pretrained(folder).to_dict()
-        sizes = [name for name in type(self.model.config).__annotations__ if name in ours]
-        other = [name for name in sizes if _plain(ours[name]) != _plain(theirs.get(name))]
+        other = differing_fields(folder, self.model.config)
         if other:
             raise ValueError(
                 f"{folder} is of another network, it differs in {', '.join(other)}: give the same "
@@ -494,10 +491,6 @@ class SCSNetTrainer(Trainer):
 
 def _loader_file(rank: int | str) -> str:
     return f"loader-{rank}.pt"
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, list | tuple) else value
 
 
 def _colorfulness(normalized: torch.Tensor) -> torch.Tensor:
