@@ -326,6 +326,11 @@ class TestBadRuns:
         with pytest.raises(ValueError, match="other loss terms"):
             trainer.train(resume_from_checkpoint=True)
 
+    def test_another_number_of_loader_workers_is_refused(self, run, photographs, vgg):
+        trainer = make_trainer(run, photographs, 8, vgg=vgg, workers=1)
+        with pytest.raises(ValueError, match="with 0 loader workers, this run has 1"):
+            trainer.train(resume_from_checkpoint=True)
+
     def test_a_perceptual_loss_needs_its_features(self, tmp_path, photographs):
         with pytest.raises(ValueError, match="vgg"):
             make_trainer(tmp_path, photographs, 1, weights=ALL_TERMS)

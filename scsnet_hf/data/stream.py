@@ -203,6 +203,26 @@ def training_loader(
         )
 
 
+def save_position(loader: "StatefulDataLoader", path: Path) -> None:
+    """Write where a training loader is in its stream."""
+    torch.save({"workers": loader.num_workers, "position": loader.state_dict()}, path)
+
+
+def load_position(loader: "StatefulDataLoader", path: Path) -> None:
+    """Let a fresh training loader go on where another one was.
+
+    Raises:
+        ValueError: if that one had another number of workers.
+    """
+    saved = torch.load(path, weights_only=True)
+    if saved["workers"] != loader.num_workers:
+        raise ValueError(
+            f"{path} was written with {saved['workers']} loader workers, this run has "
+            f"{loader.num_workers}: resume with {saved['workers']}"
+        )
+    loader.load_state_dict(saved["position"])
+
+
 def collate(samples: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
     """Stack samples to tensors."""
     return {

@@ -21,7 +21,9 @@ from ..data import (
     collate,
     elastic_distortion,
     flip_vertically,
+    load_position,
     normalized_lab_of,
+    save_position,
     training_loader,
 )
 from ..discriminator import PatchDiscriminator
@@ -63,8 +65,8 @@ class SCSNetTrainer(Trainer):
 
     A checkpoint is a loadable SCSNet with its image processor; `average/` in it is another, with
     the exponential moving average of the weights, which is the one to use. A run that was killed
-    and is resumed goes on to the same bits, whatever the number of loader workers and processes;
-    the number of processes itself has to stay.
+    and is resumed goes on to the same bits, with any number of loader workers and processes, which
+    have to stay the same.
 
     With `loss_weights.color_readout` (not in the paper) a linear layer reads a and b of the whole
     source from F_color, and its l1 error is added. The layer is thrown away afterwards. Without
@@ -368,9 +370,12 @@ class SCSNetTrainer(Trainer):
             pin_memory=self.args.dataloader_pin_memory and self.args.device.type == "cuda",
         )
         if self._resumed_from is not None:
-            file = self._resumed_from / _loader_file(self.args.process_index)
-            self._loader.load_state_dict(torch.load(file, weights_only=True))
+            load_position(self._loader, self._resumed_from / self._loader_file)
         return self._loader
+
+    @property
+    def _loader_file(self) -> str:
+        return f"loader-{self.args.process_index}.pt"
 
     # Checkpoints
 
@@ -386,7 +391,7 @@ class SCSNetTrainer(Trainer):
 
         Raises:
             ValueError: if the checkpoint is of another network, other losses or another number of
-                processes, or if there are no samples.
+                processes or loader workers, or if there are no samples.
         """
         if resume_from_checkpoint is True:
             resume_from_checkpoint = last_complete_checkpoint(self.args.output_dir)
@@ -415,7 +420,7 @@ class SCSNetTrainer(Trainer):
                 f"{folder} is of another network, it differs in {', '.join(other)}: give the same "
                 "preset again, or another output folder"
             )
-        processes = len(list(folder.glob(_loader_file("*"))))
+        processes = len(list(folder.glob("loader-*.pt")))
         if processes != self.args.world_size:
             raise ValueError(
                 f"{folder} was written by {processes} processes, this run has "
@@ -438,7 +443,7 @@ class SCSNetTrainer(Trainer):
                 shutil.rmtree(folder, ignore_errors=True)  # remains of a save that was cut off
             self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
-            torch.save(self._loader.state_dict(), folder / _loader_file(self.args.process_index))
+            save_position(self._loader, folder / self._loader_file)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
                 mark_complete(folder)
@@ -487,10 +492,6 @@ class SCSNetTrainer(Trainer):
             self.model.save_pretrained(folder)
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
-
-
-def _loader_file(rank: int | str) -> str:
-    return f"loader-{rank}.pt"
 
 
 def _colorfulness(normalized: torch.Tensor) -> torch.Tensor:
