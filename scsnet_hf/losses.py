@@ -47,6 +47,11 @@ class LossWeights:
             if not all(weight >= 0 for weight in weights):
                 raise ValueError(f"{field.name}={value}: a weight must be 0 (off) or more")
 
+    @property
+    def sees_result(self) -> bool:
+        """Whether a term compares the network's result, and not F_color alone."""
+        return any((self.content, self.perceptual, self.adversarial))
+
 
 # The rows of Table 4, by the terms that are on.
 LOSS_PRESETS: dict[str, LossWeights] = {

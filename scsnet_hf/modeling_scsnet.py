@@ -18,9 +18,11 @@ from transformers.utils.generic import can_return_tuple
 
 from .attention import CROSS_ATTENTION_CLASSES, FusedFeatures, SelfAttention, Tokens
 from .configuration_scsnet import SCSNetConfig
+from .efficientnet import EfficientNetEncoder
 from .pixel_mapping import HEADS, PixelGrid, resize
 
 DEFAULT_SCALE = 4.0  # the paper's setting
+_WINDOW_HALO = 8  # source pixels around a window in training; what lies farther hardly matters
 
 
 def _convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
@@ -52,6 +54,8 @@ def _blocks(channels: int, depth: int) -> list[nn.Module]:
 class ColorEncoder(nn.Sequential):
     """phi_E: residual blocks and two stride-2 steps, (B, C0, H, W) -> (B, C2, h, w) (Eq. 1).
 
+    It follows the stem, unlike EfficientNetEncoder, which has one of its own.
+
     No layer normalizes: that would take away how strong a colour is.
     """
 
@@ -67,6 +71,9 @@ class ColorEncoder(nn.Sequential):
             nn.ReLU(),
             *_blocks(quarter, depths[2]),
         )
+
+
+SOURCE_ENCODER_CLASSES = {"residual": ColorEncoder, "efficientnet_lite": EfficientNetEncoder}
 
 
 class ColorDecoder(nn.Sequential):
@@ -109,12 +116,14 @@ class SCSNetOutput(ModelOutput):
         reconstruction: (B, 3, Ho, Wo) normalized Lab, float32.
         attentions: per pyramid level (B, N_source, N_reference), rows sum to 1.
         valves: per pyramid level (B, 2, h_l, w_l) in (0, 1): source valve, reference valve.
+        color_features: F_color (B, C, Hc, Wc) at the colour branch's working size.
     """
 
     loss: torch.Tensor | None = None
     reconstruction: torch.Tensor | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
     valves: tuple[torch.Tensor, ...] | None = None
+    color_features: torch.Tensor | None = None
 
 
 class SCSNetPreTrainedModel(PreTrainedModel):
@@ -126,7 +135,7 @@ class SCSNetPreTrainedModel(PreTrainedModel):
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False
-    _no_split_modules = ["ResidualBlock", "ContinuousPixelMapping"]
+    _no_split_modules = ["ResidualBlock", "InvertedResidual", "ContinuousPixelMapping"]
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -147,7 +156,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         super().__init__(config)
         width = config.hidden_sizes[0]
         self.stem = _convolution(1, width)
-        self.source_encoder = ColorEncoder(config)
+        self.source_encoder = SOURCE_ENCODER_CLASSES[config.source_encoder](config)
         self.color_decoder = ColorDecoder(config)
         self.texture_encoder = nn.Sequential(*_blocks(width, config.texture_depth))
         self.upsampler = HEADS[config.upsampler](config)
@@ -230,7 +239,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         """
         working = self._to_working_size(pixel_values.to(self.dtype))
         size = working.shape[-2:]
-        features = self.source_encoder(self.stem(_pad_to_multiple(working)))
+        features = self._encode_source(_pad_to_multiple(working))
         fused = FusedFeatures(features)
         if reference_tokens is not None and (reference_strength > 0 or output_attentions):
             fused = self.fuse_reference(
@@ -287,6 +296,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         output_attentions: bool = False,
         reference_strength: float = 1.0,
         output_start: torch.Tensor | None = None,
+        color_only: bool = False,
         **kwargs,
     ) -> SCSNetOutput:
         """Colorize and magnify a batch of pictures of one size.
@@ -303,6 +313,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             output_attentions: also return the attention and valve maps.
             reference_strength: 0 (automatic) to 1; not in the paper.
             output_start: int64 (B, 2), first output row and column of the labels' window.
+            color_only: compute nothing but `color_features`, to train the colour branch alone.
             **kwargs: ignored.
 
         Returns:
@@ -325,15 +336,18 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         color = self.encode_color(
             pixel_values, tokens, reference_mask, reference_strength, output_attentions
         )
+        if color_only:
+            return SCSNetOutput(color_features=color.features)
         source_size = tuple(pixel_values.shape[-2:])
         if output_size is None:
             output_size = output_size_of(source_size, DEFAULT_SCALE if scale is None else scale)
-        grid = None
         if windowed:
             grid = PixelGrid(
                 source_size, output_size.unbind(1), output_start.unbind(1), labels.shape[-2:]
             )
-        features = self.features(pixel_values, color.features)
+            features, grid = self._window(pixel_values, color.features, grid)
+        else:
+            features, grid = self.features(pixel_values, color.features), None
         reconstruction = self.decode(features, output_size, grid)
         loss = None
         if labels is not None:
@@ -343,6 +357,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             reconstruction=reconstruction,
             attentions=color.attentions or None,
             valves=color.valves or None,
+            color_features=color.features,
         )
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
@@ -352,6 +367,30 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         if auto_map and "AutoModelForImageToImage" in auto_map:
             auto_map["AutoModel"] = auto_map["AutoModelForImageToImage"]
             self.config.save_pretrained(save_directory)
+
+    def _window(
+        self, pixel_values: torch.Tensor, color_features: torch.Tensor, grid: PixelGrid
+    ) -> tuple[SCSNetFeatures, PixelGrid]:
+        """Features of the part of every source that its window needs, and the grid on them."""
+        halo = min(self.halo, _WINDOW_HALO)
+        origin, side = [], []
+        for source, output, start, length in zip(
+            grid.source, grid.output, grid.start, grid.length, strict=True
+        ):
+            needed = int(length * source // output.min()) + 2 + 2 * halo
+            side.append(min(source, needed))
+            origin.append((start * source // output - halo).clamp(0, source - side[-1]))
+        pixels, color = (
+            resize(values, PixelGrid(tuple(values.shape[-2:]), grid.source, origin, side))
+            for values in (pixel_values, color_features)
+        )
+        return self.features(pixels, color), grid._replace(origin=tuple(origin))
+
+    def _encode_source(self, pixels: torch.Tensor) -> torch.Tensor:
+        """F_s (B, C, H/4, W/4) of normalized L (B, 1, H, W), sides multiples of 4 (Eq. 1)."""
+        if self.config.source_encoder == "residual":
+            pixels = self.stem(pixels)
+        return self.source_encoder(pixels)
 
     def _to_working_size(self, pixels: torch.Tensor) -> torch.Tensor:
         """Reduce (B, C, H, W) by area until its long side is at most `config.color_size`."""

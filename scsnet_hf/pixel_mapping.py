@@ -24,15 +24,15 @@ Axis = int | torch.Tensor
 class PixelGrid(NamedTuple):
     """Which output pixels to compute, and where the features at hand lie in the source.
 
-    Every pair is (vertical, horizontal). Entries of `output` and `start` may be int64 tensors (B,),
-    one value per item of a batch.
+    Every pair is (vertical, horizontal). Entries of `output`, `start` and `origin` may be int64
+    tensors (B,), one value per item of a batch.
     """
 
     source: tuple[int, int]  # H, W of the whole source
     output: tuple[Axis, Axis]  # Ho, Wo of the whole output
     start: tuple[Axis, Axis]  # first output row and column wanted
     length: tuple[int, int]  # how many of them
-    origin: tuple[int, int] = (0, 0)  # source position of the features' first pixel
+    origin: tuple[Axis, Axis] = (0, 0)  # source position of the features' first pixel
 
     @classmethod
     def whole(cls, source: tuple[int, int], output: tuple[int, int]) -> "PixelGrid":
@@ -62,9 +62,9 @@ def axis_coordinates(
     of 1 / source, as the paper has it.
     """
     source = grid.source[axis]
-    output, start = (
+    output, start, origin = (
         torch.as_tensor(value, device=device).reshape(-1, 1)
-        for value in (grid.output[axis], grid.start[axis])
+        for value in (grid.output[axis], grid.start[axis], grid.origin[axis])
     )
     index = torch.arange(grid.length[axis], device=device) + start
     if align_corners:
@@ -77,7 +77,7 @@ def axis_coordinates(
     lower = torch.div(position, denominator, rounding_mode="floor")
     anchor = torch.div(cell, denominator, rounding_mode="floor").clamp(max=source - 1)
     return AxisCoordinates(
-        lower - grid.origin[axis],
+        lower - origin,
         (position - lower * denominator) / denominator,
         2 * (cell - anchor * denominator) / denominator - 1,
     )

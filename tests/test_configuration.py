@@ -56,7 +56,7 @@ def test_override_replaces_a_field_of_the_preset_and_keeps_the_others():
     assert config.texture_depth == SCSNetConfig.from_preset("tiny").texture_depth
 
 
-@pytest.mark.parametrize("preset", ["base", "small", "tiny"])
+@pytest.mark.parametrize("preset", ["base", "medium", "small", "tiny"])
 def test_save_and_load_keep_every_field(tmp_path, preset):
     config = SCSNetConfig.from_preset(preset, color_size=99, align_corners=True)
     config.save_pretrained(tmp_path)
@@ -84,5 +84,5 @@ def test_bad_value_is_refused_by_name(bad, named):
 
 
 def test_unknown_preset_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="'huge': choose one of base, small, tiny"):
+    with pytest.raises(ValueError, match="'huge': choose one of base, medium, small, tiny"):
         SCSNetConfig.from_preset("huge")

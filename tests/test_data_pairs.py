@@ -10,7 +10,7 @@ from PIL import Image
 from scsnet_hf.data import Degradation, PairMaker
 
 SMALL = PairMaker(source_size=16, label_size=12, reference_size=20)
-NAMES = {"source", "labels", "reference", "output_size", "output_start", "seed"}
+NAMES = {"source", "labels", "reference", "output_size", "output_start", "own_reference", "seed"}
 
 
 def sample(make_pair=SMALL, seed=0, size=(80, 60)):
@@ -134,6 +134,21 @@ class TestGeometry:
 
     def test_none_is_mirrored_on_request(self):
         assert self.rising_ramps(mirror=False) in (0, 60)
+
+
+class TestOtherViews:
+    def reference_of(self, other_view):
+        views = PairMaker(16, 16, 16, (1.0, 1.0), (0.3, 0.4), mirror=False, other_view=other_view)
+        made = sample(views, size=(160, 120))
+        return np.abs(made["reference"].astype(int) - made["source"]).mean(), made
+
+    def test_at_0_the_reference_shows_the_same_view(self):
+        assert self.reference_of(0.0)[0] < 2
+
+    def test_at_1_it_shows_another_view_of_the_same_picture(self):
+        difference, made = self.reference_of(1.0)
+        assert difference > 5
+        assert made["own_reference"]
 
 
 class TestSmallPictures:

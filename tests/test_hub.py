@@ -20,6 +20,7 @@ CODE = {
     "attention.py",
     "color.py",
     "configuration_scsnet.py",
+    "efficientnet.py",
     "image_io.py",
     "image_processing_scsnet.py",
     "modeling_scsnet.py",

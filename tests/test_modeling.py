@@ -435,3 +435,21 @@ def test_parts_compose_to_the_whole(tiny_model):
         colors = tiny_model.encode_color(pixels, tiny_model.encode_reference(reference))
         composed = tiny_model.decode(tiny_model.features(pixels, colors.features), (26, 30))
     assert torch.equal(composed, reconstruct(tiny_model, pixels, reference, scale=2))
+
+
+def test_a_small_window_of_a_large_source_is_like_the_whole():
+    """Only its surroundings go through the texture branch; what lies beyond hardly matters."""
+    model = build_tiny_model(texture_depth=6, luminance_skip=True)
+    pixels, labels = gray(1, 64, 64), torch.zeros(1, 3, 16, 16)
+    size, start = torch.tensor([[256, 256]]), torch.tensor([[100, 140]])
+    with torch.no_grad():
+        window = model(pixels, labels=labels, output_size=size, output_start=start).reconstruction
+        whole = model(pixels, scale=4).reconstruction
+    torch.testing.assert_close(window, whole[..., 100:116, 140:156], atol=1e-2, rtol=0)
+
+
+def test_the_colour_branch_alone_gives_its_features_only(tiny_model):
+    with torch.no_grad():
+        output = tiny_model(gray(2, 16, 12), color_only=True)
+    assert output.reconstruction is None
+    assert output.color_features.shape == (2, tiny_model.config.hidden_sizes[0], 16, 12)

@@ -48,6 +48,16 @@ def test_magnification_is_drawn(name):
     assert low < high
 
 
+def test_color_trains_the_colour_branch_alone():
+    assert not PRESETS["color"].loss_weights.sees_result
+
+
+@pytest.mark.parametrize("name", ["texture", "joint"])
+def test_the_stages_after_it_leave_the_colour_branch_alone(name):
+    assert PRESETS[name].freeze_color
+    assert PRESETS[name].loss_weights.sees_result
+
+
 def test_only_finetune_starts_from_a_model():
     assert [name for name, preset in PRESETS.items() if preset.init_from] == ["finetune"]
 

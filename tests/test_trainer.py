@@ -18,6 +18,7 @@ from scsnet_hf.training import last_complete_checkpoint
 from scsnet_hf.vgg import VGG16Features
 
 CONTENT = LOSS_PRESETS["content"]
+READOUT = LossWeights(content=0.0, perceptual=0.0, adversarial=0.0, color_readout=10.0)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,29 @@ class TestInputs:
         changed = (result != expected).flatten(1).any(dim=1).sum()
         assert changed > 8 if step and flips else changed == 0
 
+    @pytest.mark.parametrize(("share", "step"), [(1.0, 0), (1.0, 1), (0.0, 1)])
+    def test_recolored_are_truth_and_reference_of_referential_steps(
+        self, trained, batch, at_step, monkeypatch, share, step
+    ):
+        at_step(step)
+        monkeypatch.setattr(trained, "recolored", 0.0)
+        plain = trained.network_inputs(batch)
+        monkeypatch.setattr(trained, "recolored", share)
+        result = trained.network_inputs(batch)
+        names = {"labels", "source_colors", "reference_pixel_values"} & result.keys()
+        differing = {name for name in names if not torch.equal(result[name], plain[name])}
+        assert differing == (names if share and step else set())
+        assert torch.equal(result["pixel_values"], plain["pixel_values"])
+
+    def test_a_reference_of_another_picture_is_not_recolored(
+        self, trained, batch, at_step, monkeypatch
+    ):
+        at_step(1)
+        others = {**batch, "own_reference": torch.zeros(4, dtype=torch.bool)}
+        plain = trained.network_inputs(others)["labels"]
+        monkeypatch.setattr(trained, "recolored", 1.0)
+        torch.testing.assert_close(trained.network_inputs(others)["labels"], plain)
+
     @pytest.mark.parametrize("step", [0, 1])
     def test_a_sample_does_not_depend_on_its_batch(self, trained, batch, at_step, step):
         at_step(step)
@@ -171,7 +195,7 @@ class TestTerms:
         inputs = trainer.network_inputs(batch)
         colors = inputs.pop("source_colors")
         outputs = trainer.model(**inputs)
-        return trainer.loss_terms(outputs.reconstruction, inputs["labels"], colors)
+        return trainer.loss_terms(outputs, inputs["labels"], colors)
 
     def test_the_truth_gets_no_gradient_from_the_discriminator(self, trained):
         truth, result = (torch.rand(2, 3, 16, 16, requires_grad=True) for _ in range(2))
@@ -187,6 +211,18 @@ class TestTerms:
         truth, result = torch.rand(4, 3, 16, 16), torch.zeros(4, 3, 16, 16)
         losses = [trainer.adversary.step(truth, result)["discriminator_loss"] for _ in range(20)]
         assert losses[-1] < 0.5 * losses[0]
+
+    def test_with_the_readout_alone_only_the_colour_branch_learns(self, tmp_path, photographs):
+        trainer = make_trainer(tmp_path, photographs, 2, weights=READOUT, save_strategy="no")
+        before = weights(trainer.model)
+        trainer.train()
+        changed = {
+            name.split(".")[0]
+            for name, value in weights(trainer.model).items()
+            if not torch.equal(value, before[name])
+        }
+        assert {"source_encoder", "reference_encoder", "color_decoder"} <= changed
+        assert not {"texture_encoder", "upsampler"} & changed
 
     def test_colors_larger_than_the_color_branch_are_reduced(self, tmp_path, photographs):
         trainer = make_trainer(tmp_path, photographs, 2, config={"color_size": 8})
@@ -343,6 +379,23 @@ class TestBadRuns:
 
 
 ALL_TERMS_BUT_PERCEPTUAL = LossWeights(perceptual=0.0, color_readout=10.0)
+
+
+def test_the_pretrained_trunk_learns_at_its_own_rate(tmp_path, photographs):
+    trainer = make_trainer(
+        tmp_path,
+        photographs,
+        1,
+        config={"source_encoder": "efficientnet_lite"},
+        trainer={"trunk_learning_rate_factor": 0.1},
+        save_strategy="no",
+    )
+    trainer.train()
+    rest, trunk = trainer.optimizer.param_groups
+    assert trunk["initial_lr"] == pytest.approx(0.1 * rest["initial_lr"])
+    assert sum(map(torch.numel, trunk["params"])) == sum(
+        parameter.numel() for parameter in trainer.model.source_encoder.trunk.parameters()
+    )
 
 
 class TestOptions:

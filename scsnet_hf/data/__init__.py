@@ -4,12 +4,14 @@ sources.py      which photographs there are, and the data sets of the paper
 pairs.py        what one photograph becomes: source, labels, reference
 degradation.py  damage of old photographs, for the source
 distortion.py   elastic distortion of references
+recoloring.py   other colours for truth and reference alike
 stream.py       endless shuffled samples, and the loader whose state can be saved
 """
 
 from .degradation import Degradation
 from .distortion import elastic_distortion
 from .pairs import PairMaker
+from .recoloring import recolor
 from .sources import (
     SOURCES,
     DataSource,
@@ -46,6 +48,7 @@ __all__ = [
     "load_position",
     "normalized_lab_of",
     "open_photograph",
+    "recolor",
     "resolve_source",
     "save_position",
     "stream_photographs",

@@ -29,6 +29,7 @@ class PairMaker:
         enlarge: also take pictures with too few pixels, enlarged. At the paper's 512 pixels most
             of ImageNet is too small.
         degradation: damage of the source, as in old photographs; none if None (the paper).
+        other_view: share of the references that show another view of the same picture.
         other_reference: share of the samples whose reference shows another picture.
     """
 
@@ -40,6 +41,7 @@ class PairMaker:
     mirror: bool = True
     enlarge: bool = False
     degradation: Degradation | None = None
+    other_view: float = 0.0
     other_reference: float = 0.0
 
     def __post_init__(self):
@@ -54,8 +56,9 @@ class PairMaker:
             )
         if self.reference_size < 1:
             raise ValueError(f"reference_size {self.reference_size} must be at least 1")
-        if not 0 <= self.other_reference <= 1:
-            raise ValueError(f"other_reference {self.other_reference} must be from 0 to 1")
+        for name in ("other_view", "other_reference"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be from 0 to 1")
 
     @property
     def smallest_output(self) -> int:
@@ -67,8 +70,9 @@ class PairMaker:
 
         Returns:
             `source`, `labels`, `reference`: uint8 sRGB (3, side, side); `output_size`,
-            `output_start`: int64 (2,), the whole output and where in it the labels lie; `seed`:
-            int64, for what the trainer draws for this sample.
+            `output_start`: int64 (2,), the whole output and where in it the labels lie;
+            `own_reference`: bool, whether the reference is of this picture; `seed`: int64, for what
+            the trainer draws for this sample.
 
         Raises:
             ValueError: if the picture's short side is below source_size * scale_range[0] and
@@ -80,30 +84,41 @@ class PairMaker:
                 f"{picture.width}x{picture.height} is too small: "
                 f"training at these settings needs a short side of {self.smallest_output} pixels"
             )
-        wanted = max(self.smallest_output, round(short * rng.uniform(*self.view_range)))
-        view = min(short, wanted)
-        left, top = (rng.randint(0, side - view) for side in picture.size)
+        region = self._view(picture, rng)
         high = round(self.source_size * rng.uniform(*self.scale_range))
         if not self.enlarge:
-            high = min(view, high)
-        flip = self.mirror and rng.random() < 0.5
-        region = (left, top, left + view, top + view)
+            high = min(region[2] - region[0], high)
         target = picture.resize((high, high), Image.Resampling.BICUBIC, box=region)
-        if flip:
+        if self.mirror and rng.random() < 0.5:
             target = target.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         row, column = (rng.randint(0, high - self.label_size) for _ in range(2))
         labels = target.crop((column, row, column + self.label_size, row + self.label_size))
         source = _square(target, self.source_size)
         if self.degradation is not None:
-            source = self.degradation(source, rng)
+            # Its colours are what F_color is to tell, and stay clean.
+            lightness, *colors = source.convert("YCbCr").split()
+            lightness = self.degradation(lightness, rng)
+            source = Image.merge("YCbCr", (lightness, *colors)).convert("RGB")
+        reference = target
+        if rng.random() < self.other_view:
+            reference = picture.crop(self._view(picture, rng))
         return {
             "source": _channels_first(source),
             "labels": _channels_first(labels),
-            "reference": _channels_first(_square(target, self.reference_size)),
+            "reference": _channels_first(_square(reference, self.reference_size)),
             "output_size": np.array([high, high]),
             "output_start": np.array([row, column]),
+            "own_reference": np.array(True),
             "seed": np.array(rng.getrandbits(62)),
         }
+
+    def _view(self, picture: Image.Image, rng: random.Random) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of a random square of the picture."""
+        short = min(picture.size)
+        wanted = max(self.smallest_output, round(short * rng.uniform(*self.view_range)))
+        view = min(short, wanted)
+        left, top = (rng.randint(0, side - view) for side in picture.size)
+        return left, top, left + view, top + view
 
 
 def _square(picture: Image.Image, side: int) -> Image.Image:

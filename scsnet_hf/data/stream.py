@@ -97,6 +97,7 @@ class _SampleMaker:
         for sample, neighbour in zip(samples, references[1:] + references[:1], strict=True):
             if rng.random() < self.make_pair.other_reference:
                 sample["reference"] = neighbour
+                sample["own_reference"] = np.array(False)
 
     def _leave_out(self, image: dict | None, reason: str) -> None:
         name = (image or {}).get("path") or f"picture with CRC-32 {_checksum(image):08x}"

