@@ -1,10 +1,12 @@
 """Training of SCSNet.
 
-trainer.py      `SCSNetTrainer`: the two modes in turn, all loss terms, resumed to the bit
-adversary.py    the discriminator and its side of a step
-checkpoints.py  which checkpoint is complete
-monitoring.py   averages of the logged terms, sample pictures
-presets.py      the settings of scripts/train.py
+trainer.py         `SCSNetTrainer`: the two modes in turn, all loss terms, resumed to the bit
+initialization.py  what a network starts from: other models, ImageNet weights
+inputs.py          what it gets of a batch of samples
+adversary.py       the discriminator and its side of a step
+checkpoints.py     which checkpoint is complete
+monitoring.py      averages of the logged terms, sample pictures
+presets.py         the settings of scripts/train.py
 """
 
 from ..losses import LossWeights

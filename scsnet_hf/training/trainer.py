@@ -19,11 +19,8 @@ from ..color import denormalize_lab, lab_to_srgb
 from ..colorfulness import colorfulness
 from ..data import (
     collate,
-    elastic_distortion,
-    flip_vertically,
     load_position,
     normalized_lab_of,
-    recolor,
     save_position,
     training_loader,
 )
@@ -39,13 +36,12 @@ from .checkpoints import (
     mark_complete,
     removed_on_failure,
 )
+from .inputs import network_inputs
 from .monitoring import RunningMeans
 
 _AVERAGE_FOLDER = "average"
 _TRUNK = "source_encoder.trunk."  # in the names of its parameters
 _READOUT_FILE = "color_readout.pt"
-_MAX_AMPLITUDE = 0.04  # of the elastic distortion, a share of the side; the paper gives none
-_RECOLORED_CHROMA = (0.6, 1.4)  # factors of recoloured pictures
 
 
 class _AfterStep(TrainerCallback):
@@ -259,43 +255,9 @@ class SCSNetTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def network_inputs(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """uint8 samples to the arguments of the model's forward; the mode follows the step.
-
-        What is random here hangs on the samples' own seeds only, so that it is the same however
-        they are spread over batches and processes.
-
-        Returns:
-            The arguments, and `source_colors`, a and b of the source (B, 2, H, W).
-        """
+        """uint8 samples to the arguments of the model's forward; the mode follows the step."""
         referential = self.state.global_step % 2 and self.model.config.cross_attention != "none"
-        if referential:
-            generators = [torch.Generator().manual_seed(seed) for seed in batch["seed"].tolist()]
-            draws = torch.stack([torch.rand(5, generator=one) for one in generators])
-            draws = draws.to(batch["labels"].device)
-            if self.vertical_flips:
-                # Upside down there is no sky above; but where colours come from the reference,
-                # the rest learns to treat all directions alike.
-                batch = flip_vertically(batch, draws[:, 0] < 0.5)
-        pictures = {name: normalized_lab_of(batch[name]) for name in ("source", "labels")}
-        if referential:
-            pictures["reference"] = elastic_distortion(
-                normalized_lab_of(batch["reference"]),
-                _MAX_AMPLITUDE * draws[:, 1],
-                generator=generators,
-            )
-            chosen = (draws[:, 2] < self.recolored) & batch["own_reference"]
-            pictures = _recolor(pictures, chosen, draws[:, 3], draws[:, 4])
-        lightness, colors = pictures["source"].split((1, 2), dim=1)
-        inputs = {
-            "pixel_values": lightness,
-            "source_colors": colors,
-            "labels": pictures["labels"],
-            "output_size": batch["output_size"],
-            "output_start": batch["output_start"],
-        }
-        if referential:
-            inputs["reference_pixel_values"] = pictures["reference"]
-        return inputs
+        return network_inputs(batch, bool(referential), self.vertical_flips, self.recolored)
 
     @torch.no_grad()
     def restore(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -530,13 +492,3 @@ class SCSNetTrainer(Trainer):
 def _colorfulness(normalized: torch.Tensor) -> torch.Tensor:
     """Mean over normalized Lab pictures (B, 3, H, W)."""
     return colorfulness(255 * lab_to_srgb(denormalize_lab(normalized.detach()))).mean()
-
-
-def _recolor(
-    pictures: dict[str, torch.Tensor], chosen: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """Recolour the `chosen` samples (B,) of all pictures alike; draws (B,) in [0, 1)."""
-    low, high = _RECOLORED_CHROMA
-    angles = torch.where(chosen, 2 * torch.pi * hue, 0.0)
-    factors = torch.where(chosen, low + (high - low) * chroma, 1.0)
-    return {name: recolor(values, angles, factors) for name, values in pictures.items()}

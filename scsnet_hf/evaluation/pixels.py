@@ -1,0 +1,38 @@
+"""A picture in the units of the measures."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..color import fit_gamut, lab_to_srgb, srgb_to_lab
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A picture with its colours, which are computed once."""
+
+    picture: Image.Image  # RGB
+
+    @cached_property
+    def rgb(self) -> torch.Tensor:
+        """sRGB in [0, 1], (3, H, W), float32."""
+        return torch.from_numpy(np.array(self.picture)).permute(2, 0, 1).float() / 255
+
+    @cached_property
+    def lab(self) -> torch.Tensor:
+        """CIE Lab, (3, H, W), float32: L in [0, 100], a and b in own units."""
+        return srgb_to_lab(self.rgb)
+
+
+def picture_of_rgb(rgb: torch.Tensor) -> Image.Image:
+    """Picture of sRGB in [0, 1], (3, H, W), rounded to 8 bits."""
+    levels = (rgb * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return Image.fromarray(np.ascontiguousarray(levels))
+
+
+def picture_of_lab(lab: torch.Tensor) -> Image.Image:
+    """Picture of CIE Lab (3, H, W); colours outside sRGB lose chroma, never hue or lightness."""
+    return picture_of_rgb(lab_to_srgb(fit_gamut(lab)))

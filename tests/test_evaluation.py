@@ -1,0 +1,343 @@
+"""The evaluation: what is restored, what is compared, and what the numbers say."""
+
+import json
+import math
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_picture
+from PIL import Image
+
+from scsnet_hf.color import lab_to_srgb, srgb_to_lab
+from scsnet_hf.evaluation import (
+    Closeness,
+    Colors,
+    HueFollowing,
+    Perceptual,
+    Stability,
+    circular_correlation,
+    evaluate,
+    make_samples,
+    markdown_tables,
+    methods_of,
+    psnr,
+)
+from scsnet_hf.vgg import VGG16Features
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "evaluate.py"
+
+
+def lab_of(picture: Image.Image) -> torch.Tensor:
+    return srgb_to_lab(torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255)
+
+
+def plain(lightness: float, a: float, b: float, size: tuple[int, int] = (32, 32)) -> Image.Image:
+    """A picture of one colour, given in CIE Lab."""
+    rgb = lab_to_srgb(torch.tensor([lightness, a, b])[:, None, None])
+    return Image.new("RGB", size, tuple((255 * rgb).round().int().flatten().tolist()))
+
+
+def samples_of(*pictures: Image.Image, seed: int = 0) -> list:
+    return list(make_samples(pictures, scale=4, seed=seed))
+
+
+def numbers(measure, results: list[Image.Image], truths: list[Image.Image]) -> dict[str, float]:
+    """What one measure says of these results, in order."""
+    remaining = iter(results)
+    rows = evaluate(samples_of(*truths), {"it": lambda sample: next(remaining)}, [measure])
+    return rows["it"]
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [make_picture(64, 48, seed=seed) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def samples(pictures):
+    return samples_of(*pictures)
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    torch.manual_seed(0)
+    return VGG16Features()
+
+
+class TestSamples:
+    def test_are_a_quarter_of_the_truth_at_scale_4(self, samples, pictures):
+        assert [sample.truth for sample in samples] == pictures
+        for sample in samples:
+            assert sample.gray.mode == "L"
+            for small in (sample.low, sample.gray, sample.reference, sample.recolored):
+                assert small.size == (16, 12)
+
+    def test_have_the_reference_of_the_next_picture_in_a_circle(self, samples):
+        own = [sample.reference for sample in samples]
+        assert [sample.unrelated for sample in samples] == [*own[1:], own[0]]
+
+    def test_follow_the_seed(self, samples, pictures):
+        again, other = samples_of(*pictures), samples_of(*pictures, seed=1)
+        for attribute in ("reference", "recolored"):
+            first = getattr(samples[0], attribute)
+            assert first == getattr(again[0], attribute)
+            assert first != getattr(other[0], attribute)
+
+    def test_of_recolored_references_keep_lightness_and_chroma(self):
+        muted = [plain(60, 10, 5), plain(50, -8, 9), plain(40, 12, 0)]
+        angles = []
+        for sample in samples_of(*muted):
+            before, after = lab_of(sample.reference), lab_of(sample.recolored)
+            torch.testing.assert_close(after[0], before[0], rtol=0, atol=0.6)
+            chroma = [lab[1:].norm(dim=0) for lab in (after, before)]
+            torch.testing.assert_close(*chroma, rtol=0, atol=1.2)
+            hues = [math.atan2(*lab[1:, 0, 0].flip(0).tolist()) for lab in (after, before)]
+            angles.append((hues[0] - hues[1]) % (2 * math.pi))
+        assert max(angles) - min(angles) > 0.3  # each picture has its own
+
+    def test_of_no_pictures_are_none(self):
+        assert samples_of() == []
+
+
+class TestMethods:
+    def test_give_pictures_of_the_truths_size(self, tiny_pipe, samples):
+        for method in methods_of(tiny_pipe).values():
+            result = method(samples[0])
+            assert (result.mode, result.size) == ("RGB", (64, 48))
+
+    def test_gray_bicubic_is_gray(self, samples):
+        red, green, blue = methods_of(None)["gray bicubic"](samples[0]).split()
+        assert red == green == blue
+
+    def test_sepia_is_one_tint(self, samples):
+        _, a, b = lab_of(methods_of(None)["sepia"](samples_of(plain(50, 30, 30))[0]))
+        assert a.mean().item() == pytest.approx(3, abs=0.5)
+        assert b.mean().item() == pytest.approx(8, abs=0.5)
+
+    def test_true_colors_lose_nothing_of_a_plain_picture(self):
+        truth = plain(50, 20, -15)
+        result = methods_of(None)["true colors, bicubic"](samples_of(truth)[0])
+        assert np.abs(np.array(result, int) - np.array(truth, int)).max() <= 1
+
+    def test_hand_the_network_the_reference_of_their_name(self, samples):
+        def pipe(source, reference=None, **kwargs):
+            return source, reference
+
+        sample, methods = samples[0], methods_of(pipe)
+        assert methods["automatic"](sample) == (sample.gray, None)
+        assert methods["self-reference"](sample) == (sample.gray, sample.reference)
+        assert methods["unrelated reference"](sample) == (sample.gray, sample.unrelated)
+
+
+class TestCloseness:
+    def test_of_the_truth_itself_is_perfect(self, pictures):
+        row = numbers(Closeness(), pictures, pictures)
+        assert row == {"psnr_rgb": math.inf, "psnr_l": math.inf, "gray_share": 0}
+
+    def test_of_a_gray_result_leaves_all_gray(self, pictures):
+        row = numbers(Closeness(), [p.convert("L").convert("RGB") for p in pictures], pictures)
+        assert row["gray_share"] == 1
+
+    def test_counts_only_what_is_coloured_in_truth(self):
+        truth, result = plain(50, 30, 0), plain(50, 30, 0)
+        truth.paste(plain(50, 0, 0, (32, 16)), (0, 0))  # above gray, below red
+        result.paste(plain(50, 0, 0, (8, 32)), (0, 0))  # a quarter of either
+        assert numbers(Closeness(), [result], [truth])["gray_share"] == 0.25
+
+    def test_counts_pixels_and_not_pictures(self):
+        truths = [plain(50, 30, 0, (32, 96)), plain(50, 30, 0, (32, 32))]
+        results = [truths[0], plain(50, 0, 0, (32, 32))]
+        assert numbers(Closeness(), results, truths)["gray_share"] == 0.25
+
+    def test_has_no_share_where_nothing_is_coloured(self):
+        gray = plain(50, 0, 0)
+        assert numbers(Closeness(), [gray], [gray])["gray_share"] == 0
+
+    def test_of_one_level_is_48_db(self):
+        result, truth = (Image.new("RGB", (32, 32), (level,) * 3) for level in (100, 101))
+        row = numbers(Closeness(), [result], [truth])
+        assert row["psnr_rgb"] == pytest.approx(48.13, abs=0.005)
+
+    def test_is_per_picture(self):
+        levels = [np.zeros(4), np.full(4, 10.0)]
+        assert psnr(*levels, peak=100) == pytest.approx(20)
+        assert psnr(*levels, peak=10) == pytest.approx(0)
+
+
+class TestColors:
+    def test_of_the_truth_itself_are_the_truths(self, samples):
+        rows = evaluate(samples, {"it": lambda sample: sample.truth}, [Colors()])
+        assert rows["it"] == rows["truth"]
+        assert min(rows["truth"].values()) > 0
+
+    def test_of_gray_are_nothing(self, pictures):
+        row = numbers(Colors(), [p.convert("L").convert("RGB") for p in pictures], pictures)
+        assert row == {"chroma": 0, "colorfulness": 0, "std_a": 0, "std_b": 0}
+
+    def test_of_a_tint_have_chroma_and_no_spread(self):
+        gray = [plain(lightness, 0, 0) for lightness in (40, 60, 80)]
+        row = evaluate(samples_of(*gray), {"sepia": methods_of(None)["sepia"]}, [Colors()])["sepia"]
+        assert row["chroma"] == pytest.approx(math.hypot(3, 8), abs=0.5)
+        assert max(row["std_a"], row["std_b"]) < 0.5  # what 8 bits leave
+
+    def test_spread_over_all_pictures_together(self):
+        tints = [plain(50, 20, 0), plain(50, -20, 0)]
+        row = numbers(Colors(), tints, tints)
+        assert row["std_a"] == pytest.approx(20, abs=0.5)
+        assert row["std_b"] == pytest.approx(0, abs=0.5)
+
+
+class TestPerceptual:
+    def test_distance_of_the_truth_itself_is_zero(self, vgg, pictures):
+        row = numbers(Perceptual(vgg), pictures, pictures)
+        assert row == {"perceptual": 0, "perceptual_l": 0}
+
+    def test_distance_of_lightness_does_not_see_colors(self, vgg):
+        row = numbers(Perceptual(vgg), [plain(50, 40, 20)], [plain(50, -40, 20)])
+        assert row["perceptual_l"] < row["perceptual"] / 20
+
+    def test_distance_of_lightness_sees_blur(self, vgg, pictures):
+        blurred = [p.resize((8, 6)).resize(p.size) for p in pictures]
+        assert numbers(Perceptual(vgg), blurred, pictures)["perceptual_l"] > 0
+
+    def test_looks_at_every_picture_once(self, vgg, samples):
+        looks = []
+        hook = vgg.register_forward_hook(lambda *_: looks.append(1))
+        methods = {
+            name: lambda sample, side=side: sample.truth.resize((side, side)).resize((64, 48))
+            for name, side in (("a", 4), ("b", 8), ("c", 12))
+        }
+        evaluate(samples[:1], methods, [Perceptual(vgg)])
+        hook.remove()
+        assert len(looks) == 2 * (3 + 1)  # three results and the truth, with colours and without
+
+
+class TestHueFollowing:
+    def test_is_one_where_the_result_has_the_references_hues(self, pictures):
+        def pipe(source, reference, size):
+            return reference.resize(size, Image.Resampling.NEAREST)
+
+        row = evaluate(samples_of(*pictures), {}, [HueFollowing(pipe)])["recolored reference"]
+        assert row["hue_correlation"] == pytest.approx(1, abs=0.01)
+        assert row["hue_cosine"] == pytest.approx(1, abs=0.01)
+
+    def test_is_zero_where_the_result_has_always_one_tint(self, samples):
+        def pipe(source, reference, size):
+            return plain(50, 3, 8, size)
+
+        row = evaluate(samples, {}, [HueFollowing(pipe)])["recolored reference"]
+        assert row["hue_correlation"] == 0
+
+    def test_correlation_is_of_the_angles(self):
+        angles, others = np.random.default_rng(0).uniform(-np.pi, np.pi, (2, 2000))
+        assert circular_correlation(angles, angles) == pytest.approx(1)
+        assert circular_correlation(angles, angles + 2 * np.pi) == pytest.approx(1)
+        assert circular_correlation(angles, angles + 1.2) == pytest.approx(1)
+        assert circular_correlation(angles, -angles) == pytest.approx(-1)
+        assert circular_correlation(angles, others) == pytest.approx(0, abs=0.06)
+        assert circular_correlation(angles, np.full(2000, 0.7)) == 0
+
+    def test_correlation_of_noisy_angles_does_not_hang_on_chance(self):
+        # Around the whole circle the mean direction says nothing, and is not to be relied on.
+        rng = np.random.default_rng(0)
+        for _ in range(50):
+            angles = rng.uniform(-np.pi, np.pi, 200)
+            assert circular_correlation(angles, angles + rng.normal(0, 0.3, 200)) > 0.9
+
+
+class TestStability:
+    def shifts(self, pipe) -> dict[str, float]:
+        """Of 64-px pictures, whose sources are 16 px."""
+        pictures = [make_picture(64, 64, seed=seed) for seed in range(2)]
+        automatic = {"automatic": methods_of(pipe)["automatic"]}
+        return evaluate(samples_of(*pictures), automatic, [Stability(pipe)])["automatic"]
+
+    @staticmethod
+    def size_of(source, scale=None, size=None) -> tuple[int, int]:
+        return size or tuple(round(scale * side) for side in source.size)
+
+    def test_is_zero_for_one_color_everywhere(self):
+        def pipe(source, **asked):
+            return plain(50, 20, 10, self.size_of(source, **asked))
+
+        assert self.shifts(pipe) == {"shift_magnification": 0, "shift_source": 0}
+
+    def test_tells_colors_that_change_with_the_magnification(self):
+        def pipe(source, **asked):
+            size = self.size_of(source, **asked)
+            return plain(50, 30 if size == source.size else 0, 0, size)  # red at magnification 1
+
+        shifts = self.shifts(pipe)
+        assert shifts["shift_magnification"] == pytest.approx(30 / 3, abs=0.3)
+        assert shifts["shift_source"] == 0
+
+    def test_tells_colors_that_change_with_the_source(self):
+        def pipe(source, **asked):
+            return plain(50, 0, 30 if source.width == 32 else 0, self.size_of(source, **asked))
+
+        shifts = self.shifts(pipe)
+        assert shifts["shift_magnification"] == 0
+        assert shifts["shift_source"] == pytest.approx(30, abs=0.5)
+
+    def test_runs_no_result_twice(self, tiny_pipe):
+        runs = []
+
+        def pipe(source, **asked):
+            runs.append((source.size, self.size_of(source, **asked)))
+            return tiny_pipe(source, **asked)
+
+        self.shifts(pipe)
+        assert len(runs) == 2 * len(set(runs))  # two pictures
+
+
+def test_nothing_to_evaluate_on_is_an_error():
+    with pytest.raises(ValueError, match="no pictures"):
+        evaluate([], {}, [Colors(), HueFollowing(None)])
+
+
+def test_tables_show_what_was_measured():
+    rows = {
+        "truth": {"chroma": 20.94},
+        "automatic": {"chroma": 8.5, "psnr_rgb": 19.834, "shift_source": 0.5},
+    }
+    assert markdown_tables(rows).splitlines() == [
+        "| | RGB PSNR (dB) | mean chroma |",
+        "|---|---:|---:|",
+        "| truth | - | 20.9 |",
+        "| automatic | 19.83 | 8.5 |",
+        "",
+        "| | ab shift between source sizes |",
+        "|---|---:|",
+        "| automatic | 0.50 |",
+    ]
+
+
+def test_script_measures_all(monkeypatch, capsys, tmp_path, tiny_checkpoint, pictures):
+    album = tmp_path / "album"
+    album.mkdir()
+    for index, picture in enumerate(pictures):
+        picture.save(album / f"{index}.png")
+    output = tmp_path / "numbers.json"
+    arguments = ["--data", album, "--model", tiny_checkpoint, "--limit", 2, "--stability"]
+    monkeypatch.setattr(
+        sys, "argv", [str(SCRIPT), *map(str, [*arguments, "--device", "cpu", "--output", output])]
+    )
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    record = json.loads(output.read_text(), parse_constant=pytest.fail)  # no infinity, no NaN
+    assert (record["pictures"], record["scale"], record["seed"]) == (2, 4, 0)
+    assert set(record["results"]) == {
+        "truth",
+        "gray bicubic",
+        "sepia",
+        "true colors, bicubic",
+        "automatic",
+        "self-reference",
+        "unrelated reference",
+        "recolored reference",
+    }
+    assert "shift_source" in record["results"]["automatic"]
+    assert markdown_tables(record["results"]) in capsys.readouterr().out
