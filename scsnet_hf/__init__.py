@@ -17,6 +17,7 @@ _HOMES = {
     "SCSNetImageProcessor": "image_processing_scsnet",
     "ScsColorizeSrPipeline": "pipeline_scsnet",
     "PictureError": "image_io",
+    "embedded_checkpoint": "registration",
 }
 __all__ = sorted(_HOMES)
 

@@ -3,10 +3,11 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from .registration import DEFAULT_CHECKPOINT
+from .registration import DEFAULT_CHECKPOINT, embedded_checkpoint
 
 SUFFIX = ".scs.png"  # of a result beside its input
 
@@ -53,7 +54,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--luminance", choices=("network", "source"), help="source keeps the picture's lightness"
     )
     colorize.add_argument(
-        "--model", default=DEFAULT_CHECKPOINT, metavar="ID_OR_FOLDER", help="other weights"
+        "--model",
+        default=DEFAULT_CHECKPOINT,
+        metavar="ID_OR_FOLDER",
+        help="other weights; small is a lighter network in the package",
     )
     colorize.add_argument("--device", metavar="D", help="cpu, cuda, mps, ... (default: the best)")
     colorize.add_argument("--tile-size", type=int, metavar="N", help="source pixels a side")
@@ -135,6 +139,9 @@ def _load_pipeline(model: str, device: str | None):
     from .pipeline_scsnet import TASK, ScsColorizeSrPipeline
 
     logging.disable_progress_bar()
+    if not Path(model).exists():
+        with suppress(ValueError):
+            model = embedded_checkpoint(model)
     try:
         return pipeline(TASK, model=model, device=device, pipeline_class=ScsColorizeSrPipeline)
     except Exception as error:  # whatever is wrong with a folder, the user needs one line

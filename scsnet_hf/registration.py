@@ -9,7 +9,23 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-DEFAULT_CHECKPOINT = str(Path(__file__).parent / "checkpoints" / "small")
+_CHECKPOINTS = Path(__file__).parent / "checkpoints"
+DEFAULT_CHECKPOINT = str(_CHECKPOINTS / "medium")
+
+
+def embedded_checkpoint(name: str = "medium") -> str:
+    """Folder of a checkpoint that lies in the package, for `from_pretrained` and `pipeline`.
+
+    Args:
+        name: `"medium"`, what the task uses by default, or `"small"`, lighter and weaker in colour.
+
+    Raises:
+        ValueError: for another name.
+    """
+    names = sorted(folder.name for folder in _CHECKPOINTS.iterdir())
+    if name not in names:
+        raise ValueError(f"no checkpoint {name!r} in the package: choose one of {', '.join(names)}")
+    return str(_CHECKPOINTS / name)
 
 
 def _register_config() -> None:

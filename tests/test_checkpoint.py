@@ -1,4 +1,4 @@
-"""The embedded checkpoint: small, complete, and what the task and the command use by default."""
+"""The embedded checkpoints: light, complete, one of them what task and command use by default."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from transformers import pipeline
 import scsnet_hf
 from scsnet_hf import cli
 
-CHECKPOINT = Path(scsnet_hf.__file__).parent / "checkpoints" / "small"
+NAMES = ["medium", "small"]
 
 
 def colourfulness(picture) -> float:
@@ -19,28 +19,43 @@ def colourfulness(picture) -> float:
     return np.ptp(np.asarray(picture).astype(int), axis=2).mean()
 
 
+@pytest.fixture(scope="module", params=NAMES)
+def folder(request):
+    return Path(scsnet_hf.embedded_checkpoint(request.param))
+
+
 @pytest.fixture(scope="module")
-def pipe():
-    return pipeline("scs-colorize-sr", device="cpu")
+def pipe(folder):
+    return pipeline("scs-colorize-sr", model=str(folder), device="cpu")
 
 
-def test_it_is_a_model_and_its_processor_without_code():
-    names = {path.name for path in CHECKPOINT.iterdir()}
+def test_there_are_no_others(folder):
+    assert sorted(path.name for path in folder.parent.iterdir()) == NAMES
+
+
+def test_another_name_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"'huge'.* choose one of medium, small"):
+        scsnet_hf.embedded_checkpoint("huge")
+
+
+def test_it_is_a_model_and_its_processor_without_code(folder):
+    names = {path.name for path in folder.iterdir()}
     assert names == {"config.json", "model.safetensors", "preprocessor_config.json"}
 
 
-def test_it_is_below_40_megabytes():
-    sizes = [path.stat().st_size for path in CHECKPOINT.iterdir()]
+def test_all_together_are_below_40_megabytes(folder):
+    sizes = [path.stat().st_size for path in folder.parent.glob("*/*")]
     assert 0 < sum(sizes) < 40_000_000
 
 
-def test_its_config_holds_no_path_and_no_code():
-    text = (CHECKPOINT / "config.json").read_text()
+def test_its_config_holds_no_path_and_no_code(folder):
+    text = (folder / "config.json").read_text()
     assert not any(word in text for word in ("auto_map", "custom_pipelines", "_name_or_path"))
 
 
-def test_the_task_without_a_model_uses_it(pipe):
-    assert Path(pipe.model.config._name_or_path) == CHECKPOINT
+def test_the_task_without_a_model_uses_medium():
+    model = pipeline("scs-colorize-sr", device="cpu").model
+    assert model.config._name_or_path == scsnet_hf.embedded_checkpoint("medium")
 
 
 def test_its_pictures_are_not_gray(pipe):
@@ -64,9 +79,10 @@ def test_lightness_stays_near_the_source(pipe):
     assert np.abs(difference).mean() < 20
 
 
-def test_the_command_uses_it(tmp_path):
+@pytest.mark.parametrize("model", [[], ["--model", "small"]])
+def test_the_command_uses_it(tmp_path, model):
     make_picture(32, 24, "L").save(tmp_path / "old.png")
-    assert cli.main(["colorize", str(tmp_path / "old.png"), "--device", "cpu"]) == 0
+    assert cli.main(["colorize", str(tmp_path / "old.png"), "--device", "cpu", *model]) == 0
     with Image.open(tmp_path / "old.scs.png") as result:
         assert result.size == (128, 96)
         assert colourfulness(result) > 0
