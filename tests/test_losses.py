@@ -1,5 +1,7 @@
 """The terms of the objective, each against numbers found another way."""
 
+import os
+
 import pytest
 import torch
 from torch import distributed, multiprocessing
@@ -237,7 +239,9 @@ def train_on_a_share(rank: int, folder: str) -> None:
     share = [samples.chunk(PROCESSES)[rank] for samples in real_and_fake()]
     found = [loss_and_gradients(critic, loss, *share) for loss in LOSSES]
     torch.save(found, f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
+    distributed.barrier()
+    # Now and then taking gloo's threads down aborts a process on a busy machine.
+    os._exit(0)
 
 
 @pytest.fixture(scope="module")
