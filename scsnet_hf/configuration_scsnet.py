@@ -7,31 +7,30 @@ CROSS_ATTENTIONS = ("pyramid_valve", "basic", "none")
 SOURCE_ENCODERS = ("residual", "efficientnet_lite")
 UPSAMPLERS = ("cpm", "pixelshuffle", "meta")
 
+# What medium and small share: above all the texture branch, so that one can be trained for both.
+_LIGHT = {
+    "attention_size": 48,
+    "texture_depth": 8,
+    "mapping_size": 96,
+    "mapping_hidden_sizes": (64, 64, 32),
+    "luminance_skip": True,
+    "color_size": 128,
+}
 # Only what differs from the paper's size (the defaults of SCSNetConfig).
 PRESETS = {
     "base": {},
     "medium": {
+        **_LIGHT,
         "source_encoder": "efficientnet_lite",
         "hidden_sizes": (32, 48, 96),
         "encoder_depths": (0, 0, 2),
         "decoder_depths": (2, 1, 0),
-        "attention_size": 48,
-        "texture_depth": 8,
-        "mapping_size": 96,
-        "mapping_hidden_sizes": (64, 64, 32),
-        "luminance_skip": True,
-        "color_size": 128,
     },
     "small": {
+        **_LIGHT,
         "hidden_sizes": (32, 64, 96),
         "encoder_depths": (0, 1, 3),
         "decoder_depths": (3, 1, 0),
-        "attention_size": 48,
-        "texture_depth": 8,
-        "mapping_size": 96,
-        "mapping_hidden_sizes": (64, 64, 32),
-        "luminance_skip": True,
-        "color_size": 128,
     },
     "tiny": {
         "hidden_sizes": (8, 8, 16),

@@ -45,7 +45,7 @@ class InvertedResidual(GradientCheckpointingLayer):
     def __init__(self, in_channels: int, channels: int, kernel: int, stride: int, expansion: int):
         super().__init__()
         hidden = in_channels * expansion
-        self.expand = nn.Conv2d(in_channels, hidden, 1) if expansion > 1 else nn.Identity()
+        self.expand = nn.Conv2d(in_channels, hidden, 1) if expansion > 1 else None
         self.depthwise = _SameConvolution(hidden, hidden, kernel, stride, groups=hidden)
         self.project = nn.Conv2d(hidden, channels, 1)
         self.has_skip = stride == 1 and in_channels == channels
@@ -54,7 +54,7 @@ class InvertedResidual(GradientCheckpointingLayer):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, channels, H / stride, W / stride)."""
         hidden = features
-        if not isinstance(self.expand, nn.Identity):
+        if self.expand is not None:
             hidden = nn.functional.relu6(self.expand(hidden))
         hidden = nn.functional.relu6(self.depthwise(hidden))
         projected = self.project(hidden)

@@ -139,7 +139,7 @@ def _counterparts(trunk: EfficientNetLite) -> Iterator[tuple[nn.Conv2d, str, str
     blocks = [module for module in trunk.modules() if isinstance(module, InvertedResidual)]
     for index, block in enumerate(blocks):
         prefix = f"_blocks.{index}."
-        if isinstance(block.expand, nn.Conv2d):
+        if block.expand is not None:
             yield block.expand, f"{prefix}_expand_conv", f"{prefix}_bn0"
         yield block.depthwise, f"{prefix}_depthwise_conv", f"{prefix}_bn1"
         yield block.project, f"{prefix}_project_conv", f"{prefix}_bn2"
