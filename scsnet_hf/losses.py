@@ -14,6 +14,8 @@ from .color import denormalize_lab, lab_to_srgb
 from .vgg import VGG16Features
 
 _LAYER_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)  # w_1 to w_5 of Eq. 6, Sec. 4.1
+_HUBER_BETA = 33 / 110  # normalized a or b: errors below it count by their square
+_DOUBLE_WEIGHT_CHROMA = 60 / 110  # normalized chroma whose errors weigh twice those of gray
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class LossWeights:
         color_readout: weight of the l1 distance between the colours of the source and those read
             linearly from F_color, see `SCSNetTrainer`; not in the paper.
         channels: weights of L, a and b within the content loss; the paper weighs them alike.
+        vivid: compare colours by `content_loss` with `vivid=True`; not in the paper.
 
     Raises:
         ValueError: if a weight is negative, or `channels` are not three.
@@ -37,6 +40,7 @@ class LossWeights:
     adversarial: float = 1.0
     color_readout: float = 0.0
     channels: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    vivid: bool = False
 
     def __post_init__(self):
         if len(self.channels) != 3:
@@ -63,14 +67,23 @@ LOSS_PRESETS: dict[str, LossWeights] = {
 
 
 def content_loss(
-    result: torch.Tensor, target: torch.Tensor, channels: Sequence[float] = (1.0, 1.0, 1.0)
+    result: torch.Tensor,
+    target: torch.Tensor,
+    channels: Sequence[float] = (1.0, 1.0, 1.0),
+    vivid: bool = False,
 ) -> torch.Tensor:
     """Weighted l1 distance (Eq. 5), a mean so that it does not grow with the picture.
+
+    Of all colours that a thing may have, l1 asks for the median, which for most things is a
+    gray-brown. `vivid` asks for about the mean instead, with strong colours weighed up as in Zhang
+    et al. (2016): a and b are compared by the Huber distance (quadratic up to 33 units of CIE Lab),
+    times 1 + C / 60, where C is the true chroma in CIE Lab.
 
     Args:
         result: normalized Lab (B, 3, H, W), or any other C channels, such as a and b alone.
         target: the truth, of the same shape.
         channels: C weights; the loss is the mean over channels of weight times mean error.
+        vivid: compare the last two channels, a and b, as described above; not in the paper.
 
     Returns:
         Scalar, float32.
@@ -81,8 +94,17 @@ def content_loss(
     _check_same_shape(result, target)
     if result.shape[1] != len(channels):
         raise ValueError(f"{len(channels)} channel weights for {result.shape[1]} channels")
-    errors = (result.float() - target.float()).abs().mean(dim=(0, 2, 3))
-    return (errors * errors.new_tensor(channels)).mean()
+    result, target = result.float(), target.float()
+    errors = (result - target).abs()
+    if vivid:
+        errors = torch.cat((errors[:, :-2], _vivid_errors(result[:, -2:], target[:, -2:])), dim=1)
+    return (errors.mean(dim=(0, 2, 3)) * errors.new_tensor(channels)).mean()
+
+
+def _vivid_errors(result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Errors of a and b (B, 2, H, W), weighted, see `content_loss`."""
+    weights = 1 + target.norm(dim=1, keepdim=True) / _DOUBLE_WEIGHT_CHROMA
+    return weights * F.smooth_l1_loss(result, target, beta=_HUBER_BETA, reduction="none")
 
 
 class PerceptualLoss(nn.Module):

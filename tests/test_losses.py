@@ -24,11 +24,19 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed)) - 0.5
 
 
+def only_a(value: float, width: int) -> torch.Tensor:
+    """One row of a constant colour, (1, 3, 1, width)."""
+    row = torch.zeros(1, 3, 1, width)
+    row[:, 1] = value
+    return row
+
+
 class TestLossWeights:
     def test_default_to_those_of_the_paper(self):
         weights = LossWeights()
         assert (weights.content, weights.perceptual, weights.adversarial) == (10, 5, 1)
         assert (weights.color_readout, weights.channels) == (0, (1, 1, 1))
+        assert not weights.vivid
 
     @pytest.mark.parametrize(
         ("name", "perceptual", "adversarial"),
@@ -76,6 +84,29 @@ class TestContentLoss:
         target = random(2, len(errors), 4, 4)
         result = target + torch.tensor(errors).reshape(1, -1, 1, 1)
         assert content_loss(result, target, weights).item() == pytest.approx(loss)
+
+    def test_asks_for_the_median_color_and_vivid_for_more_than_the_mean(self):
+        # Three of ten things of a kind are red, the others gray.
+        target = torch.zeros(1, 3, 1, 10)
+        target[:, 1, :, :3] = 0.2
+        candidates = torch.linspace(0, 0.2, 101).tolist()
+
+        def best(**options):
+            return min(candidates, key=lambda a: content_loss(only_a(a, 10), target, **options))
+
+        assert best() == 0
+        assert 0.06 < best(vivid=True) < 0.12
+
+    def test_vivid_weighs_an_error_by_the_true_chroma(self):
+        gray, strong = torch.zeros(1, 3, 1, 1), only_a(60 / 110, 1)
+        losses = [content_loss(c + only_a(0.1, 1), c, vivid=True).item() for c in (gray, strong)]
+        assert losses[1] == pytest.approx(2 * losses[0])
+
+    def test_vivid_leaves_lightness_alone(self):
+        target = random(1, 3, 4, 4)
+        result = target.clone()
+        result[:, 0] += 0.3
+        assert content_loss(result, target, vivid=True).item() == pytest.approx(0.1)
 
     def test_is_float32_for_half_precision(self):
         half = torch.full((1, 3, 2, 2), 0.5, dtype=torch.bfloat16)

@@ -14,6 +14,7 @@ from training_runs import ALL_TERMS, PAIRS, make_trainer, train
 from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor
 from scsnet_hf.data import collate, stream_photographs, training_stream
 from scsnet_hf.losses import LOSS_PRESETS, LossWeights
+from scsnet_hf.modeling_scsnet import SCSNetOutput
 from scsnet_hf.training import last_complete_checkpoint
 from scsnet_hf.vgg import VGG16Features
 
@@ -223,6 +224,16 @@ class TestTerms:
         }
         assert {"source_encoder", "reference_encoder", "color_decoder"} <= changed
         assert not {"texture_encoder", "upsampler"} & changed
+
+    def test_the_readout_starts_where_the_features_hold_colors(self, tmp_path, photographs):
+        trainer = make_trainer(tmp_path, photographs, 1, weights=READOUT)
+        trainer.create_optimizer()
+        colors = torch.rand(2, 2, 16, 16) - 0.5
+        mixing = torch.randn(8, 2)  # the tiny network has 8 colour features
+        features = torch.einsum("cd,bdhw->bchw", mixing, colors) + 3.0
+        outputs = SCSNetOutput(color_features=features)
+        terms = trainer.loss_terms(outputs, truth=None, colors=colors)
+        assert terms["color_readout"] < 0.01 * colors.abs().mean()
 
     def test_colors_larger_than_the_color_branch_are_reduced(self, tmp_path, photographs):
         trainer = make_trainer(tmp_path, photographs, 2, config={"color_size": 8})

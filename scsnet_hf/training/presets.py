@@ -1,6 +1,6 @@
 """The settings of scripts/train.py, one row each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..data import Degradation, PairMaker
 from ..losses import LossWeights
@@ -8,9 +8,9 @@ from ..registration import DEFAULT_CHECKPOINT
 
 _IMAGENET_C_PICTURES = 407_041  # of the paper's training set (Sec. 4.1)
 
-# Beside the paper's weights: colours read from F_color, and errors of a and b, which are smaller
-# than those of L, weighed up.
-_CONTINUOUS_WEIGHTS = LossWeights(color_readout=10.0, channels=(1.0, 2.0, 1.5))
+# Beside the paper's weights: colours read from F_color, errors of a and b, which are smaller than
+# those of L, weighed up, and colours that are not the median's brown.
+_CONTINUOUS_WEIGHTS = LossWeights(color_readout=10.0, channels=(1.0, 2.0, 1.5), vivid=True)
 
 _LIGHT_DAMAGE = Degradation(
     blur_probability=0.15,
@@ -96,15 +96,9 @@ PRESETS = {
             view_range=(0.75, 1.0),
             degradation=_LIGHT_DAMAGE,
             other_view=0.25,
-            other_reference=0.1,
+            other_reference=0.35,
         ),
-        loss_weights=LossWeights(
-            content=0.0,
-            perceptual=0.0,
-            adversarial=0.0,
-            color_readout=10.0,
-            channels=_CONTINUOUS_WEIGHTS.channels,
-        ),
+        loss_weights=replace(_CONTINUOUS_WEIGHTS, content=0.0, perceptual=0.0, adversarial=0.0),
         samples=100_000,
         batch_size=24,
         learning_rate=5e-4,
@@ -131,10 +125,10 @@ PRESETS = {
             (1.5, 4.0),
             degradation=_FAINT_DAMAGE,
             other_view=0.25,
-            other_reference=0.1,
+            other_reference=0.35,
         ),
-        loss_weights=LossWeights(
-            perceptual=0.0, adversarial=0.0, channels=_CONTINUOUS_WEIGHTS.channels
+        loss_weights=replace(
+            _CONTINUOUS_WEIGHTS, perceptual=0.0, adversarial=0.0, color_readout=0.0
         ),
         samples=20_000,
         batch_size=16,

@@ -42,6 +42,7 @@ from .monitoring import RunningMeans
 _AVERAGE_FOLDER = "average"
 _TRUNK = "source_encoder.trunk."  # in the names of its parameters
 _READOUT_FILE = "color_readout.pt"
+_READOUT_RIDGE = 1e-4  # of the mean square of a feature
 
 
 class _AfterStep(TrainerCallback):
@@ -130,9 +131,7 @@ class SCSNetTrainer(Trainer):
         self.color_readout = None
         if self.loss_weights.color_readout:
             self.color_readout = nn.Conv2d(self.model.config.hidden_sizes[0], 2, 1)
-            # From random weights it takes the branch long to find a second direction of colour.
-            nn.init.zeros_(self.color_readout.weight)
-            nn.init.zeros_(self.color_readout.bias)
+            nn.init.zeros_(self.color_readout.weight)  # fitted to the first batch
             self.color_readout.to(self.args.device)
         if channels_last:
             for network in filter(None, (self.model, self.discriminator)):
@@ -210,7 +209,7 @@ class SCSNetTrainer(Trainer):
         weights, result = self.loss_weights, outputs.reconstruction
         terms = {}
         if weights.content:
-            terms["content"] = content_loss(result, truth, weights.channels)
+            terms["content"] = content_loss(result, truth, weights.channels, weights.vivid)
         if weights.perceptual:
             with self.compute_loss_context_manager():
                 terms["perceptual"] = self.perceptual_loss(result, truth)
@@ -230,7 +229,30 @@ class SCSNetTrainer(Trainer):
             colors = nn.functional.interpolate(
                 colors, features.shape[-2:], mode="bilinear", antialias=True
             )
-        return content_loss(self._wrapped_readout(features), colors, self.loss_weights.channels[1:])
+        if not self.color_readout.weight.any():
+            self._fit_readout(features.detach(), colors)
+        weights = self.loss_weights
+        return content_loss(
+            self._wrapped_readout(features), colors, weights.channels[1:], weights.vivid
+        )
+
+    @torch.no_grad()
+    def _fit_readout(self, features: torch.Tensor, colors: torch.Tensor) -> None:
+        """Least squares over the first batch of all processes.
+
+        So a network that knows colours keeps them where its pixel mapping looks for them. One that
+        knows none starts near zero; from large random weights, it long finds no second direction
+        of colour.
+        """
+        inputs, targets = (one.double().transpose(0, 1).flatten(1) for one in (features, colors))
+        inputs = torch.cat((inputs, torch.ones_like(inputs[:1])))  # (C + 1, N), the last for a bias
+        moments = torch.cat((inputs, targets)) @ inputs.T / inputs.shape[1]
+        moments = self.accelerator.reduce(moments, reduction="mean")
+        square, mixed = moments.split((len(inputs), len(targets)))
+        ridge = _READOUT_RIDGE * square.diagonal().mean() * torch.eye(len(square)).to(square)
+        solution = torch.linalg.solve(square + ridge, mixed.T).T  # (2, C + 1)
+        self.color_readout.weight.copy_(solution[:, :-1, None, None])
+        self.color_readout.bias.copy_(solution[:, -1])
 
     def _check_finite(self, terms: dict[str, torch.Tensor]) -> None:
         values = torch.stack([term.detach().float() for term in terms.values()])
