@@ -2,11 +2,13 @@
 
     python scripts/figures.py pictures figure.png old.jpg --scale 2.7
     python scripts/figures.py pictures figure.png old.jpg other.jpg=modern.jpg --source-size 128
+    python scripts/figures.py pictures figure.png color.jpg --source-size 128 --truth
     python scripts/figures.py curves curves.png run
     python scripts/figures.py curves curves.png runs/content runs/full
 
 `pictures` makes a row of every picture: input, automatic result, and with a reference also both of
-that. The input is shown enlarged without interpolation. `curves` draws what runs of
+that. The input is shown enlarged without interpolation; `--truth` adds the picture itself, in its
+colours. `curves` draws what runs of
 scripts/train.py have logged up to their newest checkpoint; a run is named after its folder.
 """
 
@@ -34,6 +36,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--model", help="folder or Hub id (default: the embedded checkpoint)")
     add("--scale", type=float, default=4.0, help="magnification")
     add("--source-size", type=int, help="first reduce the long side to this")
+    add("--truth", action="store_true", help="also show the pictures as they are, in their colours")
     add("--width", type=int, default=360, help="width of a column in pixels")
 
     curves = commands.add_parser("curves", help="losses, gradients, speed of training runs")
@@ -50,14 +53,16 @@ def draw_pictures(args: argparse.Namespace) -> None:
     import scsnet_hf  # noqa: F401 - registers the task
 
     pipe = pipeline("scs-colorize-sr", model=args.model)
-    rows = [row(pipe, picture, args.scale, args.source_size) for picture in args.pictures]
+    rows = [row(pipe, picture, args) for picture in args.pictures]
     save_picture(draw_panels(rows, args.width), args.output)
 
 
-def row(pipe, picture: str, scale: float, source_size: int | None) -> dict[str, Image.Image]:
+def row(pipe, picture: str, args: argparse.Namespace) -> dict[str, Image.Image]:
     """Captioned pictures of one row."""
     name, _, reference = picture.partition("=")
-    source = load_picture(name).convert("L")
+    scale, source_size = args.scale, args.source_size
+    truth = load_picture(name).convert("RGB")
+    source = truth.convert("L")
     if source_size:
         source.thumbnail((source_size, source_size), Image.Resampling.BICUBIC)
     panels = {f"input {source.width}x{source.height}": source}
@@ -66,6 +71,8 @@ def row(pipe, picture: str, scale: float, source_size: int | None) -> dict[str, 
     if reference:
         panels["reference"] = load_picture(reference)
         panels[f"with reference x{scale:g}"] = pipe(source, reference=reference, scale=scale)
+    if args.truth:
+        panels["truth"] = truth
     return panels
 
 

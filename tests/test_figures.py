@@ -48,6 +48,16 @@ def test_pictures_stand_side_by_side(figures, tmp_path, tiny_checkpoint):
     assert height == same_height
 
 
+def test_the_truth_is_the_last_column(figures, tmp_path, tiny_checkpoint):
+    Image.new("RGB", (24, 16), "red").save(tmp_path / "color.png")
+    arguments = ("--model", tiny_checkpoint, "--scale", 1, "--width", 48, "--truth")
+    figures("pictures", tmp_path / "figure.png", tmp_path / "color.png", *arguments)
+    with Image.open(tmp_path / "figure.png") as figure:
+        assert figure.width > 3 * 48
+        assert figure.getpixel((figure.width - 24, figure.height - 16)) == (255, 0, 0)
+        assert figure.getpixel((24, figure.height - 16)) != (255, 0, 0)
+
+
 def test_curves_of_runs(figures, tmp_path):
     runs = [make_run(tmp_path / name, 50) for name in ("content", "full")]
     figures("curves", tmp_path / "curves.png", *runs)

@@ -52,7 +52,7 @@ def test_color_trains_the_colour_branch_alone():
     assert not PRESETS["color"].loss_weights.sees_result
 
 
-@pytest.mark.parametrize("name", ["texture", "joint"])
+@pytest.mark.parametrize("name", ["texture", "joint", "adversarial"])
 def test_the_stages_after_it_leave_the_colour_branch_alone(name):
     assert PRESETS[name].freeze_color
     assert PRESETS[name].loss_weights.sees_result
