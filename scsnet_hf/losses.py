@@ -26,7 +26,7 @@ class LossWeights:
         content: lambda_C, of the l1 distance in normalized Lab (Eq. 5).
         perceptual: lambda_P, of the distance of VGG16 activations (Eq. 6).
         adversarial: lambda_Adv, of the relativistic adversarial loss (Eq. 7).
-        color_readout: weight of the l1 distance between the colours of the source and those read
+        color_readout: weight of the content loss between the colours of the source and those read
             linearly from F_color, see `SCSNetTrainer`; not in the paper.
         channels: weights of L, a and b within the content loss; the paper weighs them alike.
         vivid: compare colours by `content_loss` with `vivid=True`; not in the paper.
