@@ -1,15 +1,12 @@
 """Saved and pushed pipelines work where scsnet_hf is not installed, bit-equal."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import build_tiny_model, make_picture
-from fake_hub import running_hub
+from fake_hub import run_python, running_hub
 from safetensors.torch import load_file
 from transformers import pipeline
 
@@ -30,19 +27,31 @@ CODE = {
 }
 FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 
+# Pushes a pipeline and its model, and the pipeline again with other weights.
 PUSH = """
 import sys
+from pathlib import Path
+
+import numpy as np
 import scsnet_hf
+import torch
 from transformers import pipeline
 
-pipe = pipeline("scs-colorize-sr", model=sys.argv[1], device="cpu")
-pipe.push_to_hub("tester/pipe")
+work = Path(sys.argv[1])
+pipe = pipeline("scs-colorize-sr", model=str(work / "checkpoint"), device="cpu")
+first = pipe.push_to_hub("tester/pipe")
 pipe.model.push_to_hub("tester/model")
+with torch.no_grad():
+    for parameter in pipe.model.parameters():
+        parameter.mul_(0.9)
+pipe.push_to_hub("tester/pipe")
+picture = pipe(work / "picture.png", reference=work / "reference.png", scale=2.7)
+np.save(work / "changed.npy", np.asarray(picture))
+(work / "revision.txt").write_text(first.oid)
 """
 
 # A finder that refuses the package stands for an environment without it.
-WITHOUT_PACKAGE = """
-import json
+START = """
 import sys
 from pathlib import Path
 
@@ -61,6 +70,7 @@ from PIL import Image
 from transformers import AutoImageProcessor, AutoModel, AutoModelForImageToImage, pipeline
 
 work = Path(sys.argv[1])
+revision = (work / "revision.txt").read_text()
 picture, reference = Image.open(work / "picture.png"), Image.open(work / "reference.png")
 trusted = {"trust_remote_code": True}
 
@@ -71,11 +81,17 @@ def colorize(model, **task):
 
 
 results = {}
+"""
+
+WITHOUT_PACKAGE = """
+import json
+
 pipe, results["folder"] = colorize(str(work / "saved"))
 results["task"] = colorize(str(work / "saved"), task="scs-colorize-sr")[1]
 pipe.save_pretrained(work / "again")
 results["again"] = colorize(str(work / "again"))[1]
-results["id"] = colorize("tester/pipe")[1]
+results["id"] = colorize("tester/pipe", revision=revision)[1]
+results["newest"] = colorize("tester/pipe")[1]
 
 processor = AutoImageProcessor.from_pretrained(work / "saved", **trusted)
 inputs = processor(picture, reference_images=reference)
@@ -98,23 +114,15 @@ report = {
 """
 
 
-def run(program: str, *arguments, hub: str, folder: Path, **environment):
-    """Run a program in a fresh process that knows the Hub at `hub` only."""
-    inherited = {k: v for k, v in os.environ.items() if k not in ("HF_HUB_OFFLINE", "PYTHONPATH")}
-    finished = subprocess.run(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        cwd=folder,
-        env={
-            **inherited,
-            "HF_ENDPOINT": hub,
-            "HF_HOME": str(folder / "home"),
-            "HF_TOKEN": "hf_x",
-            "HF_HUB_DISABLE_XET": "1",
-            **environment,
-        },
-        capture_output=True,
-        text=True,
-    )
+OFFLINE = """
+results["id"] = colorize("tester/pipe", revision=revision)[1]
+results["newest"] = colorize("tester/pipe")[1]
+np.savez(work / "offline.npz", **results)
+"""
+
+
+def run(program: str, *arguments, **where):
+    finished = run_python("-c", program, *arguments, **where)
     assert finished.returncode == 0, finished.stderr[-3000:]
 
 
@@ -143,19 +151,27 @@ def work(tmp_path_factory, pipe):
 
 @pytest.fixture(scope="module")
 def pushed(work):
-    """The repositories after a push, and what a process without the package made of them."""
+    """The Hub after pushes, and what a process without the package made of the repositories."""
     (work / "author").mkdir()
     (work / "user").mkdir()
-    with running_hub() as (hub, repositories):
+    with running_hub() as hub:
         author = {"folder": work / "author", "PYTHONPATH": str(REPOSITORY)}
-        run(PUSH, work / "checkpoint", hub=hub, **author)
-        run(WITHOUT_PACKAGE, work, hub=hub, folder=work / "user")
-        return repositories
+        run(PUSH, work, hub=hub.url, **author)
+        run(START + WITHOUT_PACKAGE, work, hub=hub.url, folder=work / "user")
+        return hub
 
 
 @pytest.fixture(scope="module")
 def results(work, pushed):
     return np.load(work / "results.npz")
+
+
+@pytest.fixture(scope="module")
+def offline(work, pushed):
+    """What the same user loads by id once the Hub is gone."""
+    where = {"hub": pushed.url, "folder": work / "user", "HF_HUB_OFFLINE": "1"}
+    run(START + OFFLINE, work, **where)
+    return np.load(work / "offline.npz")
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +228,7 @@ class TestWithoutThePackage:
         report = json.loads((work / "report.json").read_text())
         assert report["pipeline"][::2] == ["ScsColorizeSrPipeline", "scs-colorize-sr"]
 
-    @pytest.mark.parametrize("source", ["folder", "task", "again", "id"])
+    @pytest.mark.parametrize("source", ["folder", "task", "again"])
     def test_a_pipeline_gives_the_same_picture(self, results, expected, source):
         assert np.array_equal(results[source], np.asarray(expected))
 
@@ -243,17 +259,35 @@ class TestWithoutThePackage:
 
 class TestPush:
     def test_a_pipeline_is_pushed_with_its_code(self, pushed):
-        assert set(pushed["tester/pipe"]) >= FILES | CODE
+        assert set(pushed.files("tester/pipe")) >= FILES | CODE
 
     def test_a_model_is_pushed_with_its_code(self, pushed):
         code = {"modeling_scsnet.py", "configuration_scsnet.py", "attention.py", "pixel_mapping.py"}
-        assert set(pushed["tester/model"]) >= {"config.json", "model.safetensors"} | code
+        assert set(pushed.files("tester/model")) >= {"config.json", "model.safetensors"} | code
 
     def test_the_pushed_weights_are_the_saved_ones(self, pushed, work):
         saved = (work / "saved" / "model.safetensors").read_bytes()
-        assert pushed["tester/pipe"]["model.safetensors"] == saved
+        assert pushed.files("tester/model")["model.safetensors"] == saved
 
     def test_the_pushed_config_holds_no_path_of_this_machine(self, pushed, work):
-        text = pushed["tester/pipe"]["config.json"].decode()
+        text = pushed.files("tester/pipe")["config.json"].decode()
         assert str(REPOSITORY) not in text
         assert str(work) not in text
+
+    def test_a_second_push_changes_the_weights_alone(self, pushed):
+        *_, before, after = pushed.repositories["tester/pipe"]
+        assert {path for path in after if after[path] != before.get(path)} == {"model.safetensors"}
+
+
+class TestRevisions:
+    def test_an_older_commit_still_gives_its_picture(self, results, expected):
+        assert np.array_equal(results["id"], np.asarray(expected))
+
+    def test_without_a_revision_the_newest_is_loaded(self, results, work):
+        changed = np.load(work / "changed.npy")
+        assert np.array_equal(results["newest"], changed)
+        assert not np.array_equal(results["newest"], results["id"])
+
+    @pytest.mark.parametrize("source", ["id", "newest"])
+    def test_the_cache_gives_the_same_when_the_hub_is_gone(self, results, offline, source):
+        assert np.array_equal(offline[source], results[source])
