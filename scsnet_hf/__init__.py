@@ -17,6 +17,9 @@ _HOMES = {
     "SCSNetImageProcessor": "image_processing_scsnet",
     "ScsColorizeSrPipeline": "pipeline_scsnet",
     "PictureError": "image_io",
+    "AttentionMaps": "attention_maps",
+    "ReferenceGallery": "reference_gallery",
+    "ZoomView": "zoom",
     "embedded_checkpoint": "registration",
 }
 __all__ = sorted(_HOMES)

@@ -112,10 +112,15 @@ class EfficientNetEncoder(nn.Module):
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Normalized L (B, 1, H, W), sides multiples of 4 -> F_s (B, C, H / 4, W / 4)."""
         height, width = pixel_values.shape[-2:]
-        borders = (0, -width % _STRIDE, 0, -height % _STRIDE)
-        levels = self.trunk(nn.functional.pad(pixel_values, borders, mode="replicate"))
+        levels = self.pyramid(pixel_values)
         features = self.lateral[-1](levels[-1])
         for index in reversed(range(len(self.merge))):
             doubled = nn.functional.interpolate(features, scale_factor=2, mode="bilinear")
             features = self.merge[index]((self.lateral[index](levels[index]) + doubled).relu())
         return features[..., : height // 4, : width // 4]
+
+    def pyramid(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
+        """Features of the trunk, at strides 4, 8, 16 and 32, of normalized L (B, 1, H, W)."""
+        height, width = pixel_values.shape[-2:]
+        borders = (0, -width % _STRIDE, 0, -height % _STRIDE)
+        return self.trunk(nn.functional.pad(pixel_values, borders, mode="replicate"))

@@ -248,6 +248,27 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         color = self.color_decoder(fused.features)[..., : size[0], : size[1]]
         return fused._replace(features=color)
 
+    def describe(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """What pictures show, as vectors of length 1: the closer, the larger their dot product.
+
+        Made from the source encoder's features, averaged over the picture: of a pretrained trunk
+        the two coarsest levels, which know most of what things are; of the paper's encoder F_s.
+
+        Args:
+            pixel_values: (B, 1, H, W) normalized L; larger ones are reduced to `config.color_size`.
+
+        Returns:
+            (B, D), float32.
+        """
+        working = _pad_to_multiple(self._to_working_size(pixel_values.to(self.dtype)))
+        if self.config.source_encoder == "residual":
+            levels = [self._encode_source(working)]
+        else:
+            levels = self.source_encoder.pyramid(working)[-2:]
+        means = [level.float().relu().mean(dim=(2, 3)) for level in levels]
+        parts = [nn.functional.normalize(mean) for mean in means]
+        return nn.functional.normalize(torch.cat(parts, dim=1))
+
     def encode_texture(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """F_tex (B, C, H, W) of normalized L (B, 1, H, W): psi_E, residual to F_s^init."""
         return self.texture_encoder(self.stem(pixel_values.to(self.dtype)))
@@ -392,12 +413,16 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             pixels = self.stem(pixels)
         return self.source_encoder(pixels)
 
+    def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(H, W) at which the colour branch sees a picture of `size`."""
+        reduction = self.config.color_size / max(size)
+        return tuple(size) if reduction >= 1 else output_size_of(size, reduction)
+
     def _to_working_size(self, pixels: torch.Tensor) -> torch.Tensor:
         """Reduce (B, C, H, W) by area until its long side is at most `config.color_size`."""
-        long_side = max(pixels.shape[-2:])
-        if long_side <= self.config.color_size:
+        size = self.working_size(pixels.shape[-2:])
+        if size == tuple(pixels.shape[-2:]):
             return pixels
-        size = output_size_of(pixels.shape[-2:], self.config.color_size / long_side)
         return nn.functional.interpolate(pixels, size, mode="area")
 
 

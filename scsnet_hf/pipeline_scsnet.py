@@ -154,7 +154,7 @@ class ScsColorizeSrPipeline(Pipeline):
             self._sanitize_parameters(**kwargs)
             return []
         if reference is not None:
-            kwargs["reference_tokens"] = self._encode(self._reference_tensors(reference))
+            kwargs["reference_tokens"] = self.encode_reference(reference)
         return super().__call__(images, **kwargs)
 
     def _sanitize_parameters(
@@ -273,6 +273,15 @@ class ScsColorizeSrPipeline(Pipeline):
         if not return_attention:
             return picture
         return {"image": picture, "attentions": job.attentions, "valves": job.valves}
+
+    def encode_reference(self, reference) -> Tokens:
+        """A reference picture, or a list of several, as `model.encode_color` takes it.
+
+        Raises:
+            ValueError: if the model takes no references.
+            image_io.PictureError: if a picture cannot be read.
+        """
+        return self._encode(self._reference_tensors(reference))
 
     def _reference_tensors(self, reference) -> list[torch.Tensor]:
         """One picture or a list of several to tensors (1, 3, Hr, Wr)."""

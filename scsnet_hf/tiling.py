@@ -17,7 +17,7 @@ def plan_tiles(
 ) -> Iterator[PixelGrid]:
     """Windows that cover the output once, each of about `tile_size` source pixels a side.
 
-    None is one window. Their `origin` is left at 0, 0: see `run_tiled`.
+    None is one window. Their `origin` is left at 0, 0: see `decode_window`.
     """
     if tile_size is None:
         yield PixelGrid.whole(source, output)
@@ -64,16 +64,30 @@ def run_tiled(
         tile_size = AUTO_TILE_SIZE if max(source) > AUTO_TILE_SIZE else None
     result = torch.empty(len(pixel_values), 3, *output_size)
     for grid in plan_tiles(source, output_size, tile_size):
-        (y0, y1), (x0, x1) = (_source_interval(grid, axis, model.halo) for axis in (0, 1))
-        region = pixel_values[..., y0:y1, x0:x1]
-        color_grid = PixelGrid(
-            tuple(color_features.shape[-2:]), source, (y0, x0), tuple(region.shape[-2:])
-        )
-        pixels = model.decode(
-            model.features(region, resize(color_features, color_grid)),
-            output_size,
-            grid._replace(origin=(y0, x0)),
-        )
         (top, left), (height, width) = grid.start, grid.length
+        pixels = decode_window(model, pixel_values, color_features, grid)
         result[..., top : top + height, left : left + width] = pixels
     return result
+
+
+def decode_window(
+    model, pixel_values: torch.Tensor, color_features: torch.Tensor, grid: PixelGrid
+) -> torch.Tensor:
+    """Texture branch and pixel mapping of one window of the output, from what it depends on.
+
+    Args:
+        model: an `SCSNetForImageToImage`.
+        pixel_values: (B, 1, H, W) normalized L of whole pictures, on the model's device.
+        color_features: `features` of `model.encode_color`.
+        grid: the window; its `origin` is left at 0, 0.
+
+    Returns:
+        (B, 3, *grid.length) normalized Lab, float32: what the whole output has there.
+    """
+    (y0, y1), (x0, x1) = (_source_interval(grid, axis, model.halo) for axis in (0, 1))
+    region = pixel_values[..., y0:y1, x0:x1]
+    color_grid = PixelGrid(
+        tuple(color_features.shape[-2:]), grid.source, (y0, x0), tuple(region.shape[-2:])
+    )
+    features = model.features(region, resize(color_features, color_grid))
+    return model.decode(features, grid.output, grid._replace(origin=(y0, x0)))

@@ -1,0 +1,108 @@
+"""`ReferenceGallery`: of many colour pictures, those that suit a gray one as references.
+
+No labels and no further network: pictures are compared by the model's own source encoder, which
+sees lightness only, so a colour picture and a gray one are described alike.
+"""
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from .image_io import READABLE_SUFFIXES, PictureError, PictureSource, load_picture
+from .pipeline_scsnet import ScsColorizeSrPipeline
+
+
+class Proposal(NamedTuple):
+    """A picture of the gallery, and how much it looks like the one asked about."""
+
+    path: Path
+    similarity: float  # cosine, at most 1
+
+
+class ReferenceGallery:
+    """Colour pictures, described once, from which references are proposed.
+
+    Args:
+        pipe: whose model describes the pictures.
+        pictures: their paths. One that cannot be read is left out with a warning.
+        progress: show a bar.
+
+    Raises:
+        ValueError: if none can be read.
+
+    Example:
+        >>> gallery = ReferenceGallery.from_folder(pipe, "album/")
+        >>> best = gallery.propose("old.jpg", count=3)
+        >>> pipe("old.jpg", reference=best[0].path)
+    """
+
+    def __init__(
+        self,
+        pipe: ScsColorizeSrPipeline,
+        pictures: Iterable[str | os.PathLike],
+        progress: bool = False,
+    ):
+        self.pipe = pipe
+        self.paths: list[Path] = []
+        vectors = []
+        for path in tqdm(list(pictures), unit="picture", disable=not progress):
+            try:
+                vectors.append(self._describe(path))
+            except PictureError as error:
+                warnings.warn(f"left out of the gallery: {error}", stacklevel=2)
+            else:
+                self.paths.append(Path(path))
+        if not vectors:
+            raise ValueError("a gallery needs at least one picture that can be read")
+        self._vectors = torch.cat(vectors)  # (N, D)
+
+    @classmethod
+    def from_folder(
+        cls, pipe: ScsColorizeSrPipeline, folder: str | os.PathLike, progress: bool = False
+    ) -> "ReferenceGallery":
+        """All pictures of a folder, searched in depth.
+
+        Raises:
+            ValueError: if it is no folder, or holds no picture that can be read.
+        """
+        if not Path(folder).is_dir():
+            raise ValueError(f"{folder}: is not a folder")
+        files = sorted(Path(folder).rglob("*"))
+        pictures = [file for file in files if file.suffix.lower() in READABLE_SUFFIXES]
+        if not pictures:
+            raise ValueError(f"{folder}: holds no pictures")
+        return cls(pipe, pictures, progress)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def propose(self, picture: PictureSource, count: int = 5) -> list[Proposal]:
+        """The pictures most like `picture`, the best first.
+
+        Args:
+            picture: gray or colour, as `image_io.load_picture` takes it.
+            count: how many; all where the gallery has fewer.
+
+        Raises:
+            ValueError: if `count` is below 1.
+            image_io.PictureError: if the picture cannot be read.
+        """
+        if count < 1:
+            raise ValueError(f"count={count!r}: must be 1 or more")
+        similarities = self._vectors @ self._describe(picture)[0]
+        best = similarities.topk(min(count, len(self)))
+        return [
+            Proposal(self.paths[index], similarity)
+            for similarity, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+        ]
+
+    @torch.no_grad()
+    def _describe(self, picture: PictureSource) -> torch.Tensor:
+        """(1, D), on the CPU."""
+        tensor = self.pipe.image_processor.source_tensor(load_picture(picture))
+        return self.pipe.model.describe(tensor.to(self.pipe.device)).cpu()
