@@ -19,6 +19,7 @@ _HOMES = {
     "PictureError": "image_io",
     "AttentionMaps": "attention_maps",
     "ReferenceGallery": "reference_gallery",
+    "ReferenceFromTextPipeline": "reference_from_text",
     "ZoomView": "zoom",
     "embedded_checkpoint": "registration",
 }

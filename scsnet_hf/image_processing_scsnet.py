@@ -6,7 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from transformers.image_processing_base import BatchFeature
+from transformers.image_processing_base import (
+    BatchFeature,
+    ImageProcessingMixin,  # noqa: F401 - diffusers looks for a component's base class here, by name
+)
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import ModelOutput
 
