@@ -108,6 +108,9 @@ class TestModelCard:
 
 
 class TestSpaceCard:
+    def test_ours_is_right(self):
+        check_space(REPOSITORY / "space")
+
     @pytest.mark.parametrize(
         ("right", "wrong", "message"),
         [

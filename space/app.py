@@ -1,0 +1,61 @@
+"""SCSNet in a browser: `python app.py`."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# Before gradio and huggingface_hub are imported: nothing is reported to anyone, and uploads and
+# results have a folder of their own, which goes when the server stops.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="scsnet-space-")
+atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
+
+import batch_tab  # noqa: E402
+import colorize_tab  # noqa: E402
+import describe_tab  # noqa: E402
+import gradio as gr  # noqa: E402
+import look_inside_tab  # noqa: E402
+import zoom_tab  # noqa: E402
+from demonstration import UPLOAD_MEGABYTES, Demonstration  # noqa: E402
+
+_TABS = {
+    "Colorize": colorize_tab,
+    "Look inside": look_inside_tab,
+    "Zoom": zoom_tab,
+    "Batch": batch_tab,
+}
+_MOST_WAITING = 64
+_DAY = 24 * 3600
+_THEME = gr.themes.Default(  # fonts of the system, nothing from other servers
+    font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+)
+
+
+def build(demonstration: Demonstration) -> gr.Blocks:
+    """The page."""
+    with gr.Blocks(title="SCSNet", delete_cache=(3600, _DAY)) as page:
+        gr.Markdown(
+            "# SCSNet\nSmall gray pictures become large colour pictures, by one small network."
+        )
+        with gr.Tabs():
+            for label, tab in _TABS.items():
+                with gr.Tab(label, id=label):
+                    tab.build(page, demonstration)
+            describe_tab.build(page, demonstration)
+    return page.queue(max_size=_MOST_WAITING)
+
+
+def main() -> None:
+    build(Demonstration.from_environment()).launch(
+        theme=_THEME,
+        max_file_size=f"{UPLOAD_MEGABYTES}mb",
+        run_history=False,
+        show_error=False,
+        footer_links=["api"],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The tab *Batch*: many pictures in, one zip out."""
+
+import zipfile
+from pathlib import Path
+
+import gradio as gr
+from components import (
+    ONE_DEVICE,
+    keep_result,
+    picture_input,
+    saturation_and_luminance,
+)
+from demonstration import Demonstration, fitting_scale, friendly, read_picture, without_folders
+
+from scsnet_hf.image_io import save_picture
+
+_MOST_PICTURES = 50
+_ZIP, _REPORT = "coloured.zip", "report.txt"
+
+
+def build(page: gr.Blocks, demonstration: Demonstration) -> None:
+    """Lay the tab out, with its endpoint /batch."""
+    with gr.Row():
+        with gr.Column():
+            files = gr.File(
+                label=f"Pictures, up to {_MOST_PICTURES}",
+                file_count="multiple",
+                elem_id="batch-files",
+                height=200,
+            )
+            scale = gr.Slider(
+                0.5, 8, 2, step=0.1, label="Magnification", elem_id="batch-magnification"
+            )
+            saturation, keep_luminance = saturation_and_luminance()
+            with gr.Accordion("Reference for all of them", open=False):
+                reference = picture_input("Reference (optional)", elem_id="batch-reference")
+                strength = gr.Slider(0, 1, 1, step=0.05, label="Reference strength")
+            button = gr.Button("Colorize all", variant="primary", elem_id="batch-run")
+        with gr.Column():
+            archive = gr.File(label="Coloured pictures", elem_id="batch-zip", interactive=False)
+            report = gr.Textbox(label="Report", lines=8, elem_id="batch-report", interactive=False)
+    outputs = [archive, report]
+
+    @friendly
+    def batch(
+        files: list[str] | None,
+        magnification: float = 2,
+        saturation: float = 1,
+        keep_luminance: bool = False,
+        reference: str | None = None,
+        reference_strength: float = 1,
+        progress=gr.Progress(),  # noqa: B008 - gradio finds it by its default
+    ):
+        """Colorize and enlarge up to 50 pictures.
+
+        Returns a zip of PNG files, and a report with a line for every file. A file that cannot be
+        read is reported, and the others are still done.
+        """
+        if not files:
+            raise ValueError("There are no pictures yet: drop some.")
+        if len(files) > _MOST_PICTURES:
+            raise ValueError(
+                f"{len(files)} files are too many for this demonstration: up to {_MOST_PICTURES}. "
+                "The command scsnet colorize takes whole folders."
+            )
+        tokens = demonstration.pipe.encode_reference(reference) if reference else None
+        folder = demonstration.results.create()
+        lines = []
+        with zipfile.ZipFile(folder / _ZIP, "w") as zipped:
+            for file in progress.tqdm(files, unit="pictures", desc="Colorizing"):
+                name = _free_name(Path(file).stem, zipped)
+                try:
+                    source = read_picture(file)
+                    result = demonstration.pipe(
+                        source,
+                        scale=fitting_scale(source, magnification),
+                        saturation=saturation,
+                        luminance="source" if keep_luminance else "network",
+                        reference_tokens=tokens,
+                        reference_strength=reference_strength,
+                    )
+                except (ValueError, OSError, MemoryError) as error:
+                    lines.append(f"{Path(file).name}: not done: {without_folders(str(error))}")
+                    continue
+                save_picture(result, folder / name)
+                zipped.write(folder / name, name)
+                (folder / name).unlink()
+                lines.append(f"{Path(file).name}: {name}, {result.width}x{result.height}")
+            done = len(zipped.namelist())
+        if not done:
+            raise ValueError("\n".join(["None of the files could be done.", *lines]))
+        (folder / _REPORT).write_text(
+            "\n".join([f"{done} of {len(files)} done", *lines]), encoding="utf-8"
+        )
+        return *_show(folder), folder.name
+
+    result = gr.State()
+    inputs = [files, scale, saturation, keep_luminance, reference, strength]
+    event = button.click(batch, inputs, [*outputs, result], api_name="batch", **ONE_DEVICE)
+    keep_result(page, demonstration, "batch", [event], result, _show, outputs)
+
+
+def _show(folder: Path) -> tuple[str, str]:
+    return str(folder / _ZIP), (folder / _REPORT).read_text(encoding="utf-8")
+
+
+def _free_name(stem: str, zipped: zipfile.ZipFile) -> str:
+    """STEM.scs.png, or with a number where several files have that name."""
+    names, name, number = set(zipped.namelist()), f"{stem}.scs.png", 2
+    while name in names:
+        name, number = f"{stem}-{number}.scs.png", number + 1
+    return name

@@ -1,0 +1,129 @@
+"""The tab *Colorize*: one picture, before and after."""
+
+import time
+from pathlib import Path
+
+import gradio as gr
+from components import (
+    ONE_DEVICE,
+    keep_result,
+    only_file,
+    picture_input,
+    reference_inputs,
+    saturation_and_luminance,
+)
+from demonstration import (
+    EXAMPLES,
+    LARGEST_OUTPUT,
+    Demonstration,
+    fitting_scale,
+    friendly,
+    read_picture,
+)
+from PIL import Image
+
+from scsnet_hf.image_io import save_picture
+
+_BEFORE, _SUMMARY = "before.png", "summary.txt"
+
+
+def build(page: gr.Blocks, demonstration: Demonstration) -> None:
+    """Lay the tab out, with its endpoint /colorize."""
+    with gr.Row():
+        with gr.Column():
+            picture = picture_input("Gray picture", elem_id="colorize-picture", height=300)
+            gr.Examples(EXAMPLES, picture, label="Examples (see examples/README.md)")
+            scale = gr.Slider(
+                0.5, 8, 2, step=0.1, label="Magnification", elem_id="colorize-magnification"
+            )
+            with gr.Accordion("Or an exact size", open=False):
+                with gr.Row():
+                    width = gr.Number(
+                        None, label="Width, pixels", precision=0, elem_id="colorize-width"
+                    )
+                    height = gr.Number(
+                        None, label="Height, pixels", precision=0, elem_id="colorize-height"
+                    )
+                gr.Markdown("With only one of the two, the aspect ratio is kept.")
+            saturation, keep_luminance = saturation_and_luminance()
+            reference, strength = reference_inputs(demonstration, picture, "colorize")
+            button = gr.Button("Colorize", variant="primary", elem_id="colorize-run")
+        with gr.Column():
+            slider = gr.ImageSlider(
+                label="Before and after",
+                elem_id="colorize-slider",
+                format="png",
+                type="filepath",
+                max_height=720,
+                interactive=False,
+                buttons=["fullscreen"],
+            )
+            summary = gr.Markdown(elem_id="colorize-summary")
+            download = gr.DownloadButton("Download (PNG)", elem_id="colorize-download")
+    outputs = [slider, download, summary]
+
+    @friendly
+    def colorize(
+        picture: str | None,
+        magnification: float = 2,
+        width: int | None = None,
+        height: int | None = None,
+        saturation: float = 1,
+        keep_luminance: bool = False,
+        reference: str | None = None,
+        reference_strength: float = 1,
+        progress=gr.Progress(),  # noqa: B008 - gradio finds it by its default
+    ):
+        """Colorize and enlarge a picture.
+
+        Returns the gray picture at the size of the result and the result, both PNG; the result
+        again, for download; and a line about it.
+        """
+        progress(None, desc="Colorizing")
+        started = time.perf_counter()
+        source = read_picture(picture)
+        result = demonstration.pipe(
+            source,
+            reference=reference or None,
+            reference_strength=reference_strength,
+            saturation=saturation,
+            luminance="source" if keep_luminance else "network",
+            **_how_large(source, magnification, width, height),
+        )
+        seconds = time.perf_counter() - started
+        folder = demonstration.results.create()
+        before = source.convert("L").resize(result.size, Image.Resampling.BICUBIC)
+        save_picture(before, folder / _BEFORE)
+        save_picture(result, folder / f"{Path(picture).stem}.scs.png")
+        (folder / _SUMMARY).write_text(
+            f"{source.width}x{source.height} to {result.width}x{result.height} in {seconds:.1f} s"
+        )
+        return *_show(folder), folder.name
+
+    result = gr.State()
+    inputs = [picture, scale, width, height, saturation, keep_luminance, reference, strength]
+    event = button.click(colorize, inputs, [*outputs, result], api_name="colorize", **ONE_DEVICE)
+    keep_result(page, demonstration, "colorize", [event], result, _show, outputs)
+
+
+def _show(folder: Path) -> tuple:
+    after = only_file(folder, "*.scs.png")
+    return (str(folder / _BEFORE), after), after, (folder / _SUMMARY).read_text()
+
+
+def _how_large(
+    source: Image.Image, magnification: float, width: int | None, height: int | None
+) -> dict:
+    """The argument `scale` or `size` of the pipeline, within the limit."""
+    if not width and not height:
+        return {"scale": fitting_scale(source, magnification)}
+    size = (
+        width or max(1, round(source.width * height / source.height)),
+        height or max(1, round(source.height * width / source.width)),
+    )
+    if size[0] * size[1] > LARGEST_OUTPUT:
+        raise ValueError(
+            f"{size[0]}x{size[1]} is too large for this demonstration: results have up to "
+            f"{LARGEST_OUTPUT / 1e6:g} megapixels. Choose a smaller size."
+        )
+    return {"size": size}

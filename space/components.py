@@ -1,0 +1,130 @@
+"""Pieces that several tabs have."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import gradio as gr
+from demonstration import Demonstration, friendly, read_picture
+from gradio.events import Dependency
+
+ONE_DEVICE = {"concurrency_id": "device", "concurrency_limit": 1}  # of every event that computes
+HIDDEN = {"api_visibility": "private"}
+
+
+def picture_input(label: str, **kwargs) -> gr.Image:
+    """A picture given by its file, as it was uploaded; whether it is one is found out later.
+
+    gr.Image itself would decode it, and answer to what is no picture with an error of Pillow's.
+    """
+    picture = gr.Image(
+        label=label, type="filepath", image_mode=None, sources=["upload", "clipboard"], **kwargs
+    )
+    picture.preprocess = lambda payload: None if payload is None else payload.path
+    return picture
+
+
+def reference_inputs(
+    demonstration: Demonstration, picture: gr.Image, name: str
+) -> tuple[gr.Image, gr.Slider]:
+    """A reference, uploaded or from the gallery, and its strength.
+
+    Args:
+        demonstration: has the gallery.
+        picture: for which the gallery can be sorted.
+        name: of the tab, the first part of element ids.
+    """
+    with gr.Accordion("Reference: whose colours to use", open=False):
+        reference = picture_input("Reference (optional)", elem_id=f"{name}-reference", height=220)
+        strength = gr.Slider(0, 1, 1, step=0.05, label="Reference strength (0 is automatic)")
+        choices = gr.Gallery(
+            value=[(str(path), path.stem) for path in demonstration.references[:24]],
+            label="Or choose one",
+            elem_id=f"{name}-gallery",
+            columns=4,
+            height=180,
+            allow_preview=False,
+            object_fit="cover",
+            interactive=False,
+            buttons=[],
+        )
+        propose = gr.Button("Find those that suit my picture", elem_id=f"{name}-propose", size="sm")
+
+    def choose(choices: list, event: gr.SelectData):
+        return choices[event.index][0]
+
+    @friendly
+    def propose_references(picture: str | None):
+        """The references of the gallery that look most like a picture, the best first."""
+        proposals = demonstration.gallery.propose(read_picture(picture), count=12)
+        return [(str(path), f"{path.stem} {alike:.2f}") for path, alike in proposals]
+
+    choices.select(choose, choices, reference, queue=False, **HIDDEN)
+    visible = {"api_name": "propose_references"} if name == "colorize" else HIDDEN
+    propose.click(propose_references, picture, choices, **ONE_DEVICE, **visible)
+    return reference, strength
+
+
+def saturation_and_luminance() -> tuple[gr.Slider, gr.Checkbox]:
+    """How colourful results are, and whether their lightness is the picture's own."""
+    saturation = gr.Slider(0, 3, 1, step=0.05, label="Saturation (0 is gray)")
+    keep_luminance = gr.Checkbox(False, label="Keep my picture's own lightness")
+    return saturation, keep_luminance
+
+
+def point_inputs(name: str) -> tuple[gr.Slider, gr.Slider]:
+    """Sliders for a point of a picture, in percent; a click on the picture sets them too."""
+    with gr.Row():
+        return tuple(
+            gr.Slider(0, 100, 50, step=1, label=label, elem_id=f"{name}-{axis}", min_width=120)
+            for axis, label in (("x", "Across, %"), ("y", "Down, %"))
+        )
+
+
+@friendly
+def clicked_point(picture: str, event: gr.SelectData) -> tuple[int, int]:
+    """Where in a picture a click was, in percent of its width and height."""
+    size = read_picture(picture).size
+    across, down = (
+        min(100, max(0, round(100 * index / side)))
+        for index, side in zip(event.index, size, strict=True)
+    )
+    return across, down
+
+
+def keep_result(
+    page: gr.Blocks,
+    demonstration: Demonstration,
+    name: str,
+    events: list[Dependency],
+    result: gr.State,
+    show: Callable[[Path], tuple],
+    outputs: list,
+) -> None:
+    """Show the newest result of a tab again when the page is loaded anew.
+
+    The browser keeps the name of the result's folder, nothing else.
+
+    Args:
+        page: the whole page.
+        demonstration: has the results.
+        name: of the tab.
+        events: which compute a result.
+        result: component into which they put the name of the result's folder.
+        show: makes the values of `outputs` from such a folder.
+        outputs: components.
+    """
+    kept = gr.BrowserState(None, storage_key=f"scsnet-{name}", secret="scsnet")
+    for event in events:
+        event.success(lambda result: result, result, kept, queue=False, **HIDDEN)
+
+    def restore(result):
+        folder = demonstration.results.find(result)
+        return [gr.skip()] * len(outputs) if folder is None else show(folder)
+
+    page.load(restore, kept, outputs, queue=False, show_progress="hidden", **HIDDEN)
+
+
+def only_file(folder: Path, pattern: str) -> str:
+    """Path of the one file of a folder that matches."""
+    (file,) = folder.glob(pattern)
+    return str(file)

@@ -1,0 +1,145 @@
+"""What all tabs share: the pipeline, the references, results, and limits with their notices."""
+
+import functools
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+from transformers import pipeline
+
+from scsnet_hf import PictureError, ReferenceGallery, ScsColorizeSrPipeline, embedded_checkpoint
+from scsnet_hf.image_io import READABLE_SUFFIXES, load_picture
+
+HERE = Path(__file__).parent
+EXAMPLES = sorted(map(str, (HERE / "examples").glob("*.jpg")))
+
+LARGEST_SOURCE, LARGEST_OUTPUT = 2_000_000, 16_000_000  # pixels
+UPLOAD_MEGABYTES = 20
+
+_KEPT_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What the tabs work with.
+
+    Args:
+        pipe: the pipeline, on one device.
+        references: paths of colour pictures to choose from.
+        results: where finished results lie.
+    """
+
+    pipe: ScsColorizeSrPipeline
+    references: tuple[Path, ...]
+    results: "Results"
+
+    @classmethod
+    def from_environment(cls) -> "Demonstration":
+        """As SCSNET_MODEL and SCSNET_REFERENCES say; the embedded checkpoint and ours by default.
+
+        Raises:
+            ValueError: if the folder of references is none or holds no pictures.
+        """
+        model = os.environ.get("SCSNET_MODEL", "medium")
+        if model in ("medium", "small"):
+            model = embedded_checkpoint(model)
+        pipe = pipeline("scs-colorize-sr", model=model, pipeline_class=ScsColorizeSrPipeline)
+        folder = Path(os.environ.get("SCSNET_REFERENCES", HERE / "references"))
+        files = sorted(folder.rglob("*"))
+        references = tuple(file for file in files if file.suffix.lower() in READABLE_SUFFIXES)
+        if not references:
+            raise ValueError(f"SCSNET_REFERENCES={folder}: holds no pictures")
+        return cls(pipe, references, Results(Path(os.environ["GRADIO_TEMP_DIR"], "results")))
+
+    @cached_property
+    def gallery(self) -> ReferenceGallery:
+        """The references, described on first use."""
+        return ReferenceGallery(self.pipe, self.references)
+
+
+class Results:
+    """Folders of finished results, under names that nobody can guess, for a day."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def create(self) -> Path:
+        """A new folder; those older than a day go."""
+        for old in self.folder.iterdir():
+            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+        folder = self.folder / secrets.token_hex(16)
+        folder.mkdir()
+        return folder
+
+    def find(self, name: object) -> Path | None:
+        """The folder of a name that `create` gave and a browser has kept, if it is still there."""
+        if not isinstance(name, str) or not re.fullmatch(r"[0-9a-f]{32}", name):
+            return None
+        folder = self.folder / name
+        return folder if folder.is_dir() else None
+
+
+def friendly(function: Callable) -> Callable:
+    """What a visitor can mend is told to them in a sentence, without the server's paths."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        except ValueError as error:
+            raise gr.Error(without_folders(str(error)), print_exception=False) from error
+        except MemoryError as error:
+            raise gr.Error(
+                "This was too much for the memory: choose a smaller size.", print_exception=False
+            ) from error
+
+    return wrapped
+
+
+def without_folders(message: str) -> str:
+    """A message that names files, with their names only."""
+    return re.sub(r"(?:/[^\s/:]+)+/([^/]+)", r"\1", message)
+
+
+def read_picture(path: str | None, what: str = "picture") -> Image.Image:
+    """Read an upload, reduced to what a source may have, which is told to the visitor.
+
+    Raises:
+        PictureError: where there is none, or it cannot be read.
+    """
+    if not path:
+        raise PictureError(f"There is no {what} yet: drop one, or choose an example.")
+    picture = load_picture(path)
+    pixels = picture.width * picture.height
+    if pixels <= LARGEST_SOURCE:
+        return picture
+    factor = (LARGEST_SOURCE / pixels) ** 0.5
+    size = (int(picture.width * factor), int(picture.height * factor))
+    gr.Warning(
+        f"{picture.width}x{picture.height} was reduced to {size[0]}x{size[1]}: this demonstration "
+        f"takes up to {LARGEST_SOURCE / 1e6:g} megapixels. The package itself has no such limit."
+    )
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def fitting_scale(picture: Image.Image, scale: float) -> float:
+    """The magnification, or the largest one whose result may be so large; tells the visitor."""
+    largest = (LARGEST_OUTPUT / (picture.width * picture.height)) ** 0.5
+    if scale <= largest:
+        return scale
+    largest = int(largest * 100) / 100
+    gr.Warning(
+        f"Magnification {scale:g} was reduced to {largest:g}: results here have up to "
+        f"{LARGEST_OUTPUT / 1e6:g} megapixels."
+    )
+    return largest

@@ -1,0 +1,100 @@
+"""The tab *Zoom*: a journey into a picture, at continuously growing magnification (Fig. 9)."""
+
+from pathlib import Path
+
+import gradio as gr
+from components import (
+    HIDDEN,
+    ONE_DEVICE,
+    clicked_point,
+    keep_result,
+    picture_input,
+    point_inputs,
+    reference_inputs,
+)
+from demonstration import EXAMPLES, Demonstration, friendly, read_picture
+from PIL import Image
+
+from scsnet_hf import ZoomView
+from scsnet_hf.image_io import save_picture
+from scsnet_hf.panels import draw_panels
+from scsnet_hf.zoom import save_animation
+
+_FRAMES = 48
+_LONGEST_SIDE = 480  # pixels of a frame
+_ANIMATION, _STRIP = "zoom.webp", "strip.png"
+_PANEL = 256  # pixels a side of a picture in the strip
+
+
+def build(page: gr.Blocks, demonstration: Demonstration) -> None:
+    """Lay the tab out, with its endpoint /zoom."""
+    with gr.Row():
+        with gr.Column():
+            picture = picture_input("Gray picture", elem_id="zoom-picture", height=300)
+            gr.Examples(EXAMPLES, picture, label="Examples")
+            gr.Markdown("Where to? Click the picture, or use the sliders.")
+            across, down = point_inputs("zoom")
+            scale = gr.Slider(
+                2, 16, 8, step=0.5, label="Last magnification", elem_id="zoom-magnification"
+            )
+            reference, strength = reference_inputs(demonstration, picture, "zoom")
+            button = gr.Button("Zoom", variant="primary", elem_id="zoom-run")
+        with gr.Column():
+            animation = gr.Image(
+                label="Into the picture",
+                elem_id="zoom-animation",
+                format="webp",
+                interactive=False,
+            )
+            strip = gr.Image(
+                label="One region at several magnifications",
+                elem_id="zoom-strip",
+                format="png",
+                interactive=False,
+            )
+    outputs = [animation, strip]
+
+    @friendly
+    def zoom(
+        picture: str | None,
+        across: float = 50,
+        down: float = 50,
+        magnification: float = 8,
+        reference: str | None = None,
+        reference_strength: float = 1,
+        progress=gr.Progress(),  # noqa: B008 - gradio finds it by its default
+    ):
+        """An animation into a point, in percent of the picture's width and height.
+
+        Returns an animated WebP, a pixel of the network's output per pixel; and a strip (PNG) of
+        the last frame's middle at magnifications from 1 to the last.
+        """
+        source = read_picture(picture)
+        view = ZoomView(demonstration.pipe, source, reference or None, reference_strength)
+        center = (across / 100, down / 100)
+        frames = view.journey(center, _frame_size(source), magnification, _FRAMES)
+        frames = list(progress.tqdm(frames, total=_FRAMES, unit="frames", desc="Zooming"))
+        folder = demonstration.results.create()
+        save_animation(frames, folder / _ANIMATION)
+        side = max(1, min(*source.size, round(_PANEL / magnification)))
+        scales = [scale for scale in (1, 2, 4, 8) if scale < magnification]
+        panels = view.same_region(center, side, [*scales, magnification])
+        save_picture(draw_panels([panels], _PANEL), folder / _STRIP)
+        return *_show(folder), folder.name
+
+    result = gr.State()
+    inputs = [picture, across, down, scale, reference, strength]
+    event = button.click(zoom, inputs, [*outputs, result], api_name="zoom", **ONE_DEVICE)
+    keep_result(page, demonstration, "zoom", [event], result, _show, outputs)
+    picture.select(clicked_point, picture, [across, down], **HIDDEN)
+
+
+def _show(folder: Path) -> tuple[str, str]:
+    return str(folder / _ANIMATION), str(folder / _STRIP)
+
+
+def _frame_size(picture: Image.Image) -> tuple[int, int]:
+    """Width and height of the frames: the picture's aspect ratio, even sides."""
+    factor = _LONGEST_SIDE / max(picture.size)
+    width, height = (max(2, 2 * round(side * factor / 2)) for side in picture.size)
+    return width, height
