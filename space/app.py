@@ -3,6 +3,8 @@
 import atexit
 import os
 import shutil
+import signal
+import sys
 import tempfile
 
 # Before gradio and huggingface_hub are imported: nothing is reported to anyone, and uploads and
@@ -18,7 +20,7 @@ import describe_tab  # noqa: E402
 import gradio as gr  # noqa: E402
 import look_inside_tab  # noqa: E402
 import zoom_tab  # noqa: E402
-from demonstration import UPLOAD_MEGABYTES, Demonstration  # noqa: E402
+from demonstration import HERE, UPLOAD_MEGABYTES, Demonstration  # noqa: E402
 
 _TABS = {
     "Colorize": colorize_tab,
@@ -26,6 +28,7 @@ _TABS = {
     "Zoom": zoom_tab,
     "Batch": batch_tab,
 }
+_CREDITS = ("examples/README.md", "references/README.md")
 _MOST_WAITING = 64
 _DAY = 24 * 3600
 _THEME = gr.themes.Default(  # fonts of the system, nothing from other servers
@@ -44,10 +47,13 @@ def build(demonstration: Demonstration) -> gr.Blocks:
                 with gr.Tab(label, id=label):
                     tab.build(page, demonstration)
             describe_tab.build(page, demonstration)
+        with gr.Accordion("About the photographs", open=False):
+            gr.Markdown("\n".join((HERE / name).read_text("utf-8") for name in _CREDITS))
     return page.queue(max_size=_MOST_WAITING)
 
 
 def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what is to be done at exit is
     build(Demonstration.from_environment()).launch(
         theme=_THEME,
         max_file_size=f"{UPLOAD_MEGABYTES}mb",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 from components import (
+    HIDDEN,
     ONE_DEVICE,
     keep_result,
     only_file,
@@ -32,7 +33,7 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
     with gr.Row():
         with gr.Column():
             picture = picture_input("Gray picture", elem_id="colorize-picture", height=300)
-            gr.Examples(EXAMPLES, picture, label="Examples (see examples/README.md)")
+            gr.Examples(EXAMPLES, picture, label="Examples")
             scale = gr.Slider(
                 0.5, 8, 2, step=0.1, label="Magnification", elem_id="colorize-magnification"
             )
@@ -58,8 +59,25 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
                 interactive=False,
                 buttons=["fullscreen"],
             )
+            divider = gr.Slider(
+                0,
+                100,
+                50,
+                step=1,
+                label="Divider, % (also by keyboard)",
+                elem_id="colorize-divider",
+            )
             summary = gr.Markdown(elem_id="colorize-summary")
             download = gr.DownloadButton("Download (PNG)", elem_id="colorize-download")
+    divider.input(
+        lambda position: gr.ImageSlider(slider_position=position),
+        divider,
+        slider,
+        queue=False,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        **HIDDEN,
+    )
     outputs = [slider, download, summary]
 
     @friendly

@@ -4,11 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
+import numpy as np
 from demonstration import Demonstration, friendly, read_picture
 from gradio.events import Dependency
+from PIL import Image, ImageDraw
 
 ONE_DEVICE = {"concurrency_id": "device", "concurrency_limit": 1}  # of every event that computes
 HIDDEN = {"api_visibility": "private"}
+
+_DRAWN_SIDE = 640  # pixels
 
 
 def picture_input(label: str, **kwargs) -> gr.Image:
@@ -21,6 +25,17 @@ def picture_input(label: str, **kwargs) -> gr.Image:
     )
     picture.preprocess = lambda payload: None if payload is None else payload.path
     return picture
+
+
+def result_image(label: str, elem_id: str) -> gr.Image:
+    """A picture that is shown as the file it is."""
+    return gr.Image(
+        label=label,
+        elem_id=elem_id,
+        format="png",
+        interactive=False,
+        buttons=["download", "fullscreen"],
+    )
 
 
 def reference_inputs(
@@ -71,24 +86,61 @@ def saturation_and_luminance() -> tuple[gr.Slider, gr.Checkbox]:
     return saturation, keep_luminance
 
 
-def point_inputs(name: str) -> tuple[gr.Slider, gr.Slider]:
-    """Sliders for a point of a picture, in percent; a click on the picture sets them too."""
+def point_inputs(picture: gr.Image, name: str) -> tuple[gr.Slider, gr.Slider, gr.Image, Dependency]:
+    """A point of a picture: by sliders in percent, or by a click on the picture, drawn in gray.
+
+    Drawn anew, because the browser may know no TIFF, and clicks on small pictures are not told.
+
+    Args:
+        picture: component with the upload.
+        name: of the tab, the first part of element ids.
+
+    Returns:
+        Across, down, the picture with the point, and the event of a click on it.
+    """
+    aim = result_image("Click a point", f"{name}-point")
     with gr.Row():
-        return tuple(
+        across, down = (
             gr.Slider(0, 100, 50, step=1, label=label, elem_id=f"{name}-{axis}", min_width=120)
             for axis, label in (("x", "Across, %"), ("y", "Down, %"))
         )
 
+    @friendly
+    def draw(picture: str | None, across: float, down: float):
+        return draw_point(read_picture(picture), (across, down)) if picture else None
 
-@friendly
-def clicked_point(picture: str, event: gr.SelectData) -> tuple[int, int]:
-    """Where in a picture a click was, in percent of its width and height."""
-    size = read_picture(picture).size
-    across, down = (
-        min(100, max(0, round(100 * index / side)))
-        for index, side in zip(event.index, size, strict=True)
+    gr.on(
+        [picture.change, across.change, down.change],
+        draw,
+        [picture, across, down],
+        aim,
+        queue=False,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        **HIDDEN,
     )
-    return across, down
+    click = aim.select(clicked_point, aim, [across, down], queue=False, **HIDDEN)
+    return across, down, aim, click
+
+
+def clicked_point(drawn: np.ndarray, event: gr.SelectData) -> tuple[int, int]:
+    """Where in a drawn picture a click was, in percent of its width and height."""
+    height, width = drawn.shape[:2]
+    return round(100 * event.index[0] / width), round(100 * event.index[1] / height)
+
+
+def draw_point(picture: Image.Image, point: tuple[float, float]) -> Image.Image:
+    """A picture in gray, at a good size to look at, with a cross at a point given in percent."""
+    factor = _DRAWN_SIDE / max(picture.size)
+    size = tuple(max(1, round(side * factor)) for side in picture.size)
+    drawn = picture.convert("L").resize(size, Image.Resampling.LANCZOS).convert("RGB")
+    x, y = (share / 100 * (side - 1) for share, side in zip(point, size, strict=True))
+    arm = _DRAWN_SIDE // 24
+    pen = ImageDraw.Draw(drawn)
+    for width, color in ((6, "white"), (3, "red")):
+        pen.line((x - arm, y, x + arm, y), fill=color, width=width)
+        pen.line((x, y - arm, x, y + arm), fill=color, width=width)
+    return drawn
 
 
 def keep_result(

@@ -54,15 +54,25 @@ class Demonstration:
         pipe = pipeline("scs-colorize-sr", model=model, pipeline_class=ScsColorizeSrPipeline)
         folder = Path(os.environ.get("SCSNET_REFERENCES", HERE / "references"))
         files = sorted(folder.rglob("*"))
-        references = tuple(file for file in files if file.suffix.lower() in READABLE_SUFFIXES)
+        references = [file for file in files if file.suffix.lower() in READABLE_SUFFIXES]
         if not references:
             raise ValueError(f"SCSNET_REFERENCES={folder}: holds no pictures")
-        return cls(pipe, references, Results(Path(os.environ["GRADIO_TEMP_DIR"], "results")))
+        temporary = Path(os.environ["GRADIO_TEMP_DIR"])
+        copies = tuple(_copy(file, folder, temporary / "references") for file in references)
+        return cls(pipe, copies, Results(temporary / "results"))
 
     @cached_property
     def gallery(self) -> ReferenceGallery:
         """The references, described on first use."""
         return ReferenceGallery(self.pipe, self.references)
+
+
+def _copy(file: Path, folder: Path, to: Path) -> Path:
+    """Copy a file of a folder, so that nothing outside of the temporary folder is ever sent."""
+    target = to / file.relative_to(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, target)
+    return target
 
 
 class Results:

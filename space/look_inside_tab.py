@@ -6,46 +6,52 @@ import gradio as gr
 from components import (
     HIDDEN,
     ONE_DEVICE,
-    clicked_point,
+    draw_point,
     keep_result,
     picture_input,
     point_inputs,
 )
 from demonstration import EXAMPLES, Demonstration, friendly, read_picture
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from scsnet_hf import AttentionMaps
 from scsnet_hf.image_io import save_picture, split_alpha
 
-_POINT, _MAPS = "point.png", "map-*.png"
+_POINT = "point.png"
+_KINDS = ("attention", "source valve", "reference valve")
 _LONGEST_SIDE = 512  # pixels of the pictures drawn
 
 
 def build(page: gr.Blocks, demonstration: Demonstration) -> None:
     """Lay the tab out, with its endpoint /look_inside."""
     gr.Markdown(
-        "Click a point of the picture, or set it with the sliders: the reference is lit where that "
-        "point looks for its colour, at every level of the attention pyramid. The valves show how "
-        "much of the picture's own guess, and how much of the reference, passes at each place."
+        "Click a point of the picture: the reference is lit where that point looks for its colour, "
+        "at every level of the attention pyramid. The valves show how much of the picture's own "
+        "guess, and how much of the reference, passes at each place."
     )
     with gr.Row():
-        picture = picture_input("Gray picture", elem_id="look-picture", height=300)
-        reference = picture_input("Reference", elem_id="look-reference", height=300)
-    pairs = [[EXAMPLES[0], str(demonstration.references[1])]] if len(EXAMPLES) else []
-    gr.Examples(pairs, [picture, reference], label="Example")
-    across, down = point_inputs("look")
-    button = gr.Button("Look inside", variant="primary", elem_id="look-run")
+        with gr.Column():
+            picture = picture_input("Gray picture", elem_id="look-picture", height=240)
+            gr.Examples(EXAMPLES, picture, label="Examples")
+        with gr.Column():
+            reference = picture_input("Reference", elem_id="look-reference", height=240)
+            gr.Examples(list(map(str, demonstration.references)), reference, label="References")
     with gr.Row():
-        marked = gr.Image(label="The point", elem_id="look-point", format="png", interactive=False)
-        maps = gr.Gallery(
-            label="Where it looks, and the valves",
-            elem_id="look-maps",
-            columns=3,
-            format="png",
-            object_fit="contain",
-            interactive=False,
-        )
-    outputs = [marked, maps]
+        with gr.Column():
+            across, down, aim, click = point_inputs(picture, "look")
+            button = gr.Button("Look inside", variant="primary", elem_id="look-run")
+        with gr.Column():
+            maps = gr.Gallery(
+                label="Where it looks, and the valves, at levels 1 to 3",
+                elem_id="look-maps",
+                columns=3,
+                height=620,
+                buttons=["fullscreen"],
+                format="png",
+                object_fit="contain",
+                interactive=False,
+            )
+    outputs = [aim, maps]
 
     @friendly
     def look_inside(
@@ -58,16 +64,14 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
         """
         source = _reduced(read_picture(picture))
         colors = _reduced(read_picture(reference, "reference"))
-        point = (across / 100, down / 100)
         found = AttentionMaps.of(demonstration.pipe, source, colors)
         folder = demonstration.results.create()
-        attention = found.draw_attention(colors, point)
-        save_picture(_marked(source, point), folder / _POINT)
-        for level, drawn in enumerate(attention, start=1):
-            save_picture(drawn, folder / f"map-{level}-attention, level {level}.png")
-        for level, pair in enumerate(found.draw_valves(source), start=1):
-            for kind, drawn in zip(("source", "reference"), pair, strict=True):
-                save_picture(drawn, folder / f"map-{level}-{kind} valve, level {level}.png")
+        save_picture(draw_point(source, (across, down)), folder / _POINT)
+        valves = found.draw_valves(source) or [()] * len(found.attentions)
+        levels = zip(found.draw_attention(colors, (across / 100, down / 100)), valves, strict=True)
+        for level, (attention, pair) in enumerate(levels, start=1):
+            for kind, drawn in zip(_KINDS, (attention, *pair), strict=False):
+                save_picture(drawn, folder / f"{level} {kind}.png")
         return *_show(folder), folder.name
 
     result = gr.State()
@@ -75,16 +79,18 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
     everything = [*outputs, result]
     events = [
         button.click(look_inside, inputs, everything, api_name="look_inside", **ONE_DEVICE),
-        picture.select(clicked_point, picture, [across, down], **HIDDEN).success(
-            look_inside, inputs, everything, **ONE_DEVICE, **HIDDEN
-        ),
+        click.success(look_inside, inputs, everything, **ONE_DEVICE, **HIDDEN),
     ]
     keep_result(page, demonstration, "look", events, result, _show, outputs)
 
 
 def _show(folder: Path) -> tuple:
-    maps = [(str(file), file.stem.split("-", 2)[2]) for file in sorted(folder.glob(_MAPS))]
-    return str(folder / _POINT), maps
+    files = sorted(folder.glob("[0-9] *.png"), key=lambda file: _order(*file.stem.split(" ", 1)))
+    return str(folder / _POINT), [(str(file), file.stem) for file in files]
+
+
+def _order(level: str, kind: str) -> tuple[str, int]:
+    return level, _KINDS.index(kind)
 
 
 def _reduced(picture: Image.Image) -> Image.Image:
@@ -92,15 +98,3 @@ def _reduced(picture: Image.Image) -> Image.Image:
     picture = split_alpha(picture)[0].convert("RGB")
     picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
     return picture
-
-
-def _marked(picture: Image.Image, point: tuple[float, float]) -> Image.Image:
-    """The picture in gray, with a cross at the point."""
-    marked = picture.convert("L").convert("RGB")
-    pen = ImageDraw.Draw(marked)
-    x, y = point[0] * (picture.width - 1), point[1] * (picture.height - 1)
-    arm = max(4, max(picture.size) // 24)
-    for width, color in ((5, "black"), (3, "red")):
-        pen.line((x - arm, y, x + arm, y), fill=color, width=width)
-        pen.line((x, y - arm, x, y + arm), fill=color, width=width)
-    return marked

@@ -4,13 +4,12 @@ from pathlib import Path
 
 import gradio as gr
 from components import (
-    HIDDEN,
     ONE_DEVICE,
-    clicked_point,
     keep_result,
     picture_input,
     point_inputs,
     reference_inputs,
+    result_image,
 )
 from demonstration import EXAMPLES, Demonstration, friendly, read_picture
 from PIL import Image
@@ -23,35 +22,24 @@ from scsnet_hf.zoom import save_animation
 _FRAMES = 48
 _LONGEST_SIDE = 480  # pixels of a frame
 _ANIMATION, _STRIP = "zoom.webp", "strip.png"
-_PANEL = 256  # pixels a side of a picture in the strip
+_PANEL = 192  # pixels a side of a picture in the strip
 
 
 def build(page: gr.Blocks, demonstration: Demonstration) -> None:
     """Lay the tab out, with its endpoint /zoom."""
     with gr.Row():
         with gr.Column():
-            picture = picture_input("Gray picture", elem_id="zoom-picture", height=300)
+            picture = picture_input("Gray picture", elem_id="zoom-picture", height=240)
             gr.Examples(EXAMPLES, picture, label="Examples")
-            gr.Markdown("Where to? Click the picture, or use the sliders.")
-            across, down = point_inputs("zoom")
+            across, down, *_ = point_inputs(picture, "zoom")
             scale = gr.Slider(
                 2, 16, 8, step=0.5, label="Last magnification", elem_id="zoom-magnification"
             )
             reference, strength = reference_inputs(demonstration, picture, "zoom")
             button = gr.Button("Zoom", variant="primary", elem_id="zoom-run")
         with gr.Column():
-            animation = gr.Image(
-                label="Into the picture",
-                elem_id="zoom-animation",
-                format="webp",
-                interactive=False,
-            )
-            strip = gr.Image(
-                label="One region at several magnifications",
-                elem_id="zoom-strip",
-                format="png",
-                interactive=False,
-            )
+            animation = result_image("Into the picture", "zoom-animation")
+            strip = result_image("One region at several magnifications", "zoom-strip")
     outputs = [animation, strip]
 
     @friendly
@@ -86,7 +74,6 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
     inputs = [picture, across, down, scale, reference, strength]
     event = button.click(zoom, inputs, [*outputs, result], api_name="zoom", **ONE_DEVICE)
     keep_result(page, demonstration, "zoom", [event], result, _show, outputs)
-    picture.select(clicked_point, picture, [across, down], **HIDDEN)
 
 
 def _show(folder: Path) -> tuple[str, str]:

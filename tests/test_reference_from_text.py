@@ -1,7 +1,6 @@
 """Pictures coloured after a text: tiny text-to-image pipelines with random weights."""
 
 import importlib
-import string
 import sys
 from types import SimpleNamespace
 
@@ -10,9 +9,7 @@ import pytest
 import torch
 from conftest import make_picture
 from diffusers import (
-    AutoencoderKL,
     ControlNetModel,
-    DDIMScheduler,
     DDPMPipeline,
     DiffusionPipeline,
     ImagePipelineOutput,
@@ -20,10 +17,9 @@ from diffusers import (
     StableDiffusionControlNetPipeline,
     StableDiffusionImg2ImgPipeline,
     StableDiffusionPipeline,
-    UNet2DConditionModel,
 )
 from PIL import Image, ImageChops
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from tiny_diffusion import tiny_components
 
 from scsnet_hf import PictureError, SCSNetImageProcessor
 from scsnet_hf.reference_from_text import ReferenceFromTextPipeline
@@ -42,59 +38,9 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
-def tiny_tokenizer() -> CLIPTokenizer:
-    """One token a letter."""
-    letters = [*string.ascii_lowercase, *(f"{letter}</w>" for letter in string.ascii_lowercase)]
-    tokens = [*letters, "<|startoftext|>", "<|endoftext|>"]
-    vocab = {token: index for index, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocab, merges=[], model_max_length=16)
-
-
-def tiny_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
-    return CLIPTextModel(
-        CLIPTextConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=16,
-            intermediate_size=32,
-            num_attention_heads=2,
-            num_hidden_layers=1,
-            max_position_embeddings=16,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-
-
 @pytest.fixture(scope="module")
 def components():
-    """Of a Stable Diffusion that has learnt nothing."""
-    torch.manual_seed(0)
-    tokenizer = tiny_tokenizer()
-    return {
-        "tokenizer": tokenizer,
-        "text_encoder": tiny_text_encoder(tokenizer),
-        "unet": UNet2DConditionModel(
-            sample_size=16,
-            block_out_channels=(8, 16),
-            layers_per_block=1,
-            norm_num_groups=4,
-            cross_attention_dim=16,
-            attention_head_dim=4,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        ),
-        "vae": AutoencoderKL(
-            block_out_channels=(8, 16),
-            norm_num_groups=4,
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-        ),
-        "scheduler": DDIMScheduler(steps_offset=1, clip_sample=False),
-        "safety_checker": None,
-        "feature_extractor": None,
-        "requires_safety_checker": False,
-    }
+    return tiny_components()
 
 
 @pytest.fixture(scope="module")

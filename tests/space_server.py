@@ -1,0 +1,100 @@
+"""The Space as a process of its own, and a browser to visit it with."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SPACE = Path(__file__).parent.parent / "space"
+_STARTS_WITHIN = 120  # seconds
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Server:
+    """A running Space."""
+
+    url: str
+    process: subprocess.Popen
+    temporary: Path  # where it may write
+
+    @property
+    def folder(self) -> Path:
+        """Its own temporary folder."""
+        (folder,) = self.temporary.glob("scsnet-space-*")
+        return folder
+
+
+@contextmanager
+def running_space(app: Path, temporary: Path, **environment: str) -> Iterator[Server]:
+    """Start `python app`, wait until it answers, and stop it in the end.
+
+    Args:
+        app: the file.
+        temporary: folder for everything it writes.
+        environment: more variables.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
+        "TMPDIR": str(temporary),
+        "HF_HUB_OFFLINE": "1",
+        **environment,
+    }
+    with (temporary / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, str(app)], env=variables, stdout=log, stderr=log, cwd=temporary
+        )
+        server = Server(f"http://127.0.0.1:{port}", process, temporary)
+        try:
+            _wait(server)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _wait(server: Server) -> None:
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            urllib.request.urlopen(server.url).close()
+            return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.2)
+    raise RuntimeError(f"the Space did not start:\n{(server.temporary / 'log').read_text()}")
+
+
+@contextmanager
+def running_browser() -> Iterator:
+    """A headless Chromium; skips the test where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    found = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    if found is None:
+        pytest.skip(f"needs a browser, one of {', '.join(_CHROMIUM)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=_ARGUMENTS)
+        yield browser
+        browser.close()
