@@ -2,11 +2,16 @@
 
     python scripts/benchmark.py loader --data photos/
     python scripts/benchmark.py loader --data photos/ --workers 0 2 4 8 --bf16 --output loader.json
+    python scripts/benchmark.py space
 
 `loader`: does the loader keep up with training? Pictures per second that it delivers alone and
 that a training step takes in, and where the time of a sample goes. Where the ratio of the two is
 above 1, the loader has the next batch ready in time. On a CPU, loader processes and training share
 the cores, so a ratio well above 1 is needed there. Without loader processes the two take turns.
+
+`space`: how long does a visitor wait? Seconds from `python space/app.py` to the first coloured
+picture in a browser, and from a later click to its result, for 256x256 enlarged twice. Needs
+Chromium.
 
 Everything is measured in turn, as often as --repeats says, so that a slow moment of the machine
 hits all alike. Tables show the median and, in brackets, the smallest and largest value; --output
@@ -19,7 +24,10 @@ import json
 import os
 import platform
 import random
+import shutil
+import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +40,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
@@ -55,10 +64,12 @@ from scsnet_hf.vgg import VGG16Features
 
 if TYPE_CHECKING:
     import datasets
+    from playwright.sync_api import Page
 
 Repeats = dict[str, list[float]]  # what was measured -> its value in each repeat
 Measure = Callable[[], dict[str, float]]
 
+ROOT = Path(__file__).resolve().parent.parent
 PRESET = PRESETS["continuous"]
 PREFETCHED = 2  # batches that a loader process makes ahead, PyTorch's default
 WARM_UP_STEPS = 2  # one of each mode
@@ -105,6 +116,11 @@ def parse_arguments() -> argparse.Namespace:
         "training count alike",
     )
     add_common_options(loader)
+
+    space = commands.add_parser("space", help="how long does a visitor wait?")
+    space.set_defaults(measure=measure_space, show=show_space)
+    space.add_argument("--browser", default="chromium", help="command of a Chromium")
+    add_common_options(space)
     return parser.parse_args()
 
 
@@ -303,6 +319,82 @@ def step_speed(
     return {name: (len(batches) - WARM_UP_STEPS) * args.batch_size / seconds}
 
 
+# The Space
+
+
+def measure_space(args: argparse.Namespace) -> dict[str, Repeats]:
+    """`visit`: seconds until the page, the first picture and a further picture are there."""
+    browser = shutil.which(args.browser)
+    if browser is None:
+        raise ValueError(f"--browser {args.browser}: not found")
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "gray.png"
+        example = ROOT / "space" / "examples" / "astronaut.jpg"
+        Image.open(example).convert("L").resize((256, 256)).save(picture)
+        return in_turn({"visit": [partial(first_visit, browser, picture)]}, args.repeats)
+
+
+def first_visit(browser: str, picture: Path) -> dict[str, float]:
+    """Start the Space, wait for two pictures in turn, and stop it."""
+    from playwright.sync_api import sync_playwright
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--headless", "--disable-gpu"]
+        page = playwright.chromium.launch(executable_path=browser, args=arguments).new_page()
+        started = time.perf_counter()
+        space = subprocess.Popen(
+            [sys.executable, str(ROOT / "space" / "app.py")],
+            env={**os.environ, "GRADIO_SERVER_PORT": str(port)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for_port(port, space)
+            page.goto(f"http://127.0.0.1:{port}")
+            page.wait_for_selector("#colorize-run")
+            opened = time.perf_counter()
+            page.set_input_files("#colorize-picture input[type=file]", picture)
+            page.wait_for_selector("#colorize-picture img")
+            press(page)
+            first = time.perf_counter()
+            clicked = press(page)
+            return {
+                "start to page": opened - started,
+                "start to first picture": first - started,
+                "click to picture": time.perf_counter() - clicked,
+            }
+        finally:
+            space.terminate()
+            space.wait()
+
+
+def wait_for_port(port: int, process: subprocess.Popen) -> None:
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionError:
+            time.sleep(0.05)
+    raise OSError(f"the Space did not start: exit code {process.returncode}")
+
+
+def press(page: "Page") -> float:
+    """Colorize, and wait until a new picture is drawn; returns when the button was pressed."""
+    pictures = "[...document.querySelectorAll('#colorize-slider img')]"
+    before = page.evaluate(f"{pictures}.map(picture => picture.src)")
+    clicked = time.perf_counter()
+    page.click("#colorize-run")
+    page.wait_for_function(
+        f"before => {pictures}.length == 2 && {pictures}.every("
+        "picture => !before.includes(picture.src) && picture.complete && picture.naturalWidth)",
+        arg=before,
+    )
+    return clicked
+
+
 # What is shown
 
 
@@ -322,6 +414,12 @@ def show_loader(values: dict[str, Repeats]) -> str:
         ],
     )
     return "\n\n".join((loader, step, stage_table(values["sample"])))
+
+
+def show_space(values: dict[str, Repeats]) -> str:
+    """One table."""
+    rows = [[name, spread(seconds)] for name, seconds in values["visit"].items()]
+    return table(["a visit", "seconds"], rows)
 
 
 def stage_table(seconds: Repeats) -> str:

@@ -35,12 +35,14 @@ def photographs(tmp_path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", [[], ["loader"]])
-def test_help(benchmark, capsys, command):
+@pytest.mark.parametrize(
+    ("command", "told"), [([], "loader"), (["loader"], "--data"), (["space"], "--browser")]
+)
+def test_help(benchmark, capsys, command, told):
     with pytest.raises(SystemExit) as stop:
         benchmark(*command, "--help")
     assert stop.value.code == 0
-    assert "loader" in capsys.readouterr().out
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", ["--repeats", "--batches", "--batch-size"])
@@ -49,6 +51,11 @@ def test_numbers_that_cannot_be_are_refused(benchmark, capsys, photographs, opti
         benchmark("loader", "--data", photographs, option, 0)
     assert stop.value.code == 2
     assert "must be at least 1" in capsys.readouterr().err
+
+
+def test_a_browser_that_is_not_there_is_one_line(benchmark):
+    with pytest.raises(SystemExit, match=r"^benchmark\.py: --browser none: not found"):
+        benchmark("space", "--browser", "none")
 
 
 def test_data_that_are_not_there_are_one_line(benchmark, tmp_path):
