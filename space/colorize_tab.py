@@ -34,6 +34,7 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
         with gr.Column():
             picture = picture_input("Gray picture", elem_id="colorize-picture", height=300)
             gr.Examples(EXAMPLES, picture, label="Examples")
+            button = gr.Button("Colorize", variant="primary", elem_id="colorize-run")
             scale = gr.Slider(
                 0.5, 8, 2, step=0.1, label="Magnification", elem_id="colorize-magnification"
             )
@@ -48,7 +49,6 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
                 gr.Markdown("With only one of the two, the aspect ratio is kept.")
             saturation, keep_luminance = saturation_and_luminance()
             reference, strength = reference_inputs(demonstration, picture, "colorize")
-            button = gr.Button("Colorize", variant="primary", elem_id="colorize-run")
         with gr.Column():
             slider = gr.ImageSlider(
                 label="Before and after",
