@@ -10,7 +10,7 @@ from components import (
     picture_input,
     saturation_and_luminance,
 )
-from demonstration import Demonstration, fitting_scale, friendly, read_picture, without_folders
+from demonstration import Demonstration, fitting_scale, friendly, read_source, without_folders
 
 from scsnet_hf.image_io import save_picture
 
@@ -70,7 +70,7 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
             for file in progress.tqdm(files, unit="pictures", desc="Colorizing"):
                 name = _free_name(Path(file).stem, zipped)
                 try:
-                    source = read_picture(file)
+                    source = read_source(file)
                     result = demonstration.pipe(
                         source,
                         scale=fitting_scale(source, magnification),

@@ -19,7 +19,7 @@ from demonstration import (
     Demonstration,
     fitting_scale,
     friendly,
-    read_picture,
+    read_source,
 )
 from PIL import Image
 
@@ -99,7 +99,7 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
         """
         progress(None, desc="Colorizing")
         started = time.perf_counter()
-        source = read_picture(picture)
+        source = read_source(picture)
         result = demonstration.pipe(
             source,
             reference=reference or None,

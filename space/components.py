@@ -5,7 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
-from demonstration import Demonstration, friendly, read_picture
+from demonstration import SHOWN_REFERENCES, Demonstration, friendly, name_of, read_picture
 from gradio.events import Dependency
 from PIL import Image, ImageDraw
 
@@ -27,10 +27,11 @@ def picture_input(label: str, **kwargs) -> gr.Image:
     return picture
 
 
-def result_image(label: str, elem_id: str) -> gr.Image:
+def result_image(label: str, elem_id: str, show_label: bool = True) -> gr.Image:
     """A picture that is shown as the file it is."""
     return gr.Image(
         label=label,
+        show_label=show_label,
         elem_id=elem_id,
         format="png",
         interactive=False,
@@ -52,7 +53,9 @@ def reference_inputs(
         reference = picture_input("Reference (optional)", elem_id=f"{name}-reference", height=220)
         strength = gr.Slider(0, 1, 1, step=0.05, label="Reference strength (0 is automatic)")
         choices = gr.Gallery(
-            value=[(str(path), path.stem) for path in demonstration.references[:24]],
+            value=[
+                (str(path), name_of(path)) for path in demonstration.references[:SHOWN_REFERENCES]
+            ],
             label="Or choose one",
             elem_id=f"{name}-gallery",
             columns=4,
@@ -64,6 +67,9 @@ def reference_inputs(
         )
         propose = gr.Button("Find those that suit my picture", elem_id=f"{name}-propose", size="sm")
 
+    # What an event has sent is deleted after a day, but these are wanted for longer.
+    choices.keep_in_cache.update(map(str, demonstration.references))
+
     def choose(choices: list, event: gr.SelectData):
         return choices[event.index][0]
 
@@ -71,7 +77,7 @@ def reference_inputs(
     def propose_references(picture: str | None):
         """The references of the gallery that look most like a picture, the best first."""
         proposals = demonstration.gallery.propose(read_picture(picture), count=12)
-        return [(str(path), f"{path.stem} {alike:.2f}") for path, alike in proposals]
+        return [(str(path), f"{name_of(path)} {alike:.2f}") for path, alike in proposals]
 
     choices.select(choose, choices, reference, queue=False, **HIDDEN)
     visible = {"api_name": "propose_references"} if name == "colorize" else HIDDEN
@@ -165,6 +171,7 @@ def keep_result(
         show: makes the values of `outputs` from such a folder.
         outputs: components.
     """
+    # With the random secret that is the default, the browser could not read it after a restart.
     kept = gr.BrowserState(None, storage_key=f"scsnet-{name}", secret="scsnet")
     for event in events:
         event.success(lambda result: result, result, kept, queue=False, **HIDDEN)

@@ -6,25 +6,30 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import gradio as gr
+import torch
 from PIL import Image
+from tqdm import tqdm
 from transformers import pipeline
 
 from scsnet_hf import PictureError, ReferenceGallery, ScsColorizeSrPipeline, embedded_checkpoint
-from scsnet_hf.image_io import READABLE_SUFFIXES, load_picture
+from scsnet_hf.image_io import READABLE_SUFFIXES, load_picture, save_picture, split_alpha
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples").glob("*.jpg")))
 
 LARGEST_SOURCE, LARGEST_OUTPUT = 2_000_000, 16_000_000  # pixels
+SHOWN_REFERENCES = 24
 UPLOAD_MEGABYTES = 20
 
 _KEPT_SECONDS = 24 * 3600
+_REFERENCE_SIDE = 512  # pixels
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,12 @@ class Demonstration:
         pipe = pipeline("scs-colorize-sr", model=model, pipeline_class=ScsColorizeSrPipeline)
         folder = Path(os.environ.get("SCSNET_REFERENCES", HERE / "references"))
         files = sorted(folder.rglob("*"))
-        references = [file for file in files if file.suffix.lower() in READABLE_SUFFIXES]
-        if not references:
-            raise ValueError(f"SCSNET_REFERENCES={folder}: holds no pictures")
+        files = [file for file in files if file.suffix.lower() in READABLE_SUFFIXES]
         temporary = Path(os.environ["GRADIO_TEMP_DIR"])
-        copies = tuple(_copy(file, folder, temporary / "references") for file in references)
-        return cls(pipe, copies, Results(temporary / "results"))
+        references = tuple(_copy_references(files, folder, temporary / "references"))
+        if not references:
+            raise ValueError(f"SCSNET_REFERENCES={folder}: holds no pictures that can be read")
+        return cls(pipe, references, Results(temporary / "results"))
 
     @cached_property
     def gallery(self) -> ReferenceGallery:
@@ -67,12 +72,23 @@ class Demonstration:
         return ReferenceGallery(self.pipe, self.references)
 
 
-def _copy(file: Path, folder: Path, to: Path) -> Path:
-    """Copy a file of a folder, so that nothing outside of the temporary folder is ever sent."""
-    target = to / file.relative_to(folder)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, target)
-    return target
+def name_of(reference: Path) -> str:
+    """What visitors see of a reference: its file's name without suffix."""
+    return Path(reference.stem).stem
+
+
+def _copy_references(files: list[Path], folder: Path, to: Path) -> Iterator[Path]:
+    """Copies for visitors, as large as the network looks at, so that no other folder is open."""
+    for file in tqdm(files, desc="references", unit="picture", disable=len(files) < 100):
+        try:
+            picture = split_alpha(load_picture(file))[0].convert("RGB")
+        except PictureError as error:
+            warnings.warn(f"left out of the references: {error}", stacklevel=2)
+            continue
+        picture.thumbnail((_REFERENCE_SIDE, _REFERENCE_SIDE))
+        copy = to / f"{file.relative_to(folder)}.jpg"
+        save_picture(picture, copy)
+        yield copy
 
 
 class Results:
@@ -108,7 +124,7 @@ def friendly(function: Callable) -> Callable:
             return function(*args, **kwargs)
         except ValueError as error:
             raise gr.Error(without_folders(str(error)), print_exception=False) from error
-        except MemoryError as error:
+        except (MemoryError, torch.OutOfMemoryError) as error:
             raise gr.Error(
                 "This was too much for the memory: choose a smaller size.", print_exception=False
             ) from error
@@ -122,14 +138,23 @@ def without_folders(message: str) -> str:
 
 
 def read_picture(path: str | None, what: str = "picture") -> Image.Image:
-    """Read an upload, reduced to what a source may have, which is told to the visitor.
+    """Read an upload.
 
     Raises:
         PictureError: where there is none, or it cannot be read.
     """
     if not path:
         raise PictureError(f"There is no {what} yet: drop one, or choose an example.")
-    picture = load_picture(path)
+    return load_picture(path)
+
+
+def read_source(path: str | None) -> Image.Image:
+    """Read an upload, reduced to what a source may have, which is told to the visitor.
+
+    Raises:
+        PictureError: where there is none, or it cannot be read.
+    """
+    picture = read_picture(path)
     pixels = picture.width * picture.height
     if pixels <= LARGEST_SOURCE:
         return picture

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 from components import ONE_DEVICE, keep_result, picture_input
-from demonstration import EXAMPLES, Demonstration, fitting_scale, friendly, read_picture
+from demonstration import EXAMPLES, Demonstration, fitting_scale, friendly, read_source
 
 from scsnet_hf.image_io import save_picture
 
@@ -98,7 +98,7 @@ def _lay_out(
             raise ValueError("Describe what the picture shows, and in which colours.")
         if len(lines) > _MOST_VERSIONS:
             raise ValueError(f"{len(lines)} lines are too many: up to {_MOST_VERSIONS} versions.")
-        source = read_picture(picture)
+        source = read_source(picture)
         made = pipe(
             source,
             lines,

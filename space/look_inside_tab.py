@@ -11,7 +11,7 @@ from components import (
     picture_input,
     point_inputs,
 )
-from demonstration import EXAMPLES, Demonstration, friendly, read_picture
+from demonstration import EXAMPLES, SHOWN_REFERENCES, Demonstration, friendly, read_picture
 from PIL import Image
 
 from scsnet_hf import AttentionMaps
@@ -35,7 +35,8 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
             gr.Examples(EXAMPLES, picture, label="Examples")
         with gr.Column():
             reference = picture_input("Reference", elem_id="look-reference", height=240)
-            gr.Examples(list(map(str, demonstration.references)), reference, label="References")
+            shown = list(map(str, demonstration.references[:SHOWN_REFERENCES]))
+            gr.Examples(shown, reference, label="References")
     with gr.Row():
         with gr.Column():
             across, down, aim, click = point_inputs(picture, "look")

@@ -11,7 +11,7 @@ from components import (
     reference_inputs,
     result_image,
 )
-from demonstration import EXAMPLES, Demonstration, friendly, read_picture
+from demonstration import EXAMPLES, Demonstration, friendly, read_source
 from PIL import Image
 
 from scsnet_hf import ZoomView
@@ -39,7 +39,8 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
             button = gr.Button("Zoom", variant="primary", elem_id="zoom-run")
         with gr.Column():
             animation = result_image("Into the picture", "zoom-animation")
-            strip = result_image("One region at several magnifications", "zoom-strip")
+            gr.Markdown("The point at several magnifications:")
+            strip = result_image("The point at several magnifications", "zoom-strip", False)
     outputs = [animation, strip]
 
     @friendly
@@ -57,7 +58,7 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
         Returns an animated WebP, a pixel of the network's output per pixel; and a strip (PNG) of
         the last frame's middle at magnifications from 1 to the last.
         """
-        source = read_picture(picture)
+        source = read_source(picture)
         view = ZoomView(demonstration.pipe, source, reference or None, reference_strength)
         center = (across / 100, down / 100)
         frames = view.journey(center, _frame_size(source), magnification, _FRAMES)

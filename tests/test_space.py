@@ -2,9 +2,11 @@
 
 import io
 import json
+import os
 import shutil
 import socketserver
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -252,6 +254,12 @@ class TestBadFiles:
         page.click("#colorize-run")
         page.wait_for_selector("text=notes.png: is not a picture that can be read")
 
+    def test_a_file_above_the_limit_is_told_the_limit(self, visit, tmp_path):
+        (tmp_path / "huge.png").write_bytes(bytes(21 * 10**6))
+        page = visit()
+        page.set_input_files("#colorize-picture input[type=file]", tmp_path / "huge.png")
+        page.wait_for_selector("text=/maximum allowed size of 20/")
+
     def test_no_picture_at_all(self, visit):
         page = visit()
         page.click("#colorize-run")
@@ -278,6 +286,18 @@ class TestOtherTabs:
         red = np.argwhere(pixels[..., 0] - pixels[..., 1] > 100).mean(axis=0)
         assert (point.width, point.height) == (640, 493)
         assert red == pytest.approx([0.75 * point.height, 0.25 * point.width], abs=12)
+
+    def test_a_reload_keeps_what_was_seen(self, visit, gray):
+        page = visit()
+        page.get_by_role("tab", name="Look inside").click()
+        give(page, "look-picture", gray())
+        give(page, "look-reference", EXAMPLES / "chelsea.jpg")
+        page.click("#look-run")
+        maps = shown(page, "#look-maps", 9)
+        page.wait_for_timeout(500)
+        page.reload()
+        page.get_by_role("tab", name="Look inside").click()
+        assert shown(page, "#look-maps", 9) == maps
 
     def test_a_zoom_is_an_animation(self, visit, gray):
         page = visit()
@@ -433,6 +453,34 @@ def resident_memory(process: int) -> int:
     """In kB."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+class TestResults:
+    @pytest.fixture
+    def results(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(SPACE)
+        from demonstration import Results
+
+        return Results(tmp_path / "results")
+
+    def test_a_result_is_found_by_its_name(self, results):
+        folder = results.create()
+        assert results.find(folder.name) == folder
+
+    @pytest.mark.parametrize("name", [None, "", "..", "../..", "0" * 32, 7, ["a"]])
+    def test_nothing_else_is(self, results, name):
+        (results.folder / "other").mkdir()
+        assert results.find(name) is None
+        assert results.find("other") is None
+
+    def test_it_is_kept_for_a_day(self, results):
+        old, young = results.create(), results.create()
+        for folder, hours in ((old, 25), (young, 23)):
+            then = time.time() - 3600 * hours
+            os.utime(folder, (then, then))
+        results.create()
+        assert not old.exists()
+        assert young.exists()
 
 
 class TestPrivacy:
