@@ -42,14 +42,21 @@ def build(demonstration: Demonstration) -> gr.Blocks:
         gr.Markdown(
             "# SCSNet\nSmall gray pictures become large colour pictures, by one small network."
         )
+        # Outside of the tabs, because a tab is only there once it has been opened.
+        kept = {name: _kept_by_browser(name) for name in (*_TABS, "Describe")}
         with gr.Tabs():
-            for label, tab in _TABS.items():
-                with gr.Tab(label, id=label):
-                    tab.build(page, demonstration)
-            describe_tab.build(page, demonstration)
+            for name, tab in _TABS.items():
+                with gr.Tab(name, id=name):
+                    tab.build(page, demonstration, kept[name])
+            describe_tab.build(page, demonstration, kept["Describe"])
         with gr.Accordion("About the photographs", open=False):
             gr.Markdown("\n".join((HERE / name).read_text("utf-8") for name in _CREDITS))
     return page.queue(max_size=_MOST_WAITING)
+
+
+def _kept_by_browser(name: str) -> gr.BrowserState:
+    # With the random secret that is the default, a browser could not read it after a restart.
+    return gr.BrowserState(None, storage_key=f"scsnet {name}", secret="scsnet")
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ _MOST_PICTURES = 50
 _ZIP, _REPORT = "coloured.zip", "report.txt"
 
 
-def build(page: gr.Blocks, demonstration: Demonstration) -> None:
+def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
     """Lay the tab out, with its endpoint /batch."""
     with gr.Row():
         with gr.Column():
@@ -97,7 +97,7 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
     result = gr.State()
     inputs = [files, scale, saturation, keep_luminance, reference, strength]
     event = button.click(batch, inputs, [*outputs, result], api_name="batch", **ONE_DEVICE)
-    keep_result(page, demonstration, "batch", [event], result, _show, outputs)
+    keep_result(page, demonstration, kept, [event], result, _show, outputs)
 
 
 def _show(folder: Path) -> tuple[str, str]:

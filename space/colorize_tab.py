@@ -28,7 +28,7 @@ from scsnet_hf.image_io import save_picture
 _BEFORE, _SUMMARY = "before.png", "summary.txt"
 
 
-def build(page: gr.Blocks, demonstration: Demonstration) -> None:
+def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
     """Lay the tab out, with its endpoint /colorize."""
     with gr.Row():
         with gr.Column():
@@ -121,7 +121,7 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
     result = gr.State()
     inputs = [picture, scale, width, height, saturation, keep_luminance, reference, strength]
     event = button.click(colorize, inputs, [*outputs, result], api_name="colorize", **ONE_DEVICE)
-    keep_result(page, demonstration, "colorize", [event], result, _show, outputs)
+    keep_result(page, demonstration, kept, [event], result, _show, outputs)
 
 
 def _show(folder: Path) -> tuple:

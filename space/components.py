@@ -152,7 +152,7 @@ def draw_point(picture: Image.Image, point: tuple[float, float]) -> Image.Image:
 def keep_result(
     page: gr.Blocks,
     demonstration: Demonstration,
-    name: str,
+    kept: gr.BrowserState,
     events: list[Dependency],
     result: gr.State,
     show: Callable[[Path], tuple],
@@ -160,19 +160,15 @@ def keep_result(
 ) -> None:
     """Show the newest result of a tab again when the page is loaded anew.
 
-    The browser keeps the name of the result's folder, nothing else.
-
     Args:
         page: the whole page.
         demonstration: has the results.
-        name: of the tab.
+        kept: keeps the name of the result's folder in the browser.
         events: which compute a result.
         result: component into which they put the name of the result's folder.
         show: makes the values of `outputs` from such a folder.
         outputs: components.
     """
-    # With the random secret that is the default, the browser could not read it after a restart.
-    kept = gr.BrowserState(None, storage_key=f"scsnet-{name}", secret="scsnet")
     for event in events:
         event.success(lambda result: result, result, kept, queue=False, **HIDDEN)
 

@@ -32,7 +32,7 @@ def load_text_to_image(model: str) -> "DiffusionPipeline":
     return DiffusionPipeline.from_pretrained(model, torch_dtype=dtype).to(device)
 
 
-def build(page: gr.Blocks, demonstration: Demonstration) -> None:
+def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
     """Lay the tab out, with its endpoint /describe; nothing where no model is at hand."""
     model = os.environ.get("SCSNET_TEXT_TO_IMAGE")
     if not model:
@@ -43,11 +43,14 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
         warnings.warn(f"no tab Describe: {error}", stacklevel=2)
         return
     with gr.Tab("Describe", id="describe"):
-        _lay_out(page, demonstration, text_to_image)
+        _lay_out(page, demonstration, kept, text_to_image)
 
 
 def _lay_out(
-    page: gr.Blocks, demonstration: Demonstration, text_to_image: "DiffusionPipeline"
+    page: gr.Blocks,
+    demonstration: Demonstration,
+    kept: gr.BrowserState,
+    text_to_image: "DiffusionPipeline",
 ) -> None:
     from scsnet_hf import ReferenceFromTextPipeline
 
@@ -118,7 +121,7 @@ def _lay_out(
     result = gr.State()
     inputs = [picture, prompts, scale, seed, steps]
     event = button.click(describe, inputs, [*outputs, result], api_name="describe", **ONE_DEVICE)
-    keep_result(page, demonstration, "describe", [event], result, _show, outputs)
+    keep_result(page, demonstration, kept, [event], result, _show, outputs)
 
 
 def _show(folder: Path) -> tuple[list, list]:

@@ -22,7 +22,7 @@ _KINDS = ("attention", "source valve", "reference valve")
 _LONGEST_SIDE = 512  # pixels of the pictures drawn
 
 
-def build(page: gr.Blocks, demonstration: Demonstration) -> None:
+def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
     """Lay the tab out, with its endpoint /look_inside."""
     gr.Markdown(
         "Click a point of the picture: the reference is lit where that point looks for its colour, "
@@ -82,7 +82,7 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
         button.click(look_inside, inputs, everything, api_name="look_inside", **ONE_DEVICE),
         click.success(look_inside, inputs, everything, **ONE_DEVICE, **HIDDEN),
     ]
-    keep_result(page, demonstration, "look", events, result, _show, outputs)
+    keep_result(page, demonstration, kept, events, result, _show, outputs)
 
 
 def _show(folder: Path) -> tuple:

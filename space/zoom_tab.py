@@ -25,7 +25,7 @@ _ANIMATION, _STRIP = "zoom.webp", "strip.png"
 _PANEL = 192  # pixels a side of a picture in the strip
 
 
-def build(page: gr.Blocks, demonstration: Demonstration) -> None:
+def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
     """Lay the tab out, with its endpoint /zoom."""
     with gr.Row():
         with gr.Column():
@@ -74,7 +74,7 @@ def build(page: gr.Blocks, demonstration: Demonstration) -> None:
     result = gr.State()
     inputs = [picture, across, down, scale, reference, strength]
     event = button.click(zoom, inputs, [*outputs, result], api_name="zoom", **ONE_DEVICE)
-    keep_result(page, demonstration, "zoom", [event], result, _show, outputs)
+    keep_result(page, demonstration, kept, [event], result, _show, outputs)
 
 
 def _show(folder: Path) -> tuple[str, str]:
