@@ -14,10 +14,11 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="scsnet-space-")
 atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
+import gradio as gr  # noqa: E402
+
 import batch_tab  # noqa: E402
 import colorize_tab  # noqa: E402
 import describe_tab  # noqa: E402
-import gradio as gr  # noqa: E402
 import look_inside_tab  # noqa: E402
 import zoom_tab  # noqa: E402
 from demonstration import HERE, UPLOAD_MEGABYTES, Demonstration  # noqa: E402
@@ -61,7 +62,11 @@ def _kept_by_browser(name: str) -> gr.BrowserState:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what is to be done at exit is
-    build(Demonstration.from_environment()).launch(
+    try:
+        demonstration = Demonstration.from_environment()
+    except (ValueError, OSError) as error:
+        sys.exit(f"app.py: {error}")
+    build(demonstration).launch(
         theme=_THEME,
         max_file_size=f"{UPLOAD_MEGABYTES}mb",
         run_history=False,

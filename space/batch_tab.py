@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import gradio as gr
+
 from components import (
     ONE_DEVICE,
     keep_result,
@@ -11,7 +12,6 @@ from components import (
     saturation_and_luminance,
 )
 from demonstration import Demonstration, fitting_scale, friendly, read_source, without_folders
-
 from scsnet_hf.image_io import save_picture
 
 _MOST_PICTURES = 50
@@ -68,24 +68,25 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         lines = []
         with zipfile.ZipFile(folder / _ZIP, "w") as zipped:
             for file in progress.tqdm(files, unit="pictures", desc="Colorizing"):
-                name = _free_name(Path(file).stem, zipped)
+                name, notices = _free_name(Path(file).stem, zipped), []
                 try:
-                    source = read_source(file)
+                    source = read_source(file, notices.append)
                     result = demonstration.pipe(
                         source,
-                        scale=fitting_scale(source, magnification),
+                        scale=fitting_scale(source, magnification, notices.append),
                         saturation=saturation,
                         luminance="source" if keep_luminance else "network",
                         reference_tokens=tokens,
                         reference_strength=reference_strength,
                     )
-                except (ValueError, OSError, MemoryError) as error:
+                except (ValueError, OSError, MemoryError, RuntimeError) as error:
                     lines.append(f"{Path(file).name}: not done: {without_folders(str(error))}")
                     continue
                 save_picture(result, folder / name)
                 zipped.write(folder / name, name)
                 (folder / name).unlink()
-                lines.append(f"{Path(file).name}: {name}, {result.width}x{result.height}")
+                size = f"{result.width}x{result.height}"
+                lines.append(" ".join([f"{Path(file).name}: {name}, {size}.", *notices]))
             done = len(zipped.namelist())
         if not done:
             raise ValueError("\n".join(["None of the files could be done.", *lines]))

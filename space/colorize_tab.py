@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 
 import gradio as gr
+from PIL import Image
+
 from components import (
     HIDDEN,
     ONE_DEVICE,
@@ -21,8 +23,6 @@ from demonstration import (
     friendly,
     read_source,
 )
-from PIL import Image
-
 from scsnet_hf.image_io import save_picture
 
 _BEFORE, _SUMMARY = "before.png", "summary.txt"

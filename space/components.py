@@ -5,9 +5,10 @@ from pathlib import Path
 
 import gradio as gr
 import numpy as np
-from demonstration import SHOWN_REFERENCES, Demonstration, friendly, name_of, read_picture
 from gradio.events import Dependency
 from PIL import Image, ImageDraw
+
+from demonstration import SHOWN_REFERENCES, Demonstration, friendly, name_of, read_picture
 
 ONE_DEVICE = {"concurrency_id": "device", "concurrency_limit": 1}  # of every event that computes
 HIDDEN = {"api_visibility": "private"}

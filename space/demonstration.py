@@ -148,7 +148,7 @@ def read_picture(path: str | None, what: str = "picture") -> Image.Image:
     return load_picture(path)
 
 
-def read_source(path: str | None) -> Image.Image:
+def read_source(path: str | None, tell: Callable[[str], object] = gr.Warning) -> Image.Image:
     """Read an upload, reduced to what a source may have, which is told to the visitor.
 
     Raises:
@@ -160,20 +160,22 @@ def read_source(path: str | None) -> Image.Image:
         return picture
     factor = (LARGEST_SOURCE / pixels) ** 0.5
     size = (int(picture.width * factor), int(picture.height * factor))
-    gr.Warning(
+    tell(
         f"{picture.width}x{picture.height} was reduced to {size[0]}x{size[1]}: this demonstration "
         f"takes up to {LARGEST_SOURCE / 1e6:g} megapixels. The package itself has no such limit."
     )
     return picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def fitting_scale(picture: Image.Image, scale: float) -> float:
+def fitting_scale(
+    picture: Image.Image, scale: float, tell: Callable[[str], object] = gr.Warning
+) -> float:
     """The magnification, or the largest one whose result may be so large; tells the visitor."""
     largest = (LARGEST_OUTPUT / (picture.width * picture.height)) ** 0.5
     if scale <= largest:
         return scale
     largest = int(largest * 100) / 100
-    gr.Warning(
+    tell(
         f"Magnification {scale:g} was reduced to {largest:g}: results here have up to "
         f"{LARGEST_OUTPUT / 1e6:g} megapixels."
     )

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
+
 from components import ONE_DEVICE, keep_result, picture_input
 from demonstration import EXAMPLES, Demonstration, fitting_scale, friendly, read_source
-
 from scsnet_hf.image_io import save_picture
 
 if TYPE_CHECKING:
@@ -73,11 +73,16 @@ def _lay_out(
             button = gr.Button("Describe", variant="primary", elem_id="describe-run")
         with gr.Column():
             versions = gr.Gallery(
-                label="Versions", elem_id="describe-versions", format="png", interactive=False
+                label="Versions",
+                elem_id="describe-versions",
+                format="png",
+                object_fit="contain",
+                interactive=False,
             )
             references = gr.Gallery(
                 label="Their references",
                 elem_id="describe-references",
+                object_fit="contain",
                 format="png",
                 interactive=False,
             )
@@ -105,7 +110,7 @@ def _lay_out(
         made = pipe(
             source,
             lines,
-            seed=seed,
+            seed=seed or 0,  # None from an empty field
             num_inference_steps=steps,
             scale=fitting_scale(source, magnification),
         )

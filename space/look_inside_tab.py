@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import gradio as gr
+from PIL import Image
+
 from components import (
     HIDDEN,
     ONE_DEVICE,
@@ -12,8 +14,6 @@ from components import (
     point_inputs,
 )
 from demonstration import EXAMPLES, SHOWN_REFERENCES, Demonstration, friendly, read_picture
-from PIL import Image
-
 from scsnet_hf import AttentionMaps
 from scsnet_hf.image_io import save_picture, split_alpha
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import gradio as gr
+from PIL import Image
+
 from components import (
     ONE_DEVICE,
     keep_result,
@@ -12,15 +14,13 @@ from components import (
     result_image,
 )
 from demonstration import EXAMPLES, Demonstration, friendly, read_source
-from PIL import Image
-
 from scsnet_hf import ZoomView
 from scsnet_hf.image_io import save_picture
 from scsnet_hf.panels import draw_panels
 from scsnet_hf.zoom import save_animation
 
 _FRAMES = 48
-_LONGEST_SIDE = 480  # pixels of a frame
+_LONGEST_SIDE = 480  # pixels of a frame, fewer where the source is small
 _ANIMATION, _STRIP = "zoom.webp", "strip.png"
 _PANEL = 192  # pixels a side of a picture in the strip
 
@@ -61,7 +61,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         source = read_source(picture)
         view = ZoomView(demonstration.pipe, source, reference or None, reference_strength)
         center = (across / 100, down / 100)
-        frames = view.journey(center, _frame_size(source), magnification, _FRAMES)
+        frames = view.journey(center, _frame_size(source, magnification), magnification, _FRAMES)
         frames = list(progress.tqdm(frames, total=_FRAMES, unit="frames", desc="Zooming"))
         folder = demonstration.results.create()
         save_animation(frames, folder / _ANIMATION)
@@ -81,8 +81,8 @@ def _show(folder: Path) -> tuple[str, str]:
     return str(folder / _ANIMATION), str(folder / _STRIP)
 
 
-def _frame_size(picture: Image.Image) -> tuple[int, int]:
-    """Width and height of the frames: the picture's aspect ratio, even sides."""
-    factor = _LONGEST_SIDE / max(picture.size)
+def _frame_size(picture: Image.Image, magnification: float) -> tuple[int, int]:
+    """Width and height of the frames: the picture's aspect ratio, and room to come twice closer."""
+    factor = min(_LONGEST_SIDE / max(picture.size), magnification / 2)
     width, height = (max(2, 2 * round(side * factor / 2)) for side in picture.size)
     return width, height

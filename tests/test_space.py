@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -401,7 +403,7 @@ class TestEndpoints:
         animation, strip = client.predict(
             picture=handle_file(gray()), magnification=6, api_name="/zoom"
         )
-        assert Image.open(animation).size == (480, 370)
+        assert Image.open(animation).size == (3 * 96, 3 * 74)  # and the last frame twice closer
         assert Image.open(strip).format == "PNG"
 
     def test_batch(self, client, gray):
@@ -409,6 +411,13 @@ class TestEndpoints:
         archive, report = client.predict(files=files, magnification=1, api_name="/batch")
         assert zipfile.ZipFile(archive).namelist() == ["one.scs.png"]
         assert report.splitlines()[0] == "1 of 2 done"
+
+    def test_a_batch_tells_of_reductions_in_its_report(self, client, tmp_path):
+        make_picture(2000, 1500, "L").save(tmp_path / "large.png")
+        _, report = client.predict(
+            files=[handle_file(tmp_path / "large.png")], magnification=0.5, api_name="/batch"
+        )
+        assert "up to 2 megapixels" in report
 
     def test_propose_references(self, client, gray):
         proposals = client.predict(picture=handle_file(gray()), api_name="/propose_references")
@@ -534,6 +543,17 @@ def lone_server(tmp_path_factory, tiny_model):
         yield server
         kept = server.folder
     assert not kept.exists()  # it cleans up after itself
+
+
+def test_a_folder_without_references_is_one_line(tmp_path):
+    environment = {**os.environ, "SCSNET_REFERENCES": str(tmp_path), "TMPDIR": str(tmp_path)}
+    finished = subprocess.run(
+        [sys.executable, SPACE / "app.py"], env=environment, capture_output=True, text=True
+    )
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines()[-1] == (
+        f"app.py: SCSNET_REFERENCES={tmp_path}: holds no pictures that can be read"
+    )
 
 
 class TestLoneFolder:
