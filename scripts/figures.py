@@ -1,14 +1,21 @@
-"""Draw results side by side, and how training runs went.
+"""Draw results side by side, what the attention looks at, a zoom, and how training runs went.
 
     python scripts/figures.py pictures figure.png old.jpg --scale 2.7
     python scripts/figures.py pictures figure.png old.jpg other.jpg=modern.jpg --source-size 128
     python scripts/figures.py pictures figure.png color.jpg --source-size 128 --truth
+    python scripts/figures.py attention attention.png old.jpg modern.jpg --point 25,60 --point 70,40
+    python scripts/figures.py zoom zoom.webp old.jpg --point 25,60 --scale 8
+    python scripts/figures.py zoom strip.png old.jpg --point 25,60 --scale 8
     python scripts/figures.py curves curves.png run
     python scripts/figures.py curves curves.png runs/content runs/full
 
 `pictures` makes a row of every picture: input, automatic result, and with a reference also both of
 that. The input is shown enlarged without interpolation; `--truth` adds the picture itself, in its
-colours. `curves` draws what runs of
+colours. `attention` (Fig. 8 of the paper) lights the reference where points of the picture look, a
+row for each, finest pyramid level first, and below the picture where the valves of the source and
+of the reference are open. `zoom` (Fig. 9) makes an animation into a point, or as PNG the same
+region at magnifications from 1 on. Points are in percent of width and height.
+`curves` draws what runs of
 scripts/train.py have logged up to their newest checkpoint; a run is named after its folder.
 """
 
@@ -16,11 +23,16 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
+from tqdm import tqdm
 
 from scsnet_hf.image_io import load_picture, save_picture
 from scsnet_hf.panels import draw_panels
+
+if TYPE_CHECKING:
+    from scsnet_hf import ScsColorizeSrPipeline
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -39,6 +51,28 @@ def parse_arguments() -> argparse.Namespace:
     add("--truth", action="store_true", help="also show the pictures as they are, in their colours")
     add("--width", type=int, default=360, help="width of a column in pixels")
 
+    attention = commands.add_parser("attention", help="where the picture looks, Fig. 8")
+    attention.set_defaults(draw=draw_attention)
+    add = attention.add_argument
+    add("output", type=Path, help="PNG file to write")
+    add("picture")
+    add("reference")
+    add("--point", action="append", type=point, required=True, metavar="X,Y", help="in percent")
+    add("--model", help="folder or Hub id (default: the embedded checkpoint)")
+    add("--width", type=int, default=240, help="width of a column in pixels")
+
+    zoom = commands.add_parser("zoom", help="continuous magnification, Fig. 9")
+    zoom.set_defaults(draw=draw_zoom)
+    add = zoom.add_argument
+    add("output", type=Path, help="WebP file for an animation, or PNG file for a strip")
+    add("picture")
+    add("--reference", help="whose colours to use")
+    add("--point", type=point, default=(0.5, 0.5), metavar="X,Y", help="in percent")
+    add("--scale", type=float, default=8.0, help="the last magnification")
+    add("--model", help="folder or Hub id (default: the embedded checkpoint)")
+    add("--width", type=int, default=480, help="of the animation, or of a picture in the strip")
+    add("--frames", type=int, default=72, help="of the animation")
+
     curves = commands.add_parser("curves", help="losses, gradients, speed of training runs")
     curves.set_defaults(draw=draw_runs)
     add = curves.add_argument
@@ -47,12 +81,27 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def draw_pictures(args: argparse.Namespace) -> None:
+def point(text: str) -> tuple[float, float]:
+    """ "25,60" to (0.25, 0.6)."""
+    try:
+        x, y = (float(number) / 100 for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not X,Y, for example 25,60") from None
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise argparse.ArgumentTypeError(f"{text!r}: X and Y must be from 0 to 100")
+    return x, y
+
+
+def load_pipeline(args: argparse.Namespace) -> "ScsColorizeSrPipeline":
     from transformers import pipeline
 
     import scsnet_hf  # noqa: F401 - registers the task
 
-    pipe = pipeline("scs-colorize-sr", model=args.model)
+    return pipeline("scs-colorize-sr", model=args.model)
+
+
+def draw_pictures(args: argparse.Namespace) -> None:
+    pipe = load_pipeline(args)
     rows = [row(pipe, picture, args) for picture in args.pictures]
     save_picture(draw_panels(rows, args.width), args.output)
 
@@ -74,6 +123,42 @@ def row(pipe, picture: str, args: argparse.Namespace) -> dict[str, Image.Image]:
     if args.truth:
         panels["truth"] = truth
     return panels
+
+
+def draw_attention(args: argparse.Namespace) -> None:
+    from scsnet_hf.attention_maps import AttentionMaps, draw_point
+
+    source, reference = load_picture(args.picture), load_picture(args.reference)
+    maps = AttentionMaps.of(load_pipeline(args), source, reference)
+    rows = []
+    for place in args.point:
+        drawn = maps.draw_attention(reference, place)
+        levels = {f"attention, level {level}": one for level, one in enumerate(drawn, start=1)}
+        rows.append({"point": draw_point(source, place), **levels})
+    for index, name in enumerate(("source", "reference")):
+        valves = maps.draw_valves(source)
+        levels = {
+            f"{name} valve, level {level}": pair[index] for level, pair in enumerate(valves, 1)
+        }
+        if levels:
+            rows.append({"picture": source.convert("L").convert("RGB"), **levels})
+    save_picture(draw_panels(rows, args.width), args.output)
+
+
+def draw_zoom(args: argparse.Namespace) -> None:
+    from scsnet_hf.zoom import ZoomView, save_animation
+
+    source = load_picture(args.picture)
+    view = ZoomView(load_pipeline(args), source, args.reference)
+    if args.output.suffix.lower() == ".webp":
+        size = (args.width, max(1, round(args.width * source.height / source.width)))
+        frames = view.journey(args.point, size, args.scale, args.frames)
+        save_animation(tqdm(frames, total=args.frames, unit="frame"), args.output)
+        return
+    side = max(1, min(*source.size, round(args.width / args.scale)))
+    scales = [2**step for step in range(5) if 2**step < args.scale]
+    regions = view.same_region(args.point, side, [*scales, args.scale])
+    save_picture(draw_panels([regions], args.width), args.output)
 
 
 def draw_runs(args: argparse.Namespace) -> None:

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from .image_io import PictureSource, load_picture, split_alpha
 from .pipeline_scsnet import ScsColorizeSrPipeline
 
 _STRIDE = 4  # of the finest pyramid level, in pixels of the working size
+_DRAWN_SIDE = 640  # pixels of a picture with a point
 _SHADE = 0.25  # how bright a picture stays where nothing is looked at
 
 Point = tuple[float, float]  # x, y as shares of width and height, 0 to 1
@@ -103,6 +104,25 @@ class AttentionMaps:
         side = _STRIDE * 2**level
         pixels = values.repeat_interleave(side, 0).repeat_interleave(side, 1)
         return pixels[: size[0], : size[1]]
+
+
+def draw_point(picture: Image.Image, point: Point) -> Image.Image:
+    """The picture in gray, 640 pixels on its long side, with a cross at a point.
+
+    Args:
+        picture: as `image_io.load_picture` gives it.
+        point: x, y as shares of width and height, 0 to 1.
+    """
+    factor = _DRAWN_SIDE / max(picture.size)
+    size = tuple(max(1, round(side * factor)) for side in picture.size)
+    drawn = picture.convert("L").resize(size, Image.Resampling.LANCZOS).convert("RGB")
+    x, y = (share * (side - 1) for share, side in zip(point, size, strict=True))
+    arm = _DRAWN_SIDE // 24
+    pen = ImageDraw.Draw(drawn)
+    for width, color in ((6, "white"), (3, "red")):
+        pen.line((x - arm, y, x + arm, y), fill=color, width=width)
+        pen.line((x, y - arm, x, y + arm), fill=color, width=width)
+    return drawn
 
 
 def _grid(size: tuple[int, int], level: int) -> tuple[int, int]:

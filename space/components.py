@@ -6,14 +6,12 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 from gradio.events import Dependency
-from PIL import Image, ImageDraw
 
 from demonstration import SHOWN_REFERENCES, Demonstration, friendly, name_of, read_picture
+from scsnet_hf.attention_maps import draw_point
 
 ONE_DEVICE = {"concurrency_id": "device", "concurrency_limit": 1}  # of every event that computes
 HIDDEN = {"api_visibility": "private"}
-
-_DRAWN_SIDE = 640  # pixels
 
 
 def picture_input(label: str, **kwargs) -> gr.Image:
@@ -114,7 +112,8 @@ def point_inputs(picture: gr.Image, name: str) -> tuple[gr.Slider, gr.Slider, gr
 
     @friendly
     def draw(picture: str | None, across: float, down: float):
-        return draw_point(read_picture(picture), (across, down)) if picture else None
+        point = (across / 100, down / 100)
+        return draw_point(read_picture(picture), point) if picture else None
 
     gr.on(
         [picture.change, across.change, down.change],
@@ -134,20 +133,6 @@ def clicked_point(drawn: np.ndarray, event: gr.SelectData) -> tuple[int, int]:
     """Where in a drawn picture a click was, in percent of its width and height."""
     height, width = drawn.shape[:2]
     return round(100 * event.index[0] / width), round(100 * event.index[1] / height)
-
-
-def draw_point(picture: Image.Image, point: tuple[float, float]) -> Image.Image:
-    """A picture in gray, at a good size to look at, with a cross at a point given in percent."""
-    factor = _DRAWN_SIDE / max(picture.size)
-    size = tuple(max(1, round(side * factor)) for side in picture.size)
-    drawn = picture.convert("L").resize(size, Image.Resampling.LANCZOS).convert("RGB")
-    x, y = (share / 100 * (side - 1) for share, side in zip(point, size, strict=True))
-    arm = _DRAWN_SIDE // 24
-    pen = ImageDraw.Draw(drawn)
-    for width, color in ((6, "white"), (3, "red")):
-        pen.line((x - arm, y, x + arm, y), fill=color, width=width)
-        pen.line((x, y - arm, x, y + arm), fill=color, width=width)
-    return drawn
 
 
 def keep_result(

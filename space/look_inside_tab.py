@@ -8,13 +8,13 @@ from PIL import Image
 from components import (
     HIDDEN,
     ONE_DEVICE,
-    draw_point,
     keep_result,
     picture_input,
     point_inputs,
 )
 from demonstration import EXAMPLES, SHOWN_REFERENCES, Demonstration, friendly, read_picture
 from scsnet_hf import AttentionMaps
+from scsnet_hf.attention_maps import draw_point
 from scsnet_hf.image_io import save_picture, split_alpha
 
 _POINT = "point.png"
@@ -67,9 +67,10 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         colors = _reduced(read_picture(reference, "reference"))
         found = AttentionMaps.of(demonstration.pipe, source, colors)
         folder = demonstration.results.create()
-        save_picture(draw_point(source, (across, down)), folder / _POINT)
+        point = (across / 100, down / 100)
+        save_picture(draw_point(source, point), folder / _POINT)
         valves = found.draw_valves(source) or [()] * len(found.attentions)
-        levels = zip(found.draw_attention(colors, (across / 100, down / 100)), valves, strict=True)
+        levels = zip(found.draw_attention(colors, point), valves, strict=True)
         for level, (attention, pair) in enumerate(levels, start=1):
             for kind, drawn in zip(_KINDS, (attention, *pair), strict=False):
                 save_picture(drawn, folder / f"{level} {kind}.png")

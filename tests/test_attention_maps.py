@@ -8,6 +8,7 @@ from PIL import Image
 from transformers import pipeline
 
 from scsnet_hf import AttentionMaps, SCSNetImageProcessor
+from scsnet_hf.attention_maps import draw_point
 
 SOURCE, REFERENCE = make_picture(61, 42), make_picture(50, 33, seed=1)
 
@@ -74,6 +75,17 @@ def test_valves_are_drawn_on_the_gray_source_a_pair_for_every_level(maps):
     for picture in (picture for pair in drawn for picture in pair):
         assert picture.size == SOURCE.size
         assert np.ptp(np.asarray(picture), axis=2).max() == 0
+
+
+@pytest.mark.parametrize("point", [(0, 0), (0.25, 0.75), (1, 1)])
+def test_a_point_is_drawn_where_it_is(point):
+    drawn = draw_point(make_picture(60, 30), point)
+    assert drawn.size == (640, 320)
+    x, y = (round(share * (side - 1)) for share, side in zip(point, drawn.size, strict=True))
+    assert drawn.getpixel((x, y)) == (255, 0, 0)
+    pixels = np.asarray(drawn, dtype=int)
+    red = np.argwhere(pixels[..., 0] - pixels[..., 1] > 100)
+    assert np.abs(red - (y, x)).max() < 40
 
 
 @pytest.fixture

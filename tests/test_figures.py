@@ -24,7 +24,13 @@ def figures(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("command", "mentioned"), [("pictures", "PICTURE[=REFERENCE]"), ("curves", "RUN")]
+    ("command", "mentioned"),
+    [
+        ("pictures", "PICTURE[=REFERENCE]"),
+        ("attention", "--point"),
+        ("zoom", "--frames"),
+        ("curves", "RUN"),
+    ],
 )
 def test_help(figures, capsys, command, mentioned):
     with pytest.raises(SystemExit) as stop:
@@ -46,6 +52,46 @@ def test_pictures_stand_side_by_side(figures, tmp_path, tiny_checkpoint):
     (two, height), (four, same_height) = sizes
     assert 2 * 48 < two < 3 * 48 < 4 * 48 < four < 5 * 48
     assert height == same_height
+
+
+@pytest.fixture
+def gray(tmp_path):
+    make_picture(64, 48, "L").save(tmp_path / "gray.png")
+    return tmp_path / "gray.png"
+
+
+def test_attention_has_a_row_for_every_point_and_both_valves(
+    figures, tmp_path, gray, tiny_checkpoint
+):
+    make_picture(48, 48).save(tmp_path / "color.png")
+    heights = []
+    for points in (["25,60"], ["25,60", "70,40"]):
+        given = [word for place in points for word in ("--point", place)]
+        arguments = (gray, tmp_path / "color.png", *given, "--model", tiny_checkpoint)
+        figures("attention", tmp_path / "figure.png", *arguments, "--width", 48)
+        with Image.open(tmp_path / "figure.png") as figure:
+            assert 4 * 48 < figure.width < 5 * 48  # the picture and three levels
+            heights.append(figure.height)
+    one, two = heights
+    assert 1.2 < two / one < 1.5  # three rows and four
+
+
+@pytest.mark.parametrize("place", ["25", "a,b", "25,101", "-1,5"])
+def test_a_point_that_is_none_is_refused(figures, capsys, place):
+    with pytest.raises(SystemExit) as stop:
+        figures("zoom", "zoom.webp", "gray.png", f"--point={place}")
+    assert stop.value.code == 2
+    assert place in capsys.readouterr().err
+
+
+def test_zoom_is_an_animation_or_a_strip(figures, tmp_path, gray, tiny_checkpoint):
+    arguments = (gray, "--model", tiny_checkpoint, "--scale", 4, "--width", 64)
+    figures("zoom", tmp_path / "zoom.webp", *arguments, "--frames", 3)
+    with Image.open(tmp_path / "zoom.webp") as animation:
+        assert (animation.n_frames, animation.size) == (3, (64, 48))
+    figures("zoom", tmp_path / "strip.png", *arguments)
+    with Image.open(tmp_path / "strip.png") as strip:
+        assert 3 * 64 < strip.width < 4 * 64  # at 1, 2 and 4
 
 
 def test_the_truth_is_the_last_column(figures, tmp_path, tiny_checkpoint):
