@@ -2,8 +2,12 @@
 
     python scripts/evaluate.py --data 'validation-*.parquet' --vgg timm/vgg16.tv_in1k --stability
 
+    python scripts/evaluate.py --data photos/ --cascade "gray, Swin2SR" gray \
+        transformers:caidas/swin2SR-classical-sr-x4-64
+
 Prints the tables of README and writes all numbers as JSON with --output. What they mean stands in
-scsnet_hf/evaluation: measures.py and behaviour.py.
+scsnet_hf/evaluation: measures.py and behaviour.py. --cascade compares with a colorizer and an
+upscaler of other projects, one after the other, named as scsnet_hf/evaluation/stages.py tells.
 """
 
 import argparse
@@ -23,7 +27,9 @@ from scsnet_hf.evaluation import (
     Measure,
     Perceptual,
     Stability,
+    cascade,
     evaluate,
+    load_stage,
     make_samples,
     markdown_tables,
     methods_of,
@@ -41,6 +47,14 @@ def parse_arguments() -> argparse.Namespace:
     add("--scale", type=float, default=4.0, help="magnification")
     add("--limit", type=int, help="only so many pictures")
     add("--seed", type=int, default=0, help="of the references' distortions and turned hues")
+    add(
+        "--cascade",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("NAME", "COLORIZER", "UPSCALER"),
+        help="compare with two stages one after the other; repeat for more",
+    )
     add("--vgg", help=f"also VGG16 distances, by a safetensors file or {HUB_REPOSITORY}")
     add("--stability", action="store_true", help="also how colours change with sizes")
     add("--device", help="cpu, cuda, ...")
@@ -62,9 +76,13 @@ def measures_of(args: argparse.Namespace, pipe) -> list[Measure]:
 def main() -> None:
     args = parse_arguments()
     pipe = pipeline("scs-colorize-sr", model=args.model, device=args.device)
+    cascades = {
+        name: cascade(*(load_stage(stage, pipe.device) for stage in stages))
+        for name, *stages in args.cascade
+    }
     pictures = tqdm(islice(iterate_photographs(args.data), args.limit), unit="picture")
     samples = make_samples(pictures, args.scale, args.seed)
-    results = evaluate(samples, methods_of(pipe), measures_of(args, pipe))
+    results = evaluate(samples, {**methods_of(pipe), **cascades}, measures_of(args, pipe))
     print(markdown_tables(results))
     if args.output:
         record = {
@@ -73,6 +91,7 @@ def main() -> None:
             "pictures": pictures.n,
             "scale": args.scale,
             "seed": args.seed,
+            "cascades": args.cascade,
             "vgg": args.vgg,
             "results": results,
         }

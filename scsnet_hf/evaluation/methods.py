@@ -7,6 +7,7 @@ from PIL import Image
 
 from .pixels import Pixels, picture_of_lab
 from .samples import Sample
+from .stages import Stage
 
 Method = Callable[[Sample], Image.Image]
 
@@ -35,6 +36,21 @@ def true_colors_bicubic(sample: Sample) -> Image.Image:
     lightness = Pixels(gray_bicubic(sample)).lab[:1]
     colors = Pixels(_enlarged(sample.low, sample)).lab[1:]
     return picture_of_lab(torch.cat((lightness, colors)))
+
+
+def cascade(colorizer: Stage, upscaler: Stage) -> Method:
+    """Colorize, enlarge, and resize to the target's size: what the paper compares with (Sec. 4.1).
+
+    Args:
+        colorizer: gets the gray source as RGB.
+        upscaler: gets what the colorizer made. Its own magnification may be any.
+    """
+
+    def run(sample: Sample) -> Image.Image:
+        enlarged = upscaler(colorizer(sample.gray.convert("RGB")).convert("RGB"))
+        return _enlarged(enlarged.convert("RGB"), sample)
+
+    return run
 
 
 def methods_of(pipe: Callable) -> dict[str, Method]:
