@@ -14,6 +14,7 @@ from torch import nn
 from ..color import normalize_lab
 from ..colorfulness import colorfulness
 from ..losses import PerceptualLoss
+from ..metrics.fidelity import psnr
 from ..vgg import VGG16Features
 from .pixels import Pixels
 from .samples import Sample
@@ -191,12 +192,6 @@ class _Spread:
         """(2,), float64."""
         variance = self.squares / self.count - (self.total / self.count).square()
         return variance.clamp(min=0).sqrt()  # rounding may leave a constant below 0
-
-
-def psnr(result: np.ndarray, truth: np.ndarray, peak: float) -> float:
-    """10 log10(peak^2 / mean squared error) in dB; infinite for equal arrays."""
-    error = np.square(result.astype(np.float64) - truth.astype(np.float64)).mean()
-    return float(10 * np.log10(peak**2 / error)) if error else float("inf")
 
 
 def _results(outcomes: dict[str, Pixels]) -> dict[str, Pixels]:

@@ -1,0 +1,153 @@
+"""Networks whose features FID and KID compare."""
+
+import hashlib
+import os
+import urllib.parse
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..vgg import VGG16Features
+
+# The network of Heusel et al. (2017), ported to TorchScript by NVIDIA for StyleGAN2-ADA: it takes
+# levels of any size, resizes them to 299x299 as the original does, and has 2048 features. The hash
+# is the one that k-diffusion checks.
+INCEPTION_URL = (
+    "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
+    "inception-2015-12-05.pt"
+)
+INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+
+NAMES = ("inception", "vgg16")
+
+Extractor = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """A network that turns pictures of any size into feature vectors.
+
+    Args:
+        name: statistics are kept under it, and only those of one name are compared.
+        extract: from (B, 3, H, W), uint8 sRGB on `device`, to (B, D).
+        device: where it runs.
+    """
+
+    name: str
+    extract: Extractor
+    device: str = "cpu"
+
+    @classmethod
+    def load(
+        cls,
+        network: "str | Extractor" = "inception",
+        weights: str | os.PathLike | None = None,
+        sha256: str | None = None,
+        device: str = "cpu",
+    ) -> "FeatureNetwork":
+        """A network by its name, or any other.
+
+        Args:
+            network: "inception", the one of FID as published (2048 features); "vgg16", the means
+                over positions of conv5_1 of `VGG16Features` (512 features; not comparable with
+                published numbers); or a callable as `extract`, kept under its `__name__` or class.
+            weights: for "inception" a path or URL of the TorchScript file, by default downloaded
+                once (95 MB); for "vgg16" see `VGG16Features.from_pretrained`.
+            sha256: the file must have it; that of the published Inception by default.
+            device: where it runs.
+
+        Raises:
+            ValueError: if there is no such network, or its weights cannot be had or are others.
+        """
+        if callable(network):
+            name = getattr(network, "__name__", type(network).__name__)
+            return cls(name, network, device)
+        if network == "inception":
+            return cls(network, _inception(weights, sha256 or INCEPTION_SHA256, device), device)
+        if network == "vgg16":
+            return cls(network, _vgg16(weights, sha256, device), device)
+        raise ValueError(
+            f"no feature network is named {network!r}; accepted are {' and '.join(NAMES)}, or a "
+            "callable from (B, 3, H, W) uint8 to (B, D)"
+        )
+
+    def features(
+        self, pictures: Iterable[np.ndarray], batch_size: int = 16
+    ) -> Iterator[np.ndarray]:
+        """Features, batch by batch; pictures that follow one another in one size run together.
+
+        Args:
+            pictures: (H, W, 3) each, uint8 sRGB.
+            batch_size: how many run at once at most.
+
+        Yields:
+            (B, D), float64.
+
+        Raises:
+            ValueError: if the network returns another shape.
+        """
+        for batch in _batches(pictures, batch_size):
+            with torch.no_grad():
+                levels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).to(self.device)
+                features = self.extract(levels).double().cpu().numpy()
+            if features.ndim != 2 or len(features) != len(batch):
+                raise ValueError(
+                    f"{self.name} returned {features.shape} for {len(batch)} pictures; accepted is "
+                    "(B, D)"
+                )
+            yield features
+
+
+def _batches(pictures: Iterable[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
+    for _, same in groupby(pictures, key=lambda picture: picture.shape):
+        while batch := list(islice(same, batch_size)):
+            yield batch
+
+
+def _inception(weights: str | os.PathLike | None, sha256: str, device: str) -> Extractor:
+    source = INCEPTION_URL if weights is None else str(weights)
+    path = _downloaded(source, sha256) if "://" in source else Path(source)
+    _check(path, sha256)
+    network = torch.jit.load(str(path), map_location=device).eval()
+    return lambda levels: network(levels.float(), return_features=True)
+
+
+def _vgg16(weights: str | os.PathLike | None, sha256: str | None, device: str) -> Extractor:
+    if weights is not None and sha256 is not None:
+        _check(Path(weights), sha256)
+    network = VGG16Features.from_pretrained(weights).to(device)
+    return lambda levels: network(levels / 255)[-1].mean(dim=(2, 3))
+
+
+def _downloaded(url: str, sha256: str) -> Path:
+    """The file at `url`, from the cache of `torch.hub` if it is there."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / Path(urllib.parse.urlparse(url).path).name
+    if not path.exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(
+                url, str(path), hash_prefix=sha256.lower(), progress=False
+            )
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"the Inception weights could not be had from {url} ({error}): fetch that file "
+                "elsewhere and pass its path as weights, or choose another network, such as "
+                "vgg16; numbers of different networks are not comparable"
+            ) from None
+    return path
+
+
+def _check(path: Path, sha256: str) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file with weights")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != sha256.lower():
+        raise ValueError(
+            f"{path}: has SHA-256 {found}, not {sha256}: it is damaged or another file (pass "
+            "sha256 if you know which)"
+        )

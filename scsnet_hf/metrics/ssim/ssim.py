@@ -1,0 +1,42 @@
+"""Structural similarity as an `evaluate` module."""
+
+from typing import Any
+
+from scsnet_hf.metrics.fidelity import ssim
+from scsnet_hf.metrics.modules import PairMetric, Stored, mean_of, pairs_of
+
+
+class Ssim(PairMetric):
+    """Structural similarity of Wang et al. (2004), mean over pictures. Higher is closer; 1 at most.
+
+    A Gaussian window of 11x11 and sigma 1.5, K1 = 0.01, K2 = 0.03, no Bessel correction, only
+    windows that lie inside; no shrinking first. Of RGB it is the mean of the three channels.
+    """
+
+    citation = (
+        "Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli: Image quality assessment: from "
+        "error visibility to structural similarity. IEEE Transactions on Image Processing 13 (2004)"
+    )
+
+    def _compute(
+        self,
+        *,
+        predictions: Stored,
+        references: Stored,
+        color: str = "rgb",
+        border: int = 0,
+        data_range: float = 255.0,
+        per_picture: bool = False,
+    ) -> dict[str, Any]:
+        """
+        Options:
+            color: "rgb", or "y" for luma of BT.601 in studio range, 16 to 235, not rounded.
+            border: pixels that are cut off at each side; 11x11 must be left.
+            data_range: L of the paper, in levels; 255 is usual for "y", too.
+            per_picture: also return a list `scores`.
+
+        Returns:
+            `ssim`, the mean over pictures.
+        """
+        pairs = pairs_of(predictions, references, color, border)
+        return mean_of("ssim", (ssim(*pair, peak=data_range) for pair in pairs), per_picture)
