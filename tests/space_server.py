@@ -1,4 +1,4 @@
-"""The Space as a process of its own, and a browser to visit it with."""
+"""The Space, or another page, as a process of its own, and a browser to visit it with."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ _ARGUMENTS = [
 
 @dataclass
 class Server:
-    """A running Space."""
+    """A running page."""
 
     url: str
     process: subprocess.Popen
@@ -39,17 +39,20 @@ class Server:
     @property
     def folder(self) -> Path:
         """Its own temporary folder."""
-        (folder,) = self.temporary.glob("scsnet-space-*")
+        (folder,) = self.temporary.glob("scsnet-*")
         return folder
 
 
 @contextmanager
-def running_space(app: Path, temporary: Path, **environment: str) -> Iterator[Server]:
-    """Start `python app`, wait until it answers, and stop it in the end.
+def running_space(
+    app: Path, temporary: Path, *arguments: object, **environment: str
+) -> Iterator[Server]:
+    """Start `python app arguments`, wait until it answers, and stop it in the end.
 
     Args:
         app: the file.
         temporary: folder for everything it writes.
+        arguments: of the command line.
         environment: more variables.
     """
     with socket.socket() as free:
@@ -64,7 +67,11 @@ def running_space(app: Path, temporary: Path, **environment: str) -> Iterator[Se
     }
     with (temporary / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, str(app)], env=variables, stdout=log, stderr=log, cwd=temporary
+            [sys.executable, str(app), *map(str, arguments)],
+            env=variables,
+            stdout=log,
+            stderr=log,
+            cwd=temporary,
         )
         server = Server(f"http://127.0.0.1:{port}", process, temporary)
         try:
@@ -83,7 +90,7 @@ def _wait(server: Server) -> None:
             return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.2)
-    raise RuntimeError(f"the Space did not start:\n{(server.temporary / 'log').read_text()}")
+    raise RuntimeError(f"the page did not start:\n{(server.temporary / 'log').read_text()}")
 
 
 @contextmanager
