@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import make_picture
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 from scsnet_hf import PictureError
 from scsnet_hf.human_study import (
@@ -29,6 +29,7 @@ from scsnet_hf.human_study import (
     read_answers,
     wilson_interval,
 )
+from scsnet_hf.image_io import load_picture
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "human_study.py"
 PICTURES = [f"picture {number}" for number in range(7)]
@@ -93,18 +94,17 @@ class TestFolders:
 
 class TestCopies:
     def test_nothing_tells_the_method(self, folder, tmp_path):
-        ours = folder("ours", "a.jpg") / "a.jpg"
+        ours, devc = folder("ours", "a.jpg") / "a.jpg", folder("devc", "a.png") / "a.png"
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
         remark = PngImagePlugin.PngInfo()
         remark.add_text("Software", "devc")
-        devc = folder("devc") / "a.png"
-        devc.parent.mkdir()
-        make_picture(24, 16, seed=1).save(devc, pnginfo=remark)
+        make_picture(24, 16, seed=1).save(devc, pnginfo=remark, icc_profile=profile)
         (tmp_path / "copies").mkdir()
         copies = copy_pictures({"ours": ours, "devc": devc}, tmp_path / "copies")
         for method, source in (("ours", ours), ("devc", devc)):
             copy = Image.open(copies[method])
             assert (copy.format, copy.info) == ("PNG", {})
-            assert copy.tobytes() == Image.open(source).tobytes()
+            assert copy.tobytes() == load_picture(source).tobytes()
             assert not {"ours", "devc", "a"} & {copies[method].stem, copies[method].parent.name}
 
     def test_different_sizes(self, folder, tmp_path):
@@ -158,9 +158,13 @@ class TestPlan:
         assert len(orders) == len(sides) == 2
 
     def test_over_many_raters_no_place_prefers_a_side(self):
-        firsts = [plan(PICTURES, [("a", "b")], f"rater {i}")[0] for i in range(400)]
-        assert sum(question.left == "a" for question in firsts) == pytest.approx(200, abs=50)
-        assert len({question.picture for question in firsts}) == len(PICTURES)
+        plans = [plan(PICTURES, [("a", "b")], f"rater {i}") for i in range(400)]
+        for place in range(len(PICTURES)):
+            questions = [questions[place] for questions in plans]
+            assert sum(q.left == "a" for q in questions) == pytest.approx(200, abs=50)
+            assert {q.picture for q in questions} == set(PICTURES)
+        sides = {frozenset(q.picture for q in questions if q.left == "a") for questions in plans}
+        assert len(sides) == 70  # all ways to choose three or four of seven
 
     @pytest.mark.parametrize(
         ("typed", "name"),
