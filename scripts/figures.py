@@ -135,8 +135,8 @@ def draw_attention(args: argparse.Namespace) -> None:
         drawn = maps.draw_attention(reference, place)
         levels = {f"attention, level {level}": one for level, one in enumerate(drawn, start=1)}
         rows.append({"point": draw_point(source, place), **levels})
+    valves = maps.draw_valves(source)
     for index, name in enumerate(("source", "reference")):
-        valves = maps.draw_valves(source)
         levels = {
             f"{name} valve, level {level}": pair[index] for level, pair in enumerate(valves, 1)
         }
@@ -155,10 +155,8 @@ def draw_zoom(args: argparse.Namespace) -> None:
         frames = view.journey(args.point, size, args.scale, args.frames)
         save_animation(tqdm(frames, total=args.frames, unit="frame"), args.output)
         return
-    side = max(1, min(*source.size, round(args.width / args.scale)))
-    scales = [2**step for step in range(5) if 2**step < args.scale]
-    regions = view.same_region(args.point, side, [*scales, args.scale])
-    save_picture(draw_panels([regions], args.width), args.output)
+    strip = view.strip(args.point, args.scale, args.width)
+    save_picture(draw_panels([strip], args.width), args.output)
 
 
 def draw_runs(args: argparse.Namespace) -> None:

@@ -44,11 +44,12 @@ class AttentionMaps:
             image_io.PictureError: if a picture cannot be read.
         """
         pixels = pipe.image_processor.source_tensor(split_alpha(load_picture(picture))[0])
-        reference = load_picture(reference)
+        seen = pipe.image_processor.reference_tensor(load_picture(reference))
         color = pipe.model.encode_color(
-            pixels.to(pipe.device), pipe.encode_reference(reference), output_attentions=True
+            pixels.to(pipe.device),
+            pipe.model.encode_reference(seen.to(pipe.device)),
+            output_attentions=True,
         )
-        seen = pipe.image_processor.reference_tensor(reference)
         sizes = [pipe.model.working_size(tensor.shape[-2:]) for tensor in (pixels, seen)]
         levels = range(len(color.attentions))
         attentions = tuple(

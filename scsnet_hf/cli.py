@@ -3,11 +3,10 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from .registration import DEFAULT_CHECKPOINT, embedded_checkpoint
+from .registration import DEFAULT_CHECKPOINT, find_checkpoint
 
 SUFFIX = ".scs.png"  # of a result beside its input
 
@@ -79,7 +78,7 @@ def find_pictures(inputs: list[str], output: str | None) -> Iterator[tuple[Path,
 
     Results of earlier runs inside a folder (`*.scs.png`, or the output folder) are left out.
     """
-    from .image_io import READABLE_SUFFIXES
+    from .image_io import pictures_in
 
     for name in inputs:
         path = Path(name)
@@ -87,10 +86,9 @@ def find_pictures(inputs: list[str], output: str | None) -> Iterator[tuple[Path,
             yield path, Path(path.name)
             continue
         results = Path(output).resolve() if output else None
-        for file in sorted(path.rglob("*")):
-            readable = file.suffix.lower() in READABLE_SUFFIXES and file.is_file()
+        for file in pictures_in(path):
             inside = results != path.resolve() and results in file.resolve().parents
-            if readable and not inside and not file.name.endswith(SUFFIX):
+            if not inside and not file.name.endswith(SUFFIX):
                 yield file, file.relative_to(path)
 
 
@@ -139,9 +137,7 @@ def _load_pipeline(model: str, device: str | None):
     from .pipeline_scsnet import TASK, ScsColorizeSrPipeline
 
     logging.disable_progress_bar()
-    if not Path(model).exists():
-        with suppress(ValueError):
-            model = embedded_checkpoint(model)
+    model = find_checkpoint(model)
     try:
         return pipeline(TASK, model=model, device=device, pipeline_class=ScsColorizeSrPipeline)
     except Exception as error:  # whatever is wrong with a folder, the user needs one line

@@ -6,6 +6,7 @@ import os
 import tempfile
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,13 @@ _OPAQUE_SUFFIXES = (".jpg", ".jpeg", ".ppm", ".bmp")
 
 class PictureError(ValueError):
     """A picture that cannot be read; the message is one line that names it."""
+
+
+def pictures_in(folder: Path) -> Iterator[Path]:
+    """Files of a folder, searched in depth, in order, whose suffix is one that can be read."""
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() in READABLE_SUFFIXES and file.is_file():
+            yield file
 
 
 def load_picture(source: PictureSource) -> Image.Image:

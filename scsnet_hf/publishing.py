@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, ModelCard, SpaceCard, get_token
 from huggingface_hub.repocard import RepoCard
 from huggingface_hub.utils import validate_repo_id
 
-from .registration import embedded_checkpoint
+from .registration import find_checkpoint
 
 CARD = "README.md"  # the name under which the Hub looks for a card
 _PICTURE = re.compile(r"!\[[^\]]*\]\((?!https?:)([^)\s]+)")
@@ -83,7 +83,9 @@ def stage_model(checkpoint: str, card: Path, license_file: Path, folder: Path) -
 
     check_model_card(card)
     _make_empty(folder)
-    source = _find_checkpoint(checkpoint)
+    source = find_checkpoint(checkpoint)
+    if not Path(source).exists():
+        validate_repo_id(source)
     pipe = pipeline(TASK, model=source, device="cpu", pipeline_class=ScsColorizeSrPipeline)
     pipe.save_pretrained(folder)
     # Saved in the float32 it runs in; the checkpoint's own file holds the same numbers, an embedded
@@ -204,17 +206,6 @@ def _lies_beside(card: Path, picture: str) -> bool:
     """Whether it is there, and inside the card's folder, so that it can be sent along."""
     file = (card.parent / picture).resolve()
     return file.is_file() and file.is_relative_to(card.parent.resolve())
-
-
-def _find_checkpoint(name: str) -> str:
-    """A folder or Hub id as it is, or the folder of an embedded checkpoint."""
-    if Path(name).exists():
-        return name
-    try:
-        return embedded_checkpoint(name)
-    except ValueError:
-        validate_repo_id(name)
-        return name
 
 
 def _make_empty(folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from tqdm import tqdm
 
-from .image_io import READABLE_SUFFIXES, PictureError, PictureSource, load_picture
+from .image_io import PictureError, PictureSource, load_picture, pictures_in
 from .pipeline_scsnet import ScsColorizeSrPipeline
 
 
@@ -72,8 +72,7 @@ class ReferenceGallery:
         """
         if not Path(folder).is_dir():
             raise ValueError(f"{folder}: is not a folder")
-        files = sorted(Path(folder).rglob("*"))
-        pictures = [file for file in files if file.suffix.lower() in READABLE_SUFFIXES]
+        pictures = list(pictures_in(Path(folder)))
         if not pictures:
             raise ValueError(f"{folder}: holds no pictures")
         return cls(pipe, pictures, progress)

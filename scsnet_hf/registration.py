@@ -28,6 +28,16 @@ def embedded_checkpoint(name: str = "medium") -> str:
     return str(_CHECKPOINTS / name)
 
 
+def find_checkpoint(name: str) -> str:
+    """A folder or Hub id as it is, or the folder of the embedded checkpoint of that name."""
+    if Path(name).exists():
+        return name
+    try:
+        return embedded_checkpoint(name)
+    except ValueError:
+        return name
+
+
 def _register_config() -> None:
     from transformers import AutoConfig
 

@@ -143,6 +143,21 @@ class ZoomView:
             for scale, side in sides.items()
         }
 
+    def strip(
+        self, center: Point, scale: float, width: int, saturation: float = 1.0
+    ) -> dict[str, Image.Image]:
+        """`same_region` at magnifications 1, 2, 4, ... and `scale`, where it is `width` pixels.
+
+        Args:
+            center: of the region, as far as the picture's borders allow.
+            scale: the last magnification.
+            width: side of its picture in pixels, fewer where the source is small.
+            saturation: factor on the colours, 0 (gray) to 4.
+        """
+        side = max(1, min(*self.source_size, round(width / scale)))
+        before = [2**step for step in range(5) if 2**step < scale]
+        return self.same_region(center, side, [*before, scale], saturation)
+
 
 def save_animation(
     frames: Iterable[Image.Image], path: str | os.PathLike, milliseconds: int = 60

@@ -8,10 +8,12 @@ import gradio as gr
 from components import (
     ONE_DEVICE,
     keep_result,
+    magnification_input,
     picture_input,
     saturation_and_luminance,
 )
 from demonstration import Demonstration, fitting_scale, friendly, read_source, without_folders
+from scsnet_hf.cli import SUFFIX
 from scsnet_hf.image_io import save_picture
 
 _MOST_PICTURES = 50
@@ -28,9 +30,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
                 elem_id="batch-files",
                 height=200,
             )
-            scale = gr.Slider(
-                0.5, 8, 2, step=0.1, label="Magnification", elem_id="batch-magnification"
-            )
+            scale = magnification_input("batch")
             saturation, keep_luminance = saturation_and_luminance()
             with gr.Accordion("Reference for all of them", open=False):
                 reference = picture_input("Reference (optional)", elem_id="batch-reference")
@@ -107,7 +107,7 @@ def _show(folder: Path) -> tuple[str, str]:
 
 def _free_name(stem: str, zipped: zipfile.ZipFile) -> str:
     """STEM.scs.png, or with a number where several files have that name."""
-    names, name, number = set(zipped.namelist()), f"{stem}.scs.png", 2
+    names, name, number = set(zipped.namelist()), f"{stem}{SUFFIX}", 2
     while name in names:
-        name, number = f"{stem}-{number}.scs.png", number + 1
+        name, number = f"{stem}-{number}{SUFFIX}", number + 1
     return name

@@ -10,7 +10,7 @@ from components import (
     HIDDEN,
     ONE_DEVICE,
     keep_result,
-    only_file,
+    magnification_input,
     picture_input,
     reference_inputs,
     saturation_and_luminance,
@@ -23,6 +23,7 @@ from demonstration import (
     friendly,
     read_source,
 )
+from scsnet_hf.cli import SUFFIX
 from scsnet_hf.image_io import save_picture
 
 _BEFORE, _SUMMARY = "before.png", "summary.txt"
@@ -35,9 +36,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
             picture = picture_input("Gray picture", elem_id="colorize-picture", height=300)
             gr.Examples(EXAMPLES, picture, label="Examples")
             button = gr.Button("Colorize", variant="primary", elem_id="colorize-run")
-            scale = gr.Slider(
-                0.5, 8, 2, step=0.1, label="Magnification", elem_id="colorize-magnification"
-            )
+            scale = magnification_input("colorize")
             with gr.Accordion("Or an exact size", open=False):
                 with gr.Row():
                     width = gr.Number(
@@ -112,7 +111,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         folder = demonstration.results.create()
         before = source.convert("L").resize(result.size, Image.Resampling.BICUBIC)
         save_picture(before, folder / _BEFORE)
-        save_picture(result, folder / f"{Path(picture).stem}.scs.png")
+        save_picture(result, folder / f"{Path(picture).stem}{SUFFIX}")
         (folder / _SUMMARY).write_text(
             f"{source.width}x{source.height} to {result.width}x{result.height} in {seconds:.1f} s"
         )
@@ -125,7 +124,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
 
 
 def _show(folder: Path) -> tuple:
-    after = only_file(folder, "*.scs.png")
+    (after,) = map(str, folder.glob(f"*{SUFFIX}"))
     return (str(folder / _BEFORE), after), after, (folder / _SUMMARY).read_text()
 
 

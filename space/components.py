@@ -84,6 +84,11 @@ def reference_inputs(
     return reference, strength
 
 
+def magnification_input(name: str) -> gr.Slider:
+    """How many times larger results are; `name` is the tab's, the first part of the element id."""
+    return gr.Slider(0.5, 8, 2, step=0.1, label="Magnification", elem_id=f"{name}-magnification")
+
+
 def saturation_and_luminance() -> tuple[gr.Slider, gr.Checkbox]:
     """How colourful results are, and whether their lightness is the picture's own."""
     saturation = gr.Slider(0, 3, 1, step=0.05, label="Saturation (0 is gray)")
@@ -163,9 +168,3 @@ def keep_result(
         return [gr.skip()] * len(outputs) if folder is None else show(folder)
 
     page.load(restore, kept, outputs, queue=False, show_progress="hidden", **HIDDEN)
-
-
-def only_file(folder: Path, pattern: str) -> str:
-    """Path of the one file of a folder that matches."""
-    (file,) = folder.glob(pattern)
-    return str(file)

@@ -18,8 +18,9 @@ from PIL import Image
 from tqdm import tqdm
 from transformers import pipeline
 
-from scsnet_hf import PictureError, ReferenceGallery, ScsColorizeSrPipeline, embedded_checkpoint
-from scsnet_hf.image_io import READABLE_SUFFIXES, load_picture, save_picture, split_alpha
+from scsnet_hf import PictureError, ReferenceGallery, ScsColorizeSrPipeline
+from scsnet_hf.image_io import load_picture, pictures_in, save_picture, split_alpha
+from scsnet_hf.registration import DEFAULT_CHECKPOINT, find_checkpoint
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples").glob("*.jpg")))
@@ -53,13 +54,10 @@ class Demonstration:
         Raises:
             ValueError: if the folder of references is none or holds no pictures.
         """
-        model = os.environ.get("SCSNET_MODEL", "medium")
-        if model in ("medium", "small"):
-            model = embedded_checkpoint(model)
+        model = find_checkpoint(os.environ.get("SCSNET_MODEL", DEFAULT_CHECKPOINT))
         pipe = pipeline("scs-colorize-sr", model=model, pipeline_class=ScsColorizeSrPipeline)
         folder = Path(os.environ.get("SCSNET_REFERENCES", HERE / "references"))
-        files = sorted(folder.rglob("*"))
-        files = [file for file in files if file.suffix.lower() in READABLE_SUFFIXES]
+        files = list(pictures_in(folder))
         temporary = Path(os.environ["GRADIO_TEMP_DIR"])
         references = tuple(_copy_references(files, folder, temporary / "references"))
         if not references:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from components import ONE_DEVICE, keep_result, picture_input
+from components import ONE_DEVICE, keep_result, magnification_input, picture_input
 from demonstration import EXAMPLES, Demonstration, fitting_scale, friendly, read_source
 from scsnet_hf.image_io import save_picture
 
@@ -67,24 +67,20 @@ def _lay_out(
                 lines=3,
                 elem_id="describe-prompt",
             )
-            scale = gr.Slider(0.5, 8, 2, step=0.1, label="Magnification")
+            scale = magnification_input("describe")
             seed = gr.Number(0, label="Seed", precision=0)
             steps = gr.Slider(1, 50, 25, step=1, label="Steps")
             button = gr.Button("Describe", variant="primary", elem_id="describe-run")
         with gr.Column():
-            versions = gr.Gallery(
-                label="Versions",
-                elem_id="describe-versions",
-                format="png",
-                object_fit="contain",
-                interactive=False,
-            )
-            references = gr.Gallery(
-                label="Their references",
-                elem_id="describe-references",
-                object_fit="contain",
-                format="png",
-                interactive=False,
+            versions, references = (
+                gr.Gallery(
+                    label=label,
+                    elem_id=f"describe-{name}",
+                    format="png",
+                    object_fit="contain",
+                    interactive=False,
+                )
+                for name, label in (("versions", "Versions"), ("references", "Their references"))
             )
     outputs = [versions, references]
 

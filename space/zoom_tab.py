@@ -65,10 +65,8 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         frames = list(progress.tqdm(frames, total=_FRAMES, unit="frames", desc="Zooming"))
         folder = demonstration.results.create()
         save_animation(frames, folder / _ANIMATION)
-        side = max(1, min(*source.size, round(_PANEL / magnification)))
-        scales = [scale for scale in (1, 2, 4, 8) if scale < magnification]
-        panels = view.same_region(center, side, [*scales, magnification])
-        save_picture(draw_panels([panels], _PANEL), folder / _STRIP)
+        strip = view.strip(center, magnification, _PANEL)
+        save_picture(draw_panels([strip], _PANEL), folder / _STRIP)
         return *_show(folder), folder.name
 
     result = gr.State()

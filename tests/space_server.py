@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 SPACE = Path(__file__).parent.parent / "space"
 _STARTS_WITHIN = 120  # seconds
@@ -94,7 +98,7 @@ def _wait(server: Server) -> None:
 
 
 @contextmanager
-def running_browser() -> Iterator:
+def running_browser() -> "Iterator[Browser]":
     """A headless Chromium; skips the test where there is none."""
     from playwright.sync_api import sync_playwright
 
@@ -105,3 +109,45 @@ def running_browser() -> Iterator:
         browser = playwright.chromium.launch(executable_path=found, args=_ARGUMENTS)
         yield browser
         browser.close()
+
+
+class Visits:
+    """Opens pages of a server, each as a new visitor, and notes what goes wrong there.
+
+    Args:
+        browser: of `running_browser`.
+        server: whose page is opened.
+        ready: selector of what is there once the page can be used.
+    """
+
+    def __init__(self, browser: "Browser", server: Server, ready: str):
+        self.browser = browser
+        self.server = server
+        self.ready = ready
+        self.pages: list[Page] = []
+        self.requests: list[str] = []
+        self.problems: list[str] = []
+
+    def __call__(self, **viewport: int) -> "Page":
+        page = self.browser.new_context(viewport=viewport or None).new_page()
+        self.pages.append(page)
+        page.on("console", self._note_error)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("request", self._note_request)
+        page.goto(self.server.url)
+        page.wait_for_selector(self.ready)
+        return page
+
+    def close(self) -> None:
+        """Close all pages."""
+        for page in self.pages:
+            page.context.close()
+
+    def _note_error(self, message: "ConsoleMessage") -> None:
+        if message.type == "error":
+            self.problems.append(message.text)
+
+    def _note_request(self, request: "Request") -> None:
+        self.requests.append(request.url)
+        if not request.url.startswith((self.server.url, "data:", "blob:")):
+            self.problems.append(f"asked {request.url}")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import make_picture
 from PIL import Image
-from space_server import running_browser, running_space
+from space_server import Visits, running_browser, running_space
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "human_study.py"
 PHONE = {"width": 390, "height": 844}
@@ -49,31 +49,12 @@ def browser():
 def visit(browser, study):
     """Opens the page as a new visitor, who in the end has met no problems and no method's name."""
     server, _ = study
-    problems, contexts, pages = [], [], []
-
-    def watch(request):
-        if not request.url.startswith((server.url, "data:", "blob:")) or "method-" in request.url:
-            problems.append(f"asked {request.url}")
-
-    def visit(**viewport):
-        context = browser.new_context(viewport=viewport or None)
-        contexts.append(context)
-        page = context.new_page()
-        pages.append(page)
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", watch)
-        page.goto(server.url)
-        page.wait_for_selector("#study-name")
-        return page
-
-    visit.problems = problems
-    yield visit
-    told = [page.content() for page in pages]
-    for context in contexts:
-        context.close()
-    assert not problems
-    assert not any("method-" in content for content in told)
+    visits = Visits(browser, server, ready="#study-name")
+    yield visits
+    told = [page.content() for page in visits.pages]
+    visits.close()
+    assert not visits.problems
+    assert not any("method-" in text for text in (*visits.requests, *told))
 
 
 def start(page, rater: str) -> None:

@@ -16,6 +16,7 @@ from scsnet_hf.image_io import (
     PictureError,
     check_writable_suffix,
     load_picture,
+    pictures_in,
     save_picture,
     split_alpha,
 )
@@ -479,3 +480,11 @@ def test_save_replaces_the_old_file(tmp_path):
     save_picture(PICTURE, path)
     assert_same(load_picture(path), PICTURE)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pictures_of_a_folder_are_found_in_depth_and_in_order(tmp_path):
+    (tmp_path / "deep" / "folder.png").mkdir(parents=True)
+    for name in ("b.JPG", "a.png", "notes.txt", "deep/c.webp"):
+        (tmp_path / name).write_bytes(b"")
+    found = [file.relative_to(tmp_path).as_posix() for file in pictures_in(tmp_path)]
+    assert found == ["a.png", "b.JPG", "deep/c.webp"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import scsnet_hf
+from scsnet_hf.registration import find_checkpoint
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -109,3 +110,12 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_the_version_has_three_parts():
     assert len(scsnet_hf.__version__.split(".")) == 3
+
+
+def test_a_checkpoint_is_found_by_name_folder_or_hub_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_checkpoint("small") == scsnet_hf.embedded_checkpoint("small")
+    assert find_checkpoint(str(tmp_path)) == str(tmp_path)
+    assert find_checkpoint("user/name") == "user/name"
+    (tmp_path / "small").mkdir()
+    assert find_checkpoint("small") == "small"  # a folder at hand comes first

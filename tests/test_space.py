@@ -22,7 +22,7 @@ from conftest import make_picture
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from space_server import SPACE, running_browser, running_space
+from space_server import SPACE, Visits, running_browser, running_space
 
 EXAMPLES = SPACE / "examples"
 PHONE = {"width": 390, "height": 844}
@@ -66,27 +66,10 @@ def browser():
 @pytest.fixture
 def visit(browser, server):
     """Opens the page as a new visitor; in the end nothing may have gone wrong there."""
-    problems, contexts = [], []
-
-    def watch(request):
-        if not request.url.startswith((server.url, "data:", "blob:")):
-            problems.append(f"asked {request.url}")
-
-    def visit(**viewport):
-        context = browser.new_context(viewport=viewport or None, accept_downloads=True)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", watch)
-        page.goto(server.url)
-        page.wait_for_selector("#colorize-run")
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert not problems
+    visits = Visits(browser, server, ready="#colorize-run")
+    yield visits
+    visits.close()
+    assert not visits.problems
 
 
 @pytest.fixture

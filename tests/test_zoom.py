@@ -99,6 +99,16 @@ def test_one_region_at_several_magnifications(view):
     }
 
 
+def test_a_strip_doubles_up_to_the_last_magnification(view):
+    strip = view.strip((0.5, 0.5), 6, 60)
+    assert {caption: picture.size for caption, picture in strip.items()} == {
+        "x1": (10, 10),
+        "x2": (20, 20),
+        "x4": (40, 40),
+        "x6": (60, 60),
+    }
+
+
 def test_an_animation_holds_every_frame(tmp_path):
     frames = [make_picture(24, 16, seed=seed) for seed in range(4)]
     save_animation(iter(frames), tmp_path / "zoom.webp")

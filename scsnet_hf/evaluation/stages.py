@@ -1,7 +1,7 @@
 """Stages of cascades: what colorizes a picture and what enlarges it, each by a name.
 
     gray                    a colorizer that leaves the picture gray
-    scsnet, scsnet:MODEL    a colorizer: this package at magnification 1; MODEL is a folder or id
+    scsnet, scsnet:MODEL    a colorizer: this package at magnification 1; MODEL as for `scsnet`
     bicubic                 an upscaler: nothing but the resizing that ends every cascade
     transformers:MODEL      image-to-image model of transformers, such as Swin2SR
     diffusers:MODEL         upscaler of diffusers, such as StableDiffusionUpscalePipeline
@@ -66,8 +66,10 @@ def _scsnet(what: str, device) -> Stage:
     from transformers import pipeline
 
     from ..pipeline_scsnet import TASK, ScsColorizeSrPipeline
+    from ..registration import find_checkpoint
 
-    pipe = pipeline(TASK, model=what or None, device=device, pipeline_class=ScsColorizeSrPipeline)
+    model = find_checkpoint(what) if what else None
+    pipe = pipeline(TASK, model=model, device=device, pipeline_class=ScsColorizeSrPipeline)
     return lambda picture: pipe(picture, scale=1)
 
 

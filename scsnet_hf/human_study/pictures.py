@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ..image_io import READABLE_SUFFIXES, load_picture
+from ..image_io import load_picture, pictures_in
 
 Pictures = dict[str, dict[str, Path]]  # files by the name of the picture and by method
 
@@ -44,9 +44,7 @@ def _files_by_name(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: is not a folder")
     files: dict[str, Path] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() not in READABLE_SUFFIXES:
-            continue
+    for file in pictures_in(folder):
         name = file.relative_to(folder).with_suffix("").as_posix()
         if not name.isprintable():
             raise ValueError(f"{folder}: the name {name!r} has control characters")
