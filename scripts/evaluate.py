@@ -1,52 +1,96 @@
 """Measure a model on colour photographs: gray and small in, compared with the original.
 
     python scripts/evaluate.py --data 'validation-*.parquet' --vgg timm/vgg16.tv_in1k --stability
+    python scripts/evaluate.py --data imagenet-c --protocol paper --output runs/imagenet-c
+    python scripts/evaluate.py --tables runs/imagenet-c runs/coco
+    python scripts/evaluate.py --compare results/ originals/ --fid inception
 
     python scripts/evaluate.py --data photos/ --cascade "gray, Swin2SR" gray \
         transformers:caidas/swin2SR-classical-sr-x4-64
 
-Prints the tables of README and writes all numbers as JSON with --output. What they mean stands in
-scsnet_hf/evaluation: measures.py and behaviour.py. --cascade compares with a colorizer and an
-upscaler of other projects, one after the other, named as scsnet_hf/evaluation/stages.py tells.
+Prints the tables of README. With --output, a folder, they are kept there as tables.md, all numbers
+and what they mean as results.json; the same command goes on where it was interrupted. --protocol
+paper is that of Sec. 4.2: 5,000 pictures at random, cut to 512x512, half of them automatic, a tenth
+with themselves as reference, the others with another one.
+
+--cascade compares with a colorizer and an upscaler of other projects, one after the other, named as
+scsnet_hf/evaluation/stages.py tells. For programs that are run apart, --inputs-only writes what
+they are to restore, and --pictures takes in what they made: see scripts/comparison_methods.md.
 """
 
 import argparse
+import dataclasses
 import json
+import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from PIL import Image, ImageOps
 from tqdm import tqdm
 from transformers import pipeline
 
-import scsnet_hf
-from scsnet_hf.data import iterate_photographs
+from scsnet_hf.data import EVALUATION_SPLITS, SOURCES, iterate_photographs, resolve_source
 from scsnet_hf.evaluation import (
+    FLOORS_AND_CEILING,
+    MODES,
+    PAPER_PICTURES,
+    PAPER_SIDE,
+    PROTOCOLS,
     Closeness,
     Colors,
+    Distribution,
+    Evaluation,
     HueFollowing,
+    Journal,
     Measure,
+    Method,
     Perceptual,
     Stability,
     cascade,
+    compare,
     evaluate,
     load_stage,
+    made_elsewhere,
     make_samples,
     markdown_tables,
-    methods_of,
+    modes_of,
+    pairs_of,
+    paper_tables,
+    record_of,
+    table_rows,
+    weights_sha256,
+    write_inputs,
+    write_json,
 )
+from scsnet_hf.metrics import FeatureNetwork
 from scsnet_hf.vgg import HUB_REPOSITORY, VGG16Features
+
+RESULTS_FILE, TABLES_FILE = "results.json", "tables.md"
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
-    add("--data", required=True, help="folder, parquet files or Hub id")
-    add("--model", help="folder or Hub id (default: the embedded checkpoint)")
-    add("--scale", type=float, default=4.0, help="magnification")
+    add = parser.add_mutually_exclusive_group(required=True).add_argument
+    add("--data", help=f"folder, parquet files, Hub id, or one of {', '.join(SOURCES)}")
+    add("--compare", nargs=2, type=Path, metavar=("RESULTS", "TRUTHS"), help="two folders")
+    add("--tables", nargs="+", type=Path, metavar="RUN", help="Tables 1 and 2 of earlier runs")
+
+    group = parser.add_argument_group("pictures")
+    add = group.add_argument
+    add("--split", help="of the data (default: what the paper's tables are measured on)")
     add("--limit", type=int, help="only so many pictures")
-    add("--seed", type=int, default=0, help="of the references' distortions and turned hues")
+    add("--shuffle", action="store_true", help="choose them at random, by --seed")
+    add("--square", type=int, help="cut the middle square out and bring it to so many pixels")
+    add("--scale", type=float, default=4.0, help="magnification")
+    add("--seed", type=int, default=0, help="of order, distortions and turned hues")
+    add("--protocol", default="every-mode", choices=PROTOCOLS, help="which picture in which mode")
+
+    group = parser.add_argument_group("methods")
+    add = group.add_argument
+    add("--model", help="folder or Hub id (default: the embedded checkpoint)")
     add(
         "--cascade",
         nargs=3,
@@ -55,47 +99,140 @@ def parse_arguments() -> argparse.Namespace:
         metavar=("NAME", "COLORIZER", "UPSCALER"),
         help="compare with two stages one after the other; repeat for more",
     )
-    add("--vgg", help=f"also VGG16 distances, by a safetensors file or {HUB_REPOSITORY}")
-    add("--stability", action="store_true", help="also how colours change with sizes")
+    add(
+        "--pictures",
+        nargs=3,
+        action="append",
+        default=[],
+        metavar=("NAME", "MODE", "FOLDER"),
+        help=f"compare with pictures made elsewhere; MODE is one of {', '.join(MODES)}",
+    )
     add("--device", help="cpu, cuda, ...")
-    add("--output", type=Path, help="JSON file for the numbers")
-    return parser.parse_args()
+
+    group = parser.add_argument_group("measures")
+    add = group.add_argument
+    add("--vgg", help=f"also VGG16 distances, by a safetensors file or {HUB_REPOSITORY}")
+    add("--fid", metavar="NETWORK[=FILE]", help="also FID and KID, by inception or vgg16")
+    add("--stability", action="store_true", help="also how colours change with sizes")
+
+    group = parser.add_argument_group("output")
+    add = group.add_argument
+    add("--output", type=Path, help="folder of the run, which can then be interrupted")
+    add("--keep-pictures", action="store_true", help="also keep all pictures in OUTPUT")
+    add("--inputs-only", action="store_true", help="only write what other programs restore")
+    args = parser.parse_args()
+    if (args.keep_pictures or args.inputs_only) and not args.output:
+        parser.error("--keep-pictures and --inputs-only need --output")
+    return with_protocol(args)
 
 
-def measures_of(args: argparse.Namespace, pipe) -> list[Measure]:
-    """What is asked for."""
-    measures = [Colors(), Closeness(), HueFollowing(pipe)]
-    if args.vgg:
-        weights = None if args.vgg == HUB_REPOSITORY else args.vgg
-        measures.append(Perceptual(VGG16Features.from_pretrained(weights).to(pipe.device)))
-    if args.stability:
-        measures.append(Stability(pipe))
-    return measures
+def with_protocol(args: argparse.Namespace) -> argparse.Namespace:
+    """The arguments with what the paper's protocol asks for where nothing else was."""
+    if args.protocol == "paper":
+        args.limit = args.limit or PAPER_PICTURES
+        args.square = args.square or PAPER_SIDE
+        args.fid = args.fid or "inception"
+        args.shuffle = True
+    return args
 
 
-def main() -> None:
-    args = parse_arguments()
-    pipe = pipeline("scs-colorize-sr", model=args.model, device=args.device)
+def pictures_of(args: argparse.Namespace) -> Iterator[Image.Image]:
+    source = resolve_source(args.data)
+    split = args.split or EVALUATION_SPLITS.get(args.data)
+    if split:
+        source = dataclasses.replace(source, split=split)
+    pictures = iterate_photographs(source, args.seed if args.shuffle else None)
+    for picture in tqdm(islice(pictures, args.limit), total=args.limit, unit="picture"):
+        if args.square:
+            picture = ImageOps.fit(picture, 2 * (args.square,), Image.Resampling.BICUBIC)
+        yield picture
+
+
+def methods_of(args: argparse.Namespace, pipe) -> dict[str, Method]:
     cascades = {
         name: cascade(*(load_stage(stage, pipe.device) for stage in stages))
         for name, *stages in args.cascade
     }
-    pictures = tqdm(islice(iterate_photographs(args.data), args.limit), unit="picture")
-    samples = make_samples(pictures, args.scale, args.seed)
-    results = evaluate(samples, {**methods_of(pipe), **cascades}, measures_of(args, pipe))
-    print(markdown_tables(results))
+    elsewhere = {name: made_elsewhere(Path(at), mode) for name, mode, at in args.pictures}
+    return {**FLOORS_AND_CEILING, **modes_of(pipe), **cascades, **elsewhere}
+
+
+def measures_of(args: argparse.Namespace, device="cpu") -> list[Measure]:
+    """Those that need no network to be evaluated."""
+    measures = [Colors(), Closeness()]
+    if args.vgg:
+        weights = None if args.vgg == HUB_REPOSITORY else args.vgg
+        measures.append(Perceptual(VGG16Features.from_pretrained(weights).to(device)))
+    if args.fid:
+        network, _, weights = args.fid.partition("=")
+        features = FeatureNetwork.load(network, weights or None, device=str(device))
+        measures.append(Distribution(features))
+    return measures
+
+
+def behaviours_of(args: argparse.Namespace, pipe) -> list[Measure]:
+    """Those that run the pipeline beyond its methods."""
+    if args.protocol != "every-mode":
+        return []
+    referential = pipe.model.config.cross_attention != "none"
+    return [
+        *([HueFollowing(pipe)] if referential else []),
+        *([Stability(pipe)] if args.stability else []),
+    ]
+
+
+def settings_of(args: argparse.Namespace, pipe) -> dict[str, object]:
+    """What the numbers hang on."""
+    names = (
+        "data split limit shuffle square scale seed protocol model cascade pictures vgg fid "
+        "stability"
+    ).split()
+    settings = {name: getattr(args, name) for name in names}
+    return {**settings, "model_sha256": weights_sha256(pipe.model)}
+
+
+def run(args: argparse.Namespace) -> str:
+    pipe = pipeline("scs-colorize-sr", model=args.model, device=args.device)
+    settings, methods = settings_of(args, pipe), methods_of(args, pipe)
+    measures = [*measures_of(args, pipe.device), *behaviours_of(args, pipe)]
+    journal = Journal(args.output, settings, args.keep_pictures) if args.output else None
+    samples = make_samples(pictures_of(args), args.scale, args.seed)
+    evaluation = evaluate(samples, methods, measures, PROTOCOLS[args.protocol], journal)
+    tables = markdown_tables(table_rows(evaluation, methods))
+    keep(args, tables, record_of(evaluation, methods, measures, settings))
+    return tables
+
+
+def run_comparison(args: argparse.Namespace) -> str:
+    measures, name = measures_of(args, args.device or "cpu"), str(args.compare[0])
+    pairs = tqdm(pairs_of(*args.compare), unit="picture")
+    evaluation: Evaluation = compare(pairs, measures, name)
+    tables = markdown_tables(evaluation.rows)
+    settings = {"data": str(args.compare[1]), "results": name, "vgg": args.vgg, "fid": args.fid}
+    keep(args, tables, record_of(evaluation, {}, measures, settings))
+    return tables
+
+
+def keep(args: argparse.Namespace, tables: str, record: dict[str, object]) -> None:
     if args.output:
-        record = {
-            "version": scsnet_hf.__version__,
-            "data": args.data,
-            "pictures": pictures.n,
-            "scale": args.scale,
-            "seed": args.seed,
-            "cascades": args.cascade,
-            "vgg": args.vgg,
-            "results": results,
-        }
-        args.output.write_text(json.dumps(record, indent=2) + "\n")
+        write_json(args.output / RESULTS_FILE, record)
+        (args.output / TABLES_FILE).write_text(tables + "\n")
+
+
+def main() -> None:
+    args = parse_arguments()
+    try:
+        if args.tables:
+            runs = [json.loads((run / RESULTS_FILE).read_text()) for run in args.tables]
+            print(paper_tables(runs))
+        elif args.compare:
+            print(run_comparison(args))
+        elif args.inputs_only:
+            write_inputs(make_samples(pictures_of(args), args.scale, args.seed), args.output)
+        else:
+            print(run(args))
+    except (ValueError, OSError) as error:
+        sys.exit(f"evaluate.py: {error}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 import http.client
 import io
 import os
-import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from .atomic_files import replacing
 
 PictureSource = str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor
 ACCEPTED = "a path, an http(s) URL, bytes, a PIL picture, a numpy array or a tensor"
@@ -212,19 +213,5 @@ def save_picture(picture: Image.Image, path: Path) -> None:
         colors, alpha = split_alpha(picture)
         picture = Image.new(colors.mode, picture.size, "white")
         picture.paste(colors, mask=alpha)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=".scsnet-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            picture.save(file, format=Image.registered_extensions()[path.suffix.lower()])
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with replacing(path) as temporary:
+        picture.save(temporary, format=Image.registered_extensions()[path.suffix.lower()])

@@ -73,6 +73,8 @@ class ColorEncoder(nn.Sequential):
         )
 
 
+_REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")
+
 SOURCE_ENCODER_CLASSES = {"residual": ColorEncoder, "efficientnet_lite": EfficientNetEncoder}
 
 
@@ -167,6 +169,16 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             self.reference_encoder = ColorEncoder(config)
             self.cross_attention = CROSS_ATTENTION_CLASSES[config.cross_attention](config)
         self.post_init()
+
+    @property
+    def automatic_parameters(self) -> int:
+        """How many parameters the automatic mode has: all but what only a reference needs."""
+        return self.num_parameters() - sum(
+            parameter.numel()
+            for name, part in self.named_children()
+            if name in _REFERENCE_PARTS
+            for parameter in part.parameters()
+        )
 
     @property
     def halo(self) -> int:

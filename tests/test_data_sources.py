@@ -169,6 +169,13 @@ class TestStreams:
     def test_pictures_are_iterated_in_order(self, parquet):
         assert [picture.width for picture in iterate_photographs(parquet)] == list(range(40, 50))
 
+    def test_iterating_in_a_random_order_follows_the_seed(self, parquet):
+        def widths(seed):
+            return [picture.width for picture in iterate_photographs(parquet, shuffle_seed=seed)]
+
+        assert widths(0) == widths(0) != widths(1)
+        assert sorted(widths(0)) == list(range(40, 50))
+
 
 class TestResuming:
     """`datasets` gives the means; these hold that nothing here takes them away."""

@@ -1,10 +1,7 @@
 """The evaluation: what is restored, what is compared, and what the numbers say."""
 
-import json
 import math
-import runpy
-import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,21 +11,21 @@ from PIL import Image
 
 from scsnet_hf.color import lab_to_srgb, srgb_to_lab
 from scsnet_hf.evaluation import (
+    FLOORS_AND_CEILING,
     Closeness,
     Colors,
     HueFollowing,
+    Method,
     Perceptual,
     Stability,
     circular_correlation,
     evaluate,
     make_samples,
     markdown_tables,
-    methods_of,
+    modes_of,
     psnr,
 )
 from scsnet_hf.vgg import VGG16Features
-
-SCRIPT = Path(__file__).parent.parent / "scripts" / "evaluate.py"
 
 
 def lab_of(picture: Image.Image) -> torch.Tensor:
@@ -45,11 +42,25 @@ def samples_of(*pictures: Image.Image, seed: int = 0) -> list:
     return list(make_samples(pictures, scale=4, seed=seed))
 
 
+class FakePipe:
+    """What a pipeline is to the evaluation: a call, and a network that can be asked."""
+
+    def __init__(self, call, cross_attention: str = "basic"):
+        self.call = call
+        config = SimpleNamespace(cross_attention=cross_attention)
+        self.model = SimpleNamespace(
+            config=config, automatic_parameters=1, num_parameters=lambda: 2
+        )
+
+    def __call__(self, *args, **kwargs):
+        return self.call(*args, **kwargs)
+
+
 def numbers(measure, results: list[Image.Image], truths: list[Image.Image]) -> dict[str, float]:
     """What one measure says of these results, in order."""
     remaining = iter(results)
-    rows = evaluate(samples_of(*truths), {"it": lambda sample: next(remaining)}, [measure])
-    return rows["it"]
+    methods = {"it": Method(lambda sample: next(remaining))}
+    return evaluate(samples_of(*truths), methods, [measure]).rows["it"]
 
 
 @pytest.fixture(scope="module")
@@ -105,38 +116,47 @@ class TestSamples:
 
 class TestMethods:
     def test_give_pictures_of_the_truths_size(self, tiny_pipe, samples):
-        for method in methods_of(tiny_pipe).values():
+        for method in {**FLOORS_AND_CEILING, **modes_of(tiny_pipe)}.values():
             result = method(samples[0])
             assert (result.mode, result.size) == ("RGB", (64, 48))
 
     def test_gray_bicubic_is_gray(self, samples):
-        red, green, blue = methods_of(None)["gray bicubic"](samples[0]).split()
+        red, green, blue = FLOORS_AND_CEILING["gray bicubic"](samples[0]).split()
         assert red == green == blue
 
     def test_sepia_is_one_tint(self, samples):
-        _, a, b = lab_of(methods_of(None)["sepia"](samples_of(plain(50, 30, 30))[0]))
+        _, a, b = lab_of(FLOORS_AND_CEILING["sepia"](samples_of(plain(50, 30, 30))[0]))
         assert a.mean().item() == pytest.approx(3, abs=0.5)
         assert b.mean().item() == pytest.approx(8, abs=0.5)
 
     def test_true_colors_lose_nothing_of_a_plain_picture(self):
         truth = plain(50, 20, -15)
-        result = methods_of(None)["true colors, bicubic"](samples_of(truth)[0])
+        result = FLOORS_AND_CEILING["true colors, bicubic"](samples_of(truth)[0])
         assert np.abs(np.array(result, int) - np.array(truth, int)).max() <= 1
 
     def test_hand_the_network_the_reference_of_their_name(self, samples):
-        def pipe(source, reference=None, **kwargs):
-            return source, reference
+        sample, methods = samples[0], modes_of(FakePipe(lambda source, **given: (source, given)))
+        size = {"size": sample.truth.size}
+        assert methods["automatic"](sample) == (sample.gray, size)
+        for name, reference in (
+            ("self-reference", sample.reference),
+            ("unrelated reference", sample.unrelated),
+        ):
+            assert methods[name](sample) == (sample.gray, size | {"reference": reference})
 
-        sample, methods = samples[0], methods_of(pipe)
-        assert methods["automatic"](sample) == (sample.gray, None)
-        assert methods["self-reference"](sample) == (sample.gray, sample.reference)
-        assert methods["unrelated reference"](sample) == (sample.gray, sample.unrelated)
+    def test_of_a_network_without_references_are_automatic_only(self):
+        assert list(modes_of(FakePipe(None, cross_attention="none"))) == ["automatic"]
+
+    def test_know_how_many_parameters_they_use(self, tiny_pipe):
+        methods = modes_of(tiny_pipe)
+        assert methods["self-reference"].parameters == tiny_pipe.model.num_parameters()
+        assert 0 < methods["automatic"].parameters < methods["self-reference"].parameters
 
 
 class TestCloseness:
     def test_of_the_truth_itself_is_perfect(self, pictures):
         row = numbers(Closeness(), pictures, pictures)
-        assert row == {"psnr_rgb": math.inf, "psnr_l": math.inf, "gray_share": 0}
+        assert row == {"psnr_rgb": math.inf, "psnr_l": math.inf, "ssim": 1, "gray_share": 0}
 
     def test_of_a_gray_result_leaves_all_gray(self, pictures):
         row = numbers(Closeness(), [p.convert("L").convert("RGB") for p in pictures], pictures)
@@ -170,7 +190,7 @@ class TestCloseness:
 
 class TestColors:
     def test_of_the_truth_itself_are_the_truths(self, samples):
-        rows = evaluate(samples, {"it": lambda sample: sample.truth}, [Colors()])
+        rows = evaluate(samples, {"it": Method(lambda sample: sample.truth)}, [Colors()]).rows
         assert rows["it"] == rows["truth"]
         assert min(rows["truth"].values()) > 0
 
@@ -180,7 +200,8 @@ class TestColors:
 
     def test_of_a_tint_have_chroma_and_no_spread(self):
         gray = [plain(lightness, 0, 0) for lightness in (40, 60, 80)]
-        row = evaluate(samples_of(*gray), {"sepia": methods_of(None)["sepia"]}, [Colors()])["sepia"]
+        methods = {"sepia": FLOORS_AND_CEILING["sepia"]}
+        row = evaluate(samples_of(*gray), methods, [Colors()]).rows["sepia"]
         assert row["chroma"] == pytest.approx(math.hypot(3, 8), abs=0.5)
         assert max(row["std_a"], row["std_b"]) < 0.5  # what 8 bits leave
 
@@ -208,7 +229,7 @@ class TestPerceptual:
         looks = []
         hook = vgg.register_forward_hook(lambda *_: looks.append(1))
         methods = {
-            name: lambda sample, side=side: sample.truth.resize((side, side)).resize((64, 48))
+            name: Method(lambda sample, side=side: sample.truth.resize((side, 8)).resize((64, 48)))
             for name, side in (("a", 4), ("b", 8), ("c", 12))
         }
         evaluate(samples[:1], methods, [Perceptual(vgg)])
@@ -216,12 +237,16 @@ class TestPerceptual:
         assert len(looks) == 2 * (3 + 1)  # three results and the truth, with colours and without
 
 
+def hue_following(pipe, samples) -> dict[str, float]:
+    return evaluate(samples, {}, [HueFollowing(pipe)]).rows["recolored reference"]
+
+
 class TestHueFollowing:
     def test_is_one_where_the_result_has_the_references_hues(self, pictures):
         def pipe(source, reference, size):
             return reference.resize(size, Image.Resampling.NEAREST)
 
-        row = evaluate(samples_of(*pictures), {}, [HueFollowing(pipe)])["recolored reference"]
+        row = hue_following(pipe, samples_of(*pictures))
         assert row["hue_correlation"] == pytest.approx(1, abs=0.01)
         assert row["hue_cosine"] == pytest.approx(1, abs=0.01)
 
@@ -229,7 +254,7 @@ class TestHueFollowing:
         def pipe(source, reference, size):
             return plain(50, 3, 8, size)
 
-        row = evaluate(samples, {}, [HueFollowing(pipe)])["recolored reference"]
+        row = hue_following(pipe, samples)
         assert row["hue_correlation"] == 0
 
     def test_correlation_is_of_the_angles(self):
@@ -253,8 +278,8 @@ class TestStability:
     def shifts(self, pipe) -> dict[str, float]:
         """Of 64-px pictures, whose sources are 16 px."""
         pictures = [make_picture(64, 64, seed=seed) for seed in range(2)]
-        automatic = {"automatic": methods_of(pipe)["automatic"]}
-        return evaluate(samples_of(*pictures), automatic, [Stability(pipe)])["automatic"]
+        automatic = {"automatic": modes_of(FakePipe(pipe))["automatic"]}
+        return evaluate(samples_of(*pictures), automatic, [Stability(pipe)]).rows["automatic"]
 
     @staticmethod
     def size_of(source, scale=None, size=None) -> tuple[int, int]:
@@ -314,30 +339,3 @@ def test_tables_show_what_was_measured():
         "|---|---:|",
         "| automatic | 0.50 |",
     ]
-
-
-def test_script_measures_all(monkeypatch, capsys, tmp_path, tiny_checkpoint, pictures):
-    album = tmp_path / "album"
-    album.mkdir()
-    for index, picture in enumerate(pictures):
-        picture.save(album / f"{index}.png")
-    output = tmp_path / "numbers.json"
-    arguments = ["--data", album, "--model", tiny_checkpoint, "--limit", 2, "--stability"]
-    monkeypatch.setattr(
-        sys, "argv", [str(SCRIPT), *map(str, [*arguments, "--device", "cpu", "--output", output])]
-    )
-    runpy.run_path(str(SCRIPT), run_name="__main__")
-    record = json.loads(output.read_text(), parse_constant=pytest.fail)  # no infinity, no NaN
-    assert (record["pictures"], record["scale"], record["seed"]) == (2, 4, 0)
-    assert set(record["results"]) == {
-        "truth",
-        "gray bicubic",
-        "sepia",
-        "true colors, bicubic",
-        "automatic",
-        "self-reference",
-        "unrelated reference",
-        "recolored reference",
-    }
-    assert "shift_source" in record["results"]["automatic"]
-    assert markdown_tables(record["results"]) in capsys.readouterr().out

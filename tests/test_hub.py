@@ -14,6 +14,7 @@ from scsnet_hf import SCSNetImageProcessor
 
 REPOSITORY = Path(__file__).parent.parent
 CODE = {
+    "atomic_files.py",
     "attention.py",
     "color.py",
     "configuration_scsnet.py",

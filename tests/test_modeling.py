@@ -31,6 +31,12 @@ def gradients(model) -> dict[str, torch.Tensor]:
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
+def test_automatic_parameters_are_those_of_a_network_without_references():
+    without = build_tiny_model(cross_attention="none")
+    assert build_tiny_model().automatic_parameters == without.num_parameters()
+    assert without.automatic_parameters == without.num_parameters()
+
+
 # Size of the output
 
 

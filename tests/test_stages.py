@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_picture
 from PIL import Image, ImageOps
 from tiny_diffusion import tiny_components
 
-from scsnet_hf.evaluation import cascade, load_stage, make_samples
+from scsnet_hf.evaluation import Stage, cascade, load_stage, make_samples
 
 PICTURE = make_picture(20, 12)
 
@@ -28,6 +29,11 @@ def test_scsnet_colorizes_at_the_same_size(tiny_checkpoint):
     made = load_stage(f"scsnet:{tiny_checkpoint}")(PICTURE)
     assert made.size == PICTURE.size
     assert not same(made, load_stage("gray")(PICTURE))
+
+
+@pytest.mark.parametrize("name", ["gray", "bicubic"])
+def test_what_has_no_network_has_no_parameters(name):
+    assert load_stage(name).parameters == 0
 
 
 def test_a_python_function():
@@ -106,17 +112,25 @@ def test_transformers_enlarges_twice(tmp_path):
 def test_spandrel_gets_rgb_and_gives_rgb(monkeypatch):
     """Its own package does not load without torchvision; what is used of it stands in for it."""
 
+    class Descriptor:
+        model = torch.nn.Conv2d(3, 12, 3)
+
+        def __call__(self, rgb):
+            return rgb.repeat_interleave(2, 2).repeat_interleave(2, 3) + 0.001
+
     class ModelLoader:
         def __init__(self, device):
             self.device = device
 
         def load_from_file(self, path):
             assert path == "weights.pth"
-            return lambda rgb: rgb.repeat_interleave(2, 2).repeat_interleave(2, 3) + 0.001
+            return Descriptor()
 
     monkeypatch.setitem(sys.modules, "spandrel", SimpleNamespace(ModelLoader=ModelLoader))
-    made = load_stage("spandrel:weights.pth")(PICTURE)
-    assert same(made, PICTURE.resize((40, 24), Image.Resampling.NEAREST), levels=1)
+    stage = load_stage("spandrel:weights.pth")
+    enlarged = PICTURE.resize((40, 24), Image.Resampling.NEAREST)
+    assert same(stage(PICTURE), enlarged, levels=1)
+    assert stage.parameters == 3 * 12 * 9 + 12
 
 
 def test_diffusers_enlarges_the_same_way_every_time(tmp_path):
@@ -159,10 +173,15 @@ class TestCascade:
             asked.append(picture.getpixel((0, 0)))
             return picture.resize((80, 48))
 
-        made = cascade(colorizer, upscaler)(sample)
+        made = cascade(Stage(colorizer), Stage(upscaler))(sample)
         assert asked == [(20, 12), (255, 0, 0)]
         assert same(made, Image.new("RGB", (40, 24), "red"))
 
     def test_the_colorizer_never_sees_colors(self, sample):
         made = cascade(load_stage("bicubic"), load_stage("bicubic"))(sample)
         assert np.ptp(np.asarray(made), axis=2).max() == 0
+
+    @pytest.mark.parametrize(("counts", "total"), [((3, 4), 7), ((0, 4), 4), ((3, None), None)])
+    def test_it_has_the_parameters_of_both_or_does_not_know(self, counts, total):
+        stages = (Stage(lambda picture: picture, parameters=count) for count in counts)
+        assert cascade(*stages).parameters == total

@@ -13,6 +13,7 @@ from .distortion import elastic_distortion
 from .pairs import PairMaker
 from .recoloring import recolor
 from .sources import (
+    EVALUATION_SPLITS,
     SOURCES,
     DataSource,
     Selection,
@@ -34,6 +35,7 @@ from .stream import (
 )
 
 __all__ = [
+    "EVALUATION_SPLITS",
     "SOURCES",
     "DataSource",
     "Degradation",

@@ -31,6 +31,7 @@ _KINDS = {".parquet": "parquet", ".tar": "webdataset"}  # suffix: builder of `da
 _HELD_OUT = {"validation": {"validation", "valid", "val"}, "test": {"test"}}
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _MOST_REMOTE_FOOTERS = 16  # each takes a request or two
+_SHUFFLED_TOGETHER = 1000  # pictures, undecoded in memory
 _TAR_END = bytes(1024)  # a tar archive ends in two empty blocks
 
 
@@ -108,6 +109,15 @@ SOURCES: dict[str, DataSource] = {
     "bird": DataSource("bentrevett/caltech-ucsd-birds-200-2011", selection=PRESELECTION),
     # 98,246 (Lin et al. 2014).
     "coco": DataSource("detection-datasets/coco", selection=PRESELECTION),
+}
+
+# What the paper's tables are measured on, as these copies call it.
+EVALUATION_SPLITS = {
+    "imagenet-c": "validation",
+    "celeba-hq": "validation",
+    "flowers": "test",
+    "bird": "test",
+    "coco": "val",
 }
 
 
@@ -207,10 +217,21 @@ def open_photograph(image: dict) -> Image.Image:
         raise ValueError(f"damaged picture ({error})") from error
 
 
-def iterate_photographs(source: PictureFiles | DataSource) -> Iterator[Image.Image]:
-    """The selected pictures of a source, RGB, in its order; unreadable ones raise."""
+def iterate_photographs(
+    source: PictureFiles | DataSource, shuffle_seed: int | None = None
+) -> Iterator[Image.Image]:
+    """The selected pictures of a source, RGB; unreadable ones raise.
+
+    Args:
+        source: see `stream_photographs`.
+        shuffle_seed: for a random order, by shards and within the next 1,000 pictures; in the order
+            of the source if None.
+    """
     chosen = resolve_source(source)
-    for row in stream_photographs(chosen):
+    stream = stream_photographs(chosen)
+    if shuffle_seed is not None:
+        stream = stream.shuffle(shuffle_seed, buffer_size=_SHUFFLED_TOGETHER)
+    for row in stream:
         picture = open_photograph(row["image"])
         if chosen.selection.reason_against(picture) is None:
             yield picture

@@ -4,38 +4,72 @@ pixels.py     a picture in the units of the measures
 samples.py    what is restored, with the references that go with it
 methods.py    what is compared: floors, ceiling, cascades and the modes of a pipeline
 stages.py     what cascades are made of: colorizers and upscalers of other projects
+exchange.py   folders of pictures for programs that are run apart
+protocol.py   which pictures are restored in which mode
 measures.py   numbers of results of the truth's size
+sets.py       distances of the set of results and the set of truths
 behaviour.py  how results change with the reference, the magnification and the source's size
-report.py     all of it over a stream of photographs, and the tables
+hashes.py     what tells pictures and weights from others
+journal.py    what was measured of each picture, so that a run can go on
+trials.py     all of it over a stream of photographs
+report.py     the tables, and the record of a run
 
 Every number is of 8-bit sRGB pictures; CIE Lab is that of color.py. Low-resolution pictures are
 made by Pillow's antialiased bicubic kernel.
 """
 
 from .behaviour import HueFollowing, Stability, circular_correlation
+from .exchange import made_elsewhere, pairs_of, write_inputs
+from .hashes import picture_sha256, weights_sha256
+from .journal import Journal, write_json
 from .measures import Closeness, Colors, Measure, Perceptual, psnr
-from .methods import cascade, methods_of
+from .methods import FLOORS_AND_CEILING, MODES, Method, cascade, modes_of
 from .pixels import Pixels
-from .report import evaluate, markdown_tables
+from .protocol import EVERY_MODE, PAPER, PAPER_PICTURES, PAPER_SIDE, PROTOCOLS, Protocol
+from .report import markdown_tables, paper_tables, record_of, table_rows
 from .samples import Sample, make_samples
+from .sets import Distribution
 from .stages import Stage, load_stage
+from .trials import Evaluation, compare, evaluate
 
 __all__ = [
+    "EVERY_MODE",
+    "FLOORS_AND_CEILING",
+    "MODES",
+    "PAPER",
+    "PAPER_PICTURES",
+    "PAPER_SIDE",
+    "PROTOCOLS",
     "Closeness",
     "Colors",
+    "Distribution",
+    "Evaluation",
     "HueFollowing",
+    "Journal",
     "Measure",
+    "Method",
     "Perceptual",
     "Pixels",
+    "Protocol",
     "Sample",
     "Stability",
     "Stage",
     "cascade",
     "circular_correlation",
+    "compare",
     "evaluate",
     "load_stage",
+    "made_elsewhere",
     "make_samples",
     "markdown_tables",
-    "methods_of",
+    "modes_of",
+    "pairs_of",
+    "paper_tables",
+    "picture_sha256",
     "psnr",
+    "record_of",
+    "table_rows",
+    "weights_sha256",
+    "write_inputs",
+    "write_json",
 ]

@@ -3,15 +3,17 @@
 These measures run the pipeline beyond the methods; see `measures.Measure` for what they answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image
 
-from .measures import Means, Row
+from .measures import Numbers, Row, by_method, means
 from .methods import AUTOMATIC
 from .pixels import Pixels
 from .samples import Sample, shrink, without_colors
+
+RECOLORED = "recolored reference"
 
 _MAGNIFICATIONS = (1.0, 2.0, 3.3)  # compared with that of the automatic method
 
@@ -19,33 +21,37 @@ _MAGNIFICATIONS = (1.0, 2.0, 3.3)  # compared with that of the automatic method
 class HueFollowing:
     """Whether the result takes the hues of a reference whose hues were turned at random.
 
-    A picture's mean hue is the angle of its mean (a, b) vector in CIE Lab, 0 if that vanishes. Over
-    pictures, between mean hue of the result and mean hue of the recolored reference:
-
-    - `hue_correlation`: `circular_correlation`; 1 also if all hues are off by one angle.
-    - `hue_cosine`: mean cosine of the difference; 1 for the reference's hues, -1 for opposite ones.
+    A picture's mean hue is the angle of its mean (a, b) vector in CIE Lab, 0 if that vanishes.
 
     Args:
         pipe: a `scs-colorize-sr` pipeline.
     """
 
+    definitions = {
+        "hue_correlation": "`circular_correlation` over pictures of the mean hues of result and "
+        "recolored reference; 1 also if all are off by one angle",
+        "hue_cosine": "mean cosine of the difference of these hues; 1 for the reference's hues, "
+        "-1 for opposite ones",
+    }
+
     def __init__(self, pipe: Callable):
         self._pipe = pipe
-        self._hues: list[tuple[float, float]] = []  # of result and reference
 
-    def add(self, sample: Sample, outcomes: dict[str, Pixels]) -> None:
+    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
         """See `Measure`."""
         result = self._pipe(sample.gray, reference=sample.recolored, size=sample.truth.size)
-        self._hues.append((_mean_hue(result), _mean_hue(sample.recolored)))
+        hues = {"result": _mean_hue(result), "reference": _mean_hue(sample.recolored)}
+        return {RECOLORED: hues}
 
-    def rows(self) -> dict[str, Row]:
+    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
         """See `Measure`."""
-        result, reference = np.array(self._hues).T
+        hues = by_method(told)[RECOLORED]
+        result, reference = (np.array([one[key] for one in hues]) for key in hues[0])
         row = {
             "hue_correlation": circular_correlation(result, reference),
             "hue_cosine": float(np.cos(result - reference).mean()),
         }
-        return {"recolored reference": row}
+        return {RECOLORED: row}
 
 
 def circular_correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -76,34 +82,37 @@ class Stability:
     """How much the automatic colours change where only sizes do.
 
     Numbers are distances sqrt(da^2 + db^2) in CIE Lab, mean over pixels and pictures (CIE76
-    without its lightness):
-
-    - `shift_magnification`: between the results at magnifications 1, 2 and 3.3 and the automatic
-      method's, at 4 unless another was asked for; mean over these three pairs. Results are brought
-      to the source's size by area averages of R, G and B.
-    - `shift_source`: between the automatic method's result and that of a source with twice the
-      sides (256 px for 128 px), both at the truth's size.
+    without its lightness).
 
     Args:
         pipe: a `scs-colorize-sr` pipeline.
     """
 
+    definitions = {
+        "shift_magnification": "distance of a and b between the results at magnifications 1, 2 and "
+        "3.3 and the automatic method's, all brought to the source's size by area averages of R, "
+        "G and B; mean over the three",
+        "shift_source": "distance of a and b between the automatic method's result and that of a "
+        "source with twice the sides, both at the truth's size",
+    }
+
     def __init__(self, pipe: Callable):
         self._pipe = pipe
-        self._means = Means()
 
-    def add(self, sample: Sample, outcomes: dict[str, Pixels]) -> None:
+    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
         """See `Measure`."""
+        if AUTOMATIC not in outcomes:
+            return {}
         automatic = outcomes[AUTOMATIC]
-        row = {
+        numbers = {
             "shift_magnification": self._across_magnifications(sample, automatic.picture),
             "shift_source": _shift(self._from_larger_source(sample), automatic),
         }
-        self._means.add(AUTOMATIC, row)
+        return {AUTOMATIC: numbers}
 
-    def rows(self) -> dict[str, Row]:
+    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
         """See `Measure`."""
-        return self._means.rows()
+        return means(told)
 
     def _across_magnifications(self, sample: Sample, automatic: Image.Image) -> float:
         def at_source_size(picture: Image.Image) -> Pixels:

@@ -1,10 +1,10 @@
 """Numbers of results of the truth's size.
 
-A measure is told of one picture after the other, and has rows of numbers by name at the end.
+A measure says what one picture tells, as plain numbers that can be kept in a file, and later makes
+rows of what all pictures told.
 """
 
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,107 +14,126 @@ from torch import nn
 from ..color import normalize_lab
 from ..colorfulness import colorfulness
 from ..losses import PerceptualLoss
-from ..metrics.fidelity import psnr
+from ..metrics.fidelity import SSIM_WINDOW, psnr, ssim
 from ..vgg import VGG16Features
 from .pixels import Pixels
 from .samples import Sample
 
-Row = dict[str, float]
+Numbers = dict[str, float | list[float]]  # of one result
+Row = dict[str, float]  # of all results of a method
 
 TRUTH = "truth"
 
 _COLORED = 12.0  # CIE Lab chroma from which a place is plainly coloured
 _GRAY = 4.0  # and below which it is plainly not
+_MOMENTS = ("sums", "squares")  # of a and b over the pixels of a picture
 
 
 class Measure(Protocol):
     """What `evaluate` asks of a measure."""
 
-    def add(self, sample: Sample, outcomes: dict[str, Pixels]) -> None:
-        """Take in one picture: the truth, and every method's result of the truth's size."""
+    definitions: dict[str, str]  # what each number of a row means, by its name
 
-    def rows(self) -> dict[str, Row]:
-        """Numbers by method and by name, over all pictures so far (at least one)."""
+    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
+        """Numbers of one picture, by method.
+
+        Args:
+            sample: what was restored; None where two folders are compared.
+            outcomes: the truth, and every method's result of the truth's size.
+        """
+
+    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
+        """Numbers by method and by name, of what `of` said of at least one picture.
+
+        A method need not have been applied to every picture.
+        """
 
 
-class Means:
-    """Numbers of each picture, averaged over pictures in float64."""
+def by_method(told: Sequence[dict[str, Numbers]]) -> dict[str, list[Numbers]]:
+    """The numbers of every method, over the pictures that it was applied to."""
+    names = dict.fromkeys(name for numbers in told for name in numbers)
+    return {name: [numbers[name] for numbers in told if name in numbers] for name in names}
 
-    def __init__(self):
-        self._numbers: dict[str, list[Row]] = defaultdict(list)
 
-    def add(self, name: str, row: Row) -> None:
-        """Take in the numbers of one picture."""
-        self._numbers[name].append(row)
+def means(told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
+    """Every number averaged in float64 over the pictures that have it, by method."""
 
-    def rows(self) -> dict[str, Row]:
-        """The means, by the same names."""
-        return {
-            name: {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-            for name, rows in self._numbers.items()
-        }
+    def mean(key: str, numbers: list[Numbers]) -> float:
+        return float(np.mean([one[key] for one in numbers if key in one]))
+
+    return {
+        name: {key: mean(key, numbers) for key in dict.fromkeys(k for one in numbers for k in one)}
+        for name, numbers in by_method(told).items()
+    }
 
 
 class Closeness:
-    """How close results are to the truth.
+    """How close results are to the truth; see `definitions`."""
 
-    - `psnr_rgb`, `psnr_l`: PSNR in dB, mean over pictures, of R, G and B together (peak 255) or of
-      CIE L (peak 100).
-    - `gray_share`: of all pixels of all pictures whose true chroma is above 12, the share whose
-      chroma in the result is below 4; 0 where the truth has no such pixels.
-    """
+    definitions = {
+        "psnr_rgb": "PSNR of R, G and B together, peak 255, dB; mean over pictures",
+        "psnr_l": "PSNR of CIE L, peak 100, dB; mean over pictures",
+        "ssim": "SSIM of Wang et al. (2004), mean of R, G and B; mean over pictures of at least "
+        f"{SSIM_WINDOW} pixels a side",
+        "gray_share": "of all pixels of all pictures whose true CIE Lab chroma is above 12, the "
+        "share whose chroma in the result is below 4; 0 where the truth has no such pixels",
+    }
 
-    def __init__(self):
-        self._means = Means()
-        self._colored = 0
-        self._left_gray: dict[str, int] = defaultdict(int)
-
-    def add(self, sample: Sample, outcomes: dict[str, Pixels]) -> None:
+    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
         """See `Measure`."""
         truth = outcomes[TRUTH]
-        colored = _chroma(truth) > _COLORED
-        self._colored += int(colored.sum())
-        for name, result in _results(outcomes).items():
-            row = {
-                "psnr_rgb": psnr(np.asarray(result.picture), np.asarray(truth.picture), peak=255),
-                "psnr_l": psnr(result.lab[0].numpy(), truth.lab[0].numpy(), peak=100),
-            }
-            self._means.add(name, row)
-            self._left_gray[name] += int((colored & (_chroma(result) < _GRAY)).sum())
+        return {name: _closeness(result, truth) for name, result in _results(outcomes).items()}
 
-    def rows(self) -> dict[str, Row]:
+    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
         """See `Measure`."""
-        return {
-            name: {**row, "gray_share": self._left_gray[name] / max(self._colored, 1)}
-            for name, row in self._means.rows().items()
-        }
+        rows = means(told)
+        for row in rows.values():
+            left_gray, colored = (row.pop(key) for key in ("left_gray", "colored"))
+            row["gray_share"] = left_gray / colored if colored else 0.0
+        return rows
+
+
+def _closeness(result: Pixels, truth: Pixels) -> Numbers:
+    levels = [np.asarray(pixels.picture) for pixels in (result, truth)]
+    colored = _chroma(truth) > _COLORED
+    numbers = {
+        "psnr_rgb": psnr(*levels, peak=255),
+        "psnr_l": psnr(result.lab[0].numpy(), truth.lab[0].numpy(), peak=100),
+        "colored": int(colored.sum()),
+        "left_gray": int((colored & (_chroma(result) < _GRAY)).sum()),
+    }
+    if min(truth.picture.size) >= SSIM_WINDOW:
+        numbers["ssim"] = ssim(*levels, peak=255)
+    return numbers
 
 
 class Perceptual:
-    """VGG16 distance of results and truth: `PerceptualLoss`, mean over pictures.
-
-    - `perceptual`: of the pictures as they are.
-    - `perceptual_l`: of both pictures with a = b = 0, which tells sharpness without colour.
+    """VGG16 distance of results and truth: `PerceptualLoss`.
 
     Args:
         features: the VGG16, on the device where it is to run.
     """
 
+    definitions = {
+        "perceptual": "VGG16 distance of Eq. 6, with the weights that were given; mean over "
+        "pictures",
+        "perceptual_l": "the same of both pictures with a = b = 0, which tells sharpness without "
+        "colour",
+    }
+
     def __init__(self, features: VGG16Features):
         self._device = features.mean.device
         self._loss = PerceptualLoss(_Remembering(features))
-        self._means = Means()
 
     @torch.no_grad()
-    def add(self, sample: Sample, outcomes: dict[str, Pixels]) -> None:
+    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
         """See `Measure`."""
         colored, gray = (self._distances(outcomes, chroma) for chroma in (1, 0))
-        for name in colored:
-            self._means.add(name, {"perceptual": colored[name], "perceptual_l": gray[name]})
+        return {name: {"perceptual": colored[name], "perceptual_l": gray[name]} for name in colored}
 
-    def rows(self) -> dict[str, Row]:
+    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
         """See `Measure`."""
-        return self._means.rows()
+        return means(told)
 
     def _distances(self, outcomes: dict[str, Pixels], chroma: int) -> dict[str, float]:
         """Distance to the truth by method, after multiplying a and b by `chroma`."""
@@ -143,55 +162,42 @@ class _Remembering(nn.Module):
 
 
 class Colors:
-    """How much colour there is, in results and truth.
+    """How much colour there is, in results and truth; see `definitions`."""
 
-    - `chroma`: mean over pixels of sqrt(a^2 + b^2) in CIE Lab, mean over pictures.
-    - `colorfulness`: of Hasler and Suesstrunk (2003), see colorfulness.py, mean over pictures.
-    - `std_a`, `std_b`: standard deviations of a and b in CIE Lab over all pixels of all pictures
-      together: one tint for all has none, even if it is strong.
-    """
+    definitions = {
+        "chroma": "mean over pixels of sqrt(a^2 + b^2) in CIE Lab; mean over pictures",
+        "colorfulness": "Hasler and Suesstrunk (2003), not the paper's CN; mean over pictures",
+        "std_a": "standard deviation of CIE a over all pixels of all pictures together: one tint "
+        "for all has none, even if it is strong",
+        "std_b": "the same of CIE b",
+    }
 
-    def __init__(self):
-        self._means = Means()
-        self._spreads: dict[str, _Spread] = defaultdict(_Spread)
-
-    def add(self, sample: Sample, outcomes: dict[str, Pixels]) -> None:
+    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
         """See `Measure`."""
-        for name, pixels in outcomes.items():
-            row = {
-                "chroma": _chroma(pixels).mean().item(),
-                "colorfulness": colorfulness(255 * pixels.rgb).item(),
-            }
-            self._means.add(name, row)
-            self._spreads[name].add(pixels.lab[1:])
+        return {name: _colors(pixels) for name, pixels in outcomes.items()}
 
-    def rows(self) -> dict[str, Row]:
+    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
         """See `Measure`."""
-        rows = self._means.rows()
-        for name, spread in self._spreads.items():
-            rows[name]["std_a"], rows[name]["std_b"] = spread.std().tolist()
-        return rows
+        return {name: _colors_together(numbers) for name, numbers in by_method(told).items()}
 
 
-@dataclass
-class _Spread:
-    """Standard deviations of two channels over all pixels so far, by float64 sums."""
+def _colors(pixels: Pixels) -> Numbers:
+    a_and_b = pixels.lab[1:].flatten(1).double()
+    return {
+        "chroma": _chroma(pixels).mean().item(),
+        "colorfulness": colorfulness(255 * pixels.rgb).item(),
+        "pixels": a_and_b.shape[1],
+        "sums": a_and_b.sum(dim=1).tolist(),
+        "squares": a_and_b.square().sum(dim=1).tolist(),
+    }
 
-    count: int = 0
-    total: torch.Tensor = field(default_factory=lambda: torch.zeros(2, dtype=torch.float64))
-    squares: torch.Tensor = field(default_factory=lambda: torch.zeros(2, dtype=torch.float64))
 
-    def add(self, channels: torch.Tensor) -> None:
-        """Take in (2, H, W)."""
-        values = channels.flatten(1).double()
-        self.count += values.shape[1]
-        self.total += values.sum(dim=1)
-        self.squares += values.square().sum(dim=1)
-
-    def std(self) -> torch.Tensor:
-        """(2,), float64."""
-        variance = self.squares / self.count - (self.total / self.count).square()
-        return variance.clamp(min=0).sqrt()  # rounding may leave a constant below 0
+def _colors_together(numbers: list[Numbers]) -> Row:
+    count = sum(one["pixels"] for one in numbers)
+    mean, square = (np.sum([one[key] for one in numbers], axis=0) / count for key in _MOMENTS)
+    std_a, std_b = np.sqrt((square - mean**2).clip(min=0))  # rounding may leave less
+    row = {key: float(np.mean([one[key] for one in numbers])) for key in ("chroma", "colorfulness")}
+    return {**row, "std_a": float(std_a), "std_b": float(std_b)}
 
 
 def _results(outcomes: dict[str, Pixels]) -> dict[str, Pixels]:

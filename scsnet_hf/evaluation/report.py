@@ -1,18 +1,24 @@
-"""All measures of all methods over a stream of photographs, and the tables of README."""
+"""The tables of README and of the paper, and all that a number needs to be made again."""
 
-from collections.abc import Iterable, Sequence
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
 
-from .measures import TRUTH, Measure, Row
+from .measures import Measure, Row
 from .methods import Method
-from .pixels import Pixels
-from .samples import Sample
+from .trials import Evaluation
 
 _Columns = dict[str, tuple[str, int]]  # heading and decimals by the name of a number
 
 _TABLES: tuple[_Columns, ...] = (
     {
+        "pictures": ("pictures", 0),
         "psnr_rgb": ("RGB PSNR (dB)", 2),
         "psnr_l": ("L PSNR (dB)", 2),
+        "ssim": ("SSIM", 3),
+        "fid": ("FID", 2),
+        "kid": ("KID x 1000", 2),
         "perceptual": ("VGG16 distance", 3),
         "perceptual_l": ("VGG16 distance of L", 3),
         "chroma": ("mean chroma", 1),
@@ -20,6 +26,10 @@ _TABLES: tuple[_Columns, ...] = (
         "std_a": ("std of a", 1),
         "std_b": ("std of b", 1),
         "gray_share": ("share left gray", 3),
+    },
+    {
+        "parameters": ("parameters (M)", 3),
+        "speed": ("pictures/s", 2),
     },
     {
         "hue_correlation": ("hue correlation", 3),
@@ -32,37 +42,101 @@ _TABLES: tuple[_Columns, ...] = (
 )
 
 
-def evaluate(
-    samples: Iterable[Sample], methods: dict[str, Method], measures: Sequence[Measure]
-) -> dict[str, Row]:
-    """Apply every method once to every sample, and every measure to the results.
+_PAPER_TABLES = (("fid", "colorfulness"), ("psnr_rgb", "ssim"))
+_PACKAGES = ("scsnet_hf", "torch", "transformers", "datasets", "numpy", "pillow", "scikit-image")
 
-    Returns:
-        Numbers by method and by name; each measure documents its names and what they mean.
 
-    Raises:
-        ValueError: if there are no samples.
+def record_of(
+    evaluation: Evaluation,
+    methods: dict[str, Method],
+    measures: Sequence[Measure],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """What is written as JSON: no times, so the same run gives the same record."""
+    definitions = {name: text for measure in measures for name, text in measure.definitions.items()}
+    return {
+        "settings": settings,
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in _PACKAGES},
+        },
+        "definitions": definitions,
+        "pictures": evaluation.pictures,
+        "pictures_sha256": evaluation.sha256,
+        "parameters": {name: method.parameters for name, method in methods.items()},
+        "counts": evaluation.counts,
+        "results": evaluation.rows,
+    }
+
+
+def table_rows(evaluation: Evaluation, methods: dict[str, Method]) -> dict[str, Row]:
+    """The rows of an evaluation, with `parameters` in millions and `speed` in pictures/s.
+
+    Where methods saw different numbers of `pictures`, also these.
     """
-    seen = False
-    for sample in samples:
-        seen = True
-        outcomes = {TRUTH: Pixels(sample.truth)}
-        outcomes |= {name: Pixels(method(sample)) for name, method in methods.items()}
-        for measure in measures:
-            measure.add(sample, outcomes)
-    if not seen:
-        raise ValueError("no pictures to evaluate on")
-    results: dict[str, Row] = {}
-    for measure in measures:
-        for name, row in measure.rows().items():
-            results.setdefault(name, {}).update(row)
-    return results
+    rows = {name: dict(row) for name, row in evaluation.rows.items()}
+    for name, method in methods.items():
+        if method.parameters and name in rows:
+            rows[name]["parameters"] = method.parameters / 1e6
+            rows[name]["speed"] = 1 / evaluation.seconds[name]
+    if len(set(evaluation.counts.values())) > 1:
+        for name in rows.keys() & evaluation.counts.keys():
+            rows[name]["pictures"] = evaluation.counts[name]
+    return rows
 
 
 def markdown_tables(results: dict[str, Row]) -> str:
     """The results as the tables of README; what was not measured is left out, or a dash."""
     tables = (_markdown_table(results, columns) for columns in _TABLES)
     return "\n\n".join(table for table in tables if table)
+
+
+def paper_tables(records: Sequence[dict[str, Any]]) -> str:
+    """Runs on several data sets side by side, as Tables 1 and 2 of the paper.
+
+    Args:
+        records: of `record_of`, a data set each, with the same methods.
+
+    Raises:
+        ValueError: if a number that the tables need was not measured.
+    """
+    titles = [str(record["settings"]["data"]) for record in records]
+    sets, pixels = (_side_by_side(records, titles, keys) for keys in _PAPER_TABLES)
+    return f"{sets}\n\n{pixels}"
+
+
+def _side_by_side(
+    records: Sequence[dict[str, Any]], titles: list[str], keys: tuple[str, ...]
+) -> str:
+    headings = {key: next(columns[key] for columns in _TABLES if key in columns) for key in keys}
+    columns = [f"{title} {headings[key][0]}" for title in [*titles, "average"] for key in keys]
+    lines = [
+        f"| | {' | '.join(columns)} | parameters (M) |",
+        f"|---|{'---:|' * (len(columns) + 1)}",
+    ]
+    for name in _methods_with(records, keys):
+        rows = [record["results"][name] for record in records]
+        rows.append({key: sum(row[key] for row in rows) / len(rows) for key in keys})
+        cells = [f"{row[key]:.{headings[key][1]}f}" for row in rows for key in keys]
+        count = records[0]["parameters"].get(name)
+        cells.append("-" if count is None else f"{count / 1e6:.3f}")
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    return "\n".join(lines)
+
+
+def _methods_with(records: Sequence[dict[str, Any]], keys: tuple[str, ...]) -> list[str]:
+    """Methods that have these numbers in every record."""
+    names = [
+        name
+        for name in records[0]["results"]
+        if all(key in record["results"].get(name, {}) for record in records for key in keys)
+    ]
+    if not names:
+        raise ValueError(
+            f"the runs have no method in common with {' and '.join(keys)}: evaluate them with "
+            "--fid, and with the same methods"
+        )
+    return names
 
 
 def _markdown_table(results: dict[str, Row], columns: _Columns) -> str:

@@ -16,6 +16,7 @@ from .pixels import Pixels, picture_of_lab, picture_of_rgb
 class Sample:
     """One picture to restore, and what may help."""
 
+    index: int  # from 0
     truth: Image.Image  # RGB
     low: Image.Image  # RGB, the truth at low resolution
     gray: Image.Image  # L, the source: `low` without its colours
@@ -52,6 +53,11 @@ def shrink(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     return picture.resize(size, Image.Resampling.BICUBIC)
 
 
+def enlarged(picture: Image.Image, sample: Sample) -> Image.Image:
+    """The picture at the truth's size, bicubic."""
+    return picture.resize(sample.truth.size, Image.Resampling.BICUBIC)
+
+
 def without_colors(picture: Image.Image) -> Image.Image:
     """Gray picture, mode L, of the lightness of an RGB one."""
     lab = Pixels(picture).lab.clone()
@@ -64,12 +70,13 @@ def _with_own_reference(
 ) -> Iterator[Sample]:
     # Two generators, so that the distortions are the same with and without other draws.
     distortions, angles = (torch.Generator().manual_seed(seed) for _ in range(2))
-    for truth in pictures:
+    for index, truth in enumerate(pictures):
         low = shrink(truth, tuple(max(1, round(side / scale)) for side in truth.size))
         distorted = elastic_distortion(Pixels(low).rgb[None], generator=distortions)[0]
         reference = picture_of_rgb(distorted)
         angle = 2 * math.pi * torch.rand(1, generator=angles)
         yield Sample(
+            index=index,
             truth=truth,
             low=low,
             gray=without_colors(low),

@@ -20,6 +20,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -31,7 +32,21 @@ from PIL import Image
 from ..image_io import load_picture
 from .pixels import Pixels, picture_of_rgb
 
-Stage = Callable[[Image.Image], Image.Image]  # RGB to RGB, of any size
+
+@dataclass(frozen=True)
+class Stage:
+    """What a cascade is made of.
+
+    Args:
+        run: from an RGB picture to another, of any size.
+        parameters: of its network; None if that is not known.
+    """
+
+    run: Callable[[Image.Image], Image.Image]
+    parameters: int | None = None
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        return self.run(picture)
 
 
 def load_stage(name: str, device: str | torch.device = "cpu") -> Stage:
@@ -55,11 +70,11 @@ def load_stage(name: str, device: str | torch.device = "cpu") -> Stage:
 
 
 def _unchanged(what: str, device) -> Stage:
-    return lambda picture: picture
+    return Stage(lambda picture: picture, parameters=0)
 
 
 def _gray(what: str, device) -> Stage:
-    return lambda picture: picture.convert("L").convert("RGB")
+    return Stage(lambda picture: picture.convert("L").convert("RGB"), parameters=0)
 
 
 def _scsnet(what: str, device) -> Stage:
@@ -70,7 +85,7 @@ def _scsnet(what: str, device) -> Stage:
 
     model = find_checkpoint(what) if what else None
     pipe = pipeline(TASK, model=model, device=device, pipeline_class=ScsColorizeSrPipeline)
-    return lambda picture: pipe(picture, scale=1)
+    return Stage(lambda picture: pipe(picture, scale=1), pipe.model.automatic_parameters)
 
 
 def _transformers(what: str, device) -> Stage:
@@ -87,7 +102,7 @@ def _transformers(what: str, device) -> Stage:
         made = made[:, : picture.height * factor, : picture.width * factor]  # without padding
         return picture_of_rgb(made.clamp(0, 1))
 
-    return run
+    return Stage(run, network.num_parameters())
 
 
 def _diffusers(what: str, device) -> Stage:
@@ -101,7 +116,8 @@ def _diffusers(what: str, device) -> Stage:
         generator = torch.Generator("cpu").manual_seed(0)  # the same result in every run
         return pipe(image=picture, generator=generator, **arguments).images[0]
 
-    return run
+    networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    return Stage(run, sum(map(_count_parameters, networks)))
 
 
 def _spandrel(what: str, device) -> Stage:
@@ -113,7 +129,7 @@ def _spandrel(what: str, device) -> Stage:
     def run(picture: Image.Image) -> Image.Image:
         return picture_of_rgb(network(Pixels(picture).rgb[None].to(device))[0].clamp(0, 1).cpu())
 
-    return run
+    return Stage(run, _count_parameters(network.model))
 
 
 def _ncnn(what: str, device) -> Stage:
@@ -132,7 +148,7 @@ def _ncnn(what: str, device) -> Stage:
         _, made = extractor.extract(network.output_names()[0])
         return picture_of_rgb(torch.from_numpy(np.array(made)).clamp(0, 1))
 
-    return run
+    return Stage(run)
 
 
 def _onnx(what: str, device) -> Stage:
@@ -148,12 +164,12 @@ def _onnx(what: str, device) -> Stage:
         made = torch.from_numpy(session.run(None, {given.name: values})[0][0])
         return picture_of_rgb(made.clamp(0, 1).expand(3, -1, -1))
 
-    return run
+    return Stage(run)
 
 
 def _python(what: str, device) -> Stage:
     module, _, name = what.partition(":")
-    return getattr(import_module(module), name)
+    return Stage(getattr(import_module(module), name))
 
 
 def _command(what: str, device) -> Stage:
@@ -173,7 +189,11 @@ def _command(what: str, device) -> Stage:
                 raise ValueError(f"{words[0]}: exit code {done.returncode}, {done.stderr[-300:]}")
             return load_picture(made).convert("RGB")
 
-    return run
+    return Stage(run)
+
+
+def _count_parameters(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 _KINDS = {  # kind: how it is loaded, and whether it has to be told what

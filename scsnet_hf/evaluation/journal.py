@@ -1,0 +1,83 @@
+"""What measures said of each picture, kept so that a run can be interrupted and go on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..atomic_files import replacing
+from ..image_io import save_picture
+from .hashes import picture_sha256
+from .pixels import Pixels
+
+_SETTINGS_FILE = "settings.json"
+_NUMBERS_FOLDER = "numbers"
+_PICTURES_FOLDER = "pictures"
+
+
+class Journal:
+    """A folder with a file for every picture of a run.
+
+    Args:
+        folder: made if it is not there.
+        settings: what the numbers hang on, as JSON takes it.
+        keep_pictures: also keep truths and results, as `pictures/METHOD/00000.png`.
+
+    Raises:
+        ValueError: if the folder holds a run with other settings.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], keep_pictures: bool = False):
+        self._folder = folder
+        self._keep_pictures = keep_pictures
+        (folder / _NUMBERS_FOLDER).mkdir(parents=True, exist_ok=True)
+        kept = folder / _SETTINGS_FILE
+        if kept.exists():
+            _check_same(json.loads(kept.read_text()), settings, folder)
+        else:
+            write_json(kept, settings)
+
+    def read(self, index: int, truth: Image.Image) -> dict[str, Any] | None:
+        """What was written of picture `index`; None if nothing was.
+
+        Raises:
+            ValueError: if it was of another picture.
+        """
+        path = self._path(index)
+        if not path.exists():
+            return None
+        kept = json.loads(path.read_text())
+        if kept["picture"] != picture_sha256(truth):
+            raise ValueError(
+                f"{path}: of another picture, so the data have changed: choose a new output folder"
+            )
+        return kept
+
+    def write(self, index: int, record: dict[str, Any], outcomes: dict[str, Pixels]) -> None:
+        """Keep the record of a picture, `picture` in it, and its pictures if asked for."""
+        if self._keep_pictures:
+            for name, pixels in outcomes.items():
+                path = self._folder / _PICTURES_FOLDER / name / f"{index:05}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_picture(pixels.picture, path)
+        write_json(self._path(index), record, indent=None)
+
+    def _path(self, index: int) -> Path:
+        return self._folder / _NUMBERS_FOLDER / f"{index:05}.json"
+
+
+def write_json(path: Path, content: dict[str, Any], indent: int | None = 2) -> None:
+    """Write a JSON file under its name only once it is whole."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=indent) + "\n")
+
+
+def _check_same(kept: dict[str, Any], settings: dict[str, Any], folder: Path) -> None:
+    settings = json.loads(json.dumps(settings))  # tuples become lists, as in the file
+    differing = [key for key in {**kept, **settings} if kept.get(key) != settings.get(key)]
+    if differing:
+        changes = "; ".join(
+            f"{key}: {kept.get(key)} there, {settings.get(key)} now" for key in differing
+        )
+        raise ValueError(f"{folder} holds another run ({changes}): choose a new output folder")

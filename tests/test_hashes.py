@@ -1,0 +1,35 @@
+"""Hashes of pictures and weights."""
+
+import torch
+from PIL import Image
+from torch import nn
+
+from scsnet_hf.evaluation import picture_sha256, weights_sha256
+
+
+def test_a_picture_is_its_pixels_and_not_its_file(tmp_path):
+    picture = Image.linear_gradient("L").convert("RGB")
+    for name in ("a.png", "a.bmp"):
+        picture.save(tmp_path / name)
+    hashes = {picture_sha256(Image.open(tmp_path / name)) for name in ("a.png", "a.bmp")}
+    assert hashes == {picture_sha256(picture)}
+
+
+def test_size_and_mode_belong_to_a_picture():
+    gray = Image.new("L", (4, 6))
+    others = (gray, Image.new("L", (6, 4)), gray.convert("P"))
+    assert len({picture_sha256(one) for one in others}) == 3
+
+
+def test_weights_are_told_apart_by_every_value():
+    network = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    before = weights_sha256(network)
+    assert weights_sha256(network) == before
+    with torch.no_grad():
+        network[1].bias += 1e-3
+    assert weights_sha256(network) != before
+
+
+def test_weights_are_the_same_in_any_float_type_that_holds_them():
+    network = nn.Linear(3, 2).half()
+    assert weights_sha256(network) == weights_sha256(network.float())
