@@ -9,7 +9,8 @@
         transformers:caidas/swin2SR-classical-sr-x4-64
 
 Prints the tables of README. With --output, a folder, they are kept there as tables.md, all numbers
-and what they mean as results.json; the same command goes on where it was interrupted. --protocol
+and what they mean as results.json, and as seconds.json the time that a picture takes; the same
+command goes on where it was interrupted. --protocol
 paper is that of Sec. 4.2: 5,000 pictures at random, cut to 512x512, half of them automatic, a tenth
 with themselves as reference, the others with another one.
 
@@ -66,7 +67,7 @@ from scsnet_hf.evaluation import (
 from scsnet_hf.metrics import FeatureNetwork
 from scsnet_hf.vgg import HUB_REPOSITORY, VGG16Features
 
-RESULTS_FILE, TABLES_FILE = "results.json", "tables.md"
+RESULTS_FILE, TABLES_FILE, SECONDS_FILE = "results.json", "tables.md", "seconds.json"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -200,6 +201,8 @@ def run(args: argparse.Namespace) -> str:
     evaluation = evaluate(samples, methods, measures, PROTOCOLS[args.protocol], journal)
     tables = markdown_tables(table_rows(evaluation, methods))
     keep(args, tables, record_of(evaluation, methods, measures, settings))
+    if args.output:
+        write_json(args.output / SECONDS_FILE, evaluation.seconds)
     return tables
 
 
@@ -223,8 +226,11 @@ def main() -> None:
     args = parse_arguments()
     try:
         if args.tables:
-            runs = [json.loads((run / RESULTS_FILE).read_text()) for run in args.tables]
-            print(paper_tables(runs))
+            runs, seconds = (
+                [json.loads((run / name).read_text()) for run in args.tables]
+                for name in (RESULTS_FILE, SECONDS_FILE)
+            )
+            print(paper_tables(runs, seconds))
         elif args.compare:
             print(run_comparison(args))
         elif args.inputs_only:

@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
+from statistics import median
 from typing import Any
 
 from .measures import Measure, Row
@@ -91,37 +92,50 @@ def markdown_tables(results: dict[str, Row]) -> str:
     return "\n\n".join(table for table in tables if table)
 
 
-def paper_tables(records: Sequence[dict[str, Any]]) -> str:
+def paper_tables(records: Sequence[dict[str, Any]], seconds: Sequence[dict[str, float]]) -> str:
     """Runs on several data sets side by side, as Tables 1 and 2 of the paper.
 
     Args:
         records: of `record_of`, a data set each, with the same methods.
+        seconds: what each method took for a picture in these runs.
 
     Raises:
         ValueError: if a number that the tables need was not measured.
     """
     titles = [str(record["settings"]["data"]) for record in records]
-    sets, pixels = (_side_by_side(records, titles, keys) for keys in _PAPER_TABLES)
+    costs = {name: _costs(name, records[0], seconds) for name in records[0]["results"]}
+    sets, pixels = (_side_by_side(records, titles, keys, costs) for keys in _PAPER_TABLES)
     return f"{sets}\n\n{pixels}"
 
 
 def _side_by_side(
-    records: Sequence[dict[str, Any]], titles: list[str], keys: tuple[str, ...]
+    records: Sequence[dict[str, Any]],
+    titles: list[str],
+    keys: tuple[str, ...],
+    costs: dict[str, list[str]],
 ) -> str:
     headings = {key: next(columns[key] for columns in _TABLES if key in columns) for key in keys}
     columns = [f"{title} {headings[key][0]}" for title in [*titles, "average"] for key in keys]
     lines = [
-        f"| | {' | '.join(columns)} | parameters (M) |",
-        f"|---|{'---:|' * (len(columns) + 1)}",
+        f"| | {' | '.join(columns)} | parameters (M) | pictures/s |",
+        f"|---|{'---:|' * (len(columns) + 2)}",
     ]
     for name in _methods_with(records, keys):
         rows = [record["results"][name] for record in records]
         rows.append({key: sum(row[key] for row in rows) / len(rows) for key in keys})
         cells = [f"{row[key]:.{headings[key][1]}f}" for row in rows for key in keys]
-        count = records[0]["parameters"].get(name)
-        cells.append("-" if count is None else f"{count / 1e6:.3f}")
-        lines.append(f"| {' | '.join([name, *cells])} |")
+        lines.append(f"| {' | '.join([name, *cells, *costs[name]])} |")
     return "\n".join(lines)
+
+
+def _costs(name: str, record: dict[str, Any], seconds: Sequence[dict[str, float]]) -> list[str]:
+    """Parameters in millions and pictures/s of a method; dashes where they are not known."""
+    count = record["parameters"].get(name)
+    times = [run[name] for run in seconds if name in run]
+    return [
+        "-" if count is None else f"{count / 1e6:.3f}",
+        f"{1 / median(times):.2f}" if times else "-",
+    ]
 
 
 def _methods_with(records: Sequence[dict[str, Any]], keys: tuple[str, ...]) -> list[str]:
