@@ -17,7 +17,7 @@ def test_inputs_are_gray_small_and_numbered(tmp_path, samples):
     for folder, pictures in (
         ("inputs", [sample.gray for sample in samples]),
         ("references/own", [sample.reference for sample in samples]),
-        ("references/unrelated", [sample.unrelated for sample in samples]),
+        ("references/other", [sample.unrelated for sample in samples]),
         ("truth", [sample.truth for sample in samples]),
     ):
         for index, picture in enumerate(pictures):

@@ -2,7 +2,7 @@
 
     FOLDER/inputs/00000.png                  the source, gray
     FOLDER/references/own/00000.png          the picture itself, flipped and distorted
-    FOLDER/references/unrelated/00000.png    that of another picture
+    FOLDER/references/other/00000.png        that of another picture
     FOLDER/truth/00000.png                   what is to come out
 
 What a program makes of 00000.png lies in a folder of its own, named 00000 too.
@@ -24,7 +24,7 @@ def write_inputs(samples: Iterable[Sample], folder: Path) -> None:
         for name, picture in (
             ("inputs", sample.gray),
             ("references/own", sample.reference),
-            ("references/unrelated", sample.unrelated),
+            ("references/other", sample.unrelated),
             ("truth", sample.truth),
         ):
             save_picture(picture, folder / name / f"{sample.index:05}.png")
