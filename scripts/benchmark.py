@@ -3,6 +3,8 @@
     python scripts/benchmark.py loader --data photos/
     python scripts/benchmark.py loader --data photos/ --workers 0 2 4 8 --bf16 --output loader.json
     python scripts/benchmark.py space
+    python scripts/benchmark.py cascades --output cascades.json
+    python scripts/benchmark.py heads --scale 2.7
 
 `loader`: does the loader keep up with training? Pictures per second that it delivers alone and
 that a training step takes in, and where the time of a sample goes. Where the ratio of the two is
@@ -12,6 +14,16 @@ the cores, so a ratio well above 1 is needed there. Without loader processes the
 `space`: how long does a visitor wait? Seconds from `python space/app.py` to the first coloured
 picture in a browser, and from a later click to its result, for 256x256 enlarged twice. Needs
 Chromium.
+
+`cascades`: what does a gray picture of 128x128 cost in colour at 512x512, by this network and by a
+colorizer with an upscaler after it? At batch 1 in float32, networks alone, peers with random
+weights. `--rows` chooses: a checkpoint or preset, with `+reference` behind it where there is one,
+or any COLORIZER@SIZE+UPSCALER of scsnet_hf/peers. `scripts/figures.py efficiency` draws its JSON.
+
+`heads`: what do continuous pixel mapping and its rivals cost, from features of 128x128?
+
+Peak memory is what a fresh process needs above importing, weights included. Ratios are to the first
+row in the same repeat.
 
 Everything is measured in turn, as often as --repeats says, so that a slow moment of the machine
 hits all alike. Tables show the median and, in brackets, the smallest and largest value; --output
@@ -48,6 +60,10 @@ from transformers.utils import logging
 
 import scsnet_hf
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage
+from scsnet_hf.benchmarking.cascades import measure_cascades
+from scsnet_hf.benchmarking.heads import measure_heads
+from scsnet_hf.benchmarking.rounds import Repeats
+from scsnet_hf.benchmarking.tables import cost_table, spread, table
 from scsnet_hf.data import (
     SOURCES,
     DataSource,
@@ -66,7 +82,6 @@ if TYPE_CHECKING:
     import datasets
     from playwright.sync_api import Page
 
-Repeats = dict[str, list[float]]  # what was measured -> its value in each repeat
 Measure = Callable[[], dict[str, float]]
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,7 +136,27 @@ def parse_arguments() -> argparse.Namespace:
     space.set_defaults(measure=measure_space, show=show_space)
     space.add_argument("--browser", default="chromium", help="command of a Chromium")
     add_common_options(space)
+
+    cascades = commands.add_parser("cascades", help="one network, or a colorizer and an upscaler?")
+    cascades.set_defaults(measure=run_cascades, show=partial(cost_table, "network"))
+    cascades.add_argument(
+        "--model", default="medium", help="embedded checkpoint, folder or Hub id for the first row"
+    )
+    add_cost_options(cascades)
+
+    heads = commands.add_parser("heads", help="continuous pixel mapping, or another head?")
+    heads.set_defaults(measure=run_heads, show=partial(cost_table, "head"))
+    heads.add_argument("--scale", type=float, default=4.0, help="magnification")
+    add_cost_options(heads)
     return parser.parse_args()
+
+
+def add_cost_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--rows", nargs="+", default=[], metavar="ROW", help="which to measure (default: all)")
+    add("--size", type=positive, default=128, help="side of the source in pixels")
+    add("--device", default="cpu", choices=["cpu", "cuda"][: 1 + torch.cuda.is_available()])
+    add_common_options(parser)
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -395,6 +430,19 @@ def press(page: "Page") -> float:
     return clicked
 
 
+# What networks cost
+
+
+def run_cascades(args: argparse.Namespace) -> dict[str, Repeats]:
+    """See `measure_cascades`."""
+    return measure_cascades(args.model, args.rows, args.repeats, args.size, args.device)
+
+
+def run_heads(args: argparse.Namespace) -> dict[str, Repeats]:
+    """See `measure_heads`."""
+    return measure_heads(args.scale, args.rows, args.repeats, args.size, args.device)
+
+
 # What is shown
 
 
@@ -438,18 +486,6 @@ def stage_table(seconds: Repeats) -> str:
         ["the rest: shuffle, checksum, selection", f"{1000 * rest:.2f}", f"{rest / whole:.0%}"]
     )
     return table(["a sample, in one process", "ms", "share"], rows)
-
-
-def spread(values: list[float], digits: int = 1) -> str:
-    numbers = (statistics.median(values), min(values), max(values))
-    middle, low, high = (f"{number:.{digits}f}" for number in numbers)
-    return f"{middle} ({low} to {high})"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, all columns but the first to the right."""
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def machine() -> dict[str, object]:

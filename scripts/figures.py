@@ -1,25 +1,34 @@
-"""Draw results side by side, what the attention looks at, a zoom, and how training runs went.
+"""Draw results side by side, what the attention looks at, a zoom, training runs, and efficiency.
 
     python scripts/figures.py pictures figure.png old.jpg --scale 2.7
     python scripts/figures.py pictures figure.png old.jpg other.jpg=modern.jpg --source-size 128
     python scripts/figures.py pictures figure.png color.jpg --source-size 128 --truth
+    python scripts/figures.py comparison figure.png run --numbers 3 17
     python scripts/figures.py attention attention.png old.jpg modern.jpg --point 25,60 --point 70,40
     python scripts/figures.py zoom zoom.webp old.jpg --point 25,60 --scale 8
     python scripts/figures.py zoom strip.png old.jpg --point 25,60 --scale 8
     python scripts/figures.py curves curves.png run
     python scripts/figures.py curves curves.png runs/content runs/full
+    python scripts/figures.py efficiency efficiency.png cascades.json
 
 `pictures` makes a row of every picture: input, automatic result, and with a reference also both of
 that. The input is shown enlarged without interpolation; `--truth` adds the picture itself, in its
-colours. `attention` (Fig. 8 of the paper) lights the reference where points of the picture look, a
-row for each, finest pyramid level first, and below the picture where the valves of the source and
-of the reference are open. `zoom` (Fig. 9) makes an animation into a point, or as PNG the same
-region at magnifications from 1 on. Points are in percent of width and height.
-`curves` draws what runs of
-scripts/train.py have logged up to their newest checkpoint; a run is named after its folder.
+colours.
+`comparison` (Fig. 7) shows what all methods made of some pictures of a run of scripts/evaluate.py
+--keep-pictures.
+`attention` (Fig. 8 of the paper) lights the reference where points of the picture look, a row for
+each, finest pyramid level first, and below the picture where the valves of the source and of the
+reference are open.
+`zoom` (Fig. 9) makes an animation into a point, or as PNG the same region at magnifications from 1
+on. Points are in percent of width and height.
+`curves` draws what runs of scripts/train.py have logged up to their newest checkpoint; a run is
+named after its folder.
+`efficiency` (Fig. 2, right) draws what scripts/benchmark.py cascades has written to its --output:
+processor seconds, peak memory, and parameters as the area of a circle.
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -51,6 +60,15 @@ def parse_arguments() -> argparse.Namespace:
     add("--truth", action="store_true", help="also show the pictures as they are, in their colours")
     add("--width", type=int, default=360, help="width of a column in pixels")
 
+    comparison = commands.add_parser("comparison", help="what all methods made, Fig. 7")
+    comparison.set_defaults(draw=draw_comparison)
+    add = comparison.add_argument
+    add("output", type=Path, help="PNG file to write")
+    add("run", type=Path, metavar="RUN", help="--output folder of evaluate.py --keep-pictures")
+    add("--numbers", type=int, nargs="+", default=[0, 1, 2, 3], help="of the pictures")
+    add("--methods", nargs="+", help="columns (default: all)")
+    add("--width", type=int, default=240, help="width of a column in pixels")
+
     attention = commands.add_parser("attention", help="where the picture looks, Fig. 8")
     attention.set_defaults(draw=draw_attention)
     add = attention.add_argument
@@ -78,6 +96,13 @@ def parse_arguments() -> argparse.Namespace:
     add = curves.add_argument
     add("output", type=Path, metavar="OUT", help="PNG file to write")
     add("runs", nargs="+", type=Path, metavar="RUN", help="--output folder of scripts/train.py")
+
+    efficiency = commands.add_parser("efficiency", help="time, memory and parameters, Fig. 2")
+    efficiency.set_defaults(draw=draw_record)
+    efficiency.add_argument("output", type=Path, metavar="OUT", help="PNG file to write")
+    efficiency.add_argument(
+        "record", type=Path, metavar="RECORD", help="--output file of benchmark.py cascades"
+    )
     return parser.parse_args()
 
 
@@ -125,6 +150,19 @@ def row(pipe, picture: str, args: argparse.Namespace) -> dict[str, Image.Image]:
     return panels
 
 
+def draw_comparison(args: argparse.Namespace) -> None:
+    pictures = args.run / "pictures"
+    methods = args.methods or [*json.loads((args.run / "results.json").read_text())["counts"]]
+    rows = []
+    for number in args.numbers:
+        paths = {name: pictures / name / f"{number:05}.png" for name in (*methods, "truth")}
+        row = {name: load_picture(path) for name, path in paths.items() if path.exists()}
+        if not row:
+            raise ValueError(f"{pictures}: has no picture {number}; were pictures kept?")
+        rows.append(row)
+    save_picture(draw_panels(rows, args.width), args.output)
+
+
 def draw_attention(args: argparse.Namespace) -> None:
     from scsnet_hf.attention_maps import AttentionMaps, draw_point
 
@@ -167,6 +205,12 @@ def draw_runs(args: argparse.Namespace) -> None:
     shared = Path(os.path.commonpath([folder.parent for folder in folders]))
     logs = {str(folder.relative_to(shared)): read_log(folder) for folder in folders}
     draw_curves(logs, args.output)
+
+
+def draw_record(args: argparse.Namespace) -> None:
+    from scsnet_hf.benchmarking.chart import draw_efficiency, read_efficiency
+
+    draw_efficiency(read_efficiency(args.record), args.output)
 
 
 def main() -> None:

@@ -255,7 +255,8 @@ class MetaUpscale(nn.Module):
         batch, _, height, width = features.shape
         padded = nn.functional.pad(features, (_META_KERNEL // 2,) * 4, mode="replicate")
         patches = nn.functional.unfold(padded, _META_KERNEL)  # (B, 9C, H*W)
-        patches = patches.view(batch, -1, height, width).permute(0, 2, 3, 1)
+        # Contiguous, or every block of rows would copy all of them again.
+        patches = patches.view(batch, -1, height, width).permute(0, 2, 3, 1).contiguous()
         vertical, horizontal = (
             axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
         )

@@ -36,7 +36,14 @@ def photographs(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"), [([], "loader"), (["loader"], "--data"), (["space"], "--browser")]
+    ("command", "told"),
+    [
+        ([], "loader"),
+        (["loader"], "--data"),
+        (["space"], "--browser"),
+        (["cascades"], "--rows"),
+        (["heads"], "--scale"),
+    ],
 )
 def test_help(benchmark, capsys, command, told):
     with pytest.raises(SystemExit) as stop:
@@ -86,3 +93,28 @@ def test_loader(benchmark, capsys, photographs, tmp_path):
         "| training step",
         "| a sample, in one process",
     ]
+
+
+def test_cascades(benchmark, capsys, tmp_path):
+    output, rows = tmp_path / "cascades.json", ["tiny", "siggraph17@32+srvgg-16"]
+    benchmark("cascades", "--rows", *rows, "--size", 16, "--repeats", 2, "--output", output)
+    record = json.loads(output.read_text())
+    assert {"versions", "cpu", "threads", "arguments"} <= record.keys()
+    for quantity in ("processor", "wall"):
+        assert [len(record["repeats"][quantity][row]) for row in rows] == [2, 2]
+    header, _, ours, cascade = capsys.readouterr().out.strip().split("\n")
+    assert header.startswith("| network | parameters (M) | GMACs |")
+    assert ours.startswith("| tiny | 0.0")
+    assert cascade.startswith("| siggraph17@32+srvgg-16 | 34.81 |")  # 34.19 and 0.62
+
+
+def test_heads(benchmark, capsys):
+    benchmark("heads", "--rows", "meta", "--scale", 2.7, "--size", 8, "--repeats", 1)
+    header, _, row = capsys.readouterr().out.strip().split("\n")
+    assert header.startswith("| head |")
+    assert row.startswith("| meta | 0.45 |")
+
+
+def test_a_row_that_is_none_is_one_line(benchmark):
+    with pytest.raises(SystemExit, match=r"^benchmark\.py: no row 'huge'"):
+        benchmark("cascades", "--rows", "huge")

@@ -1,5 +1,6 @@
 """scripts/figures.py."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -27,9 +28,11 @@ def figures(monkeypatch):
     ("command", "mentioned"),
     [
         ("pictures", "PICTURE[=REFERENCE]"),
+        ("comparison", "--numbers"),
         ("attention", "--point"),
         ("zoom", "--frames"),
         ("curves", "RUN"),
+        ("efficiency", "RECORD"),
     ],
 )
 def test_help(figures, capsys, command, mentioned):
@@ -52,6 +55,46 @@ def test_pictures_stand_side_by_side(figures, tmp_path, tiny_checkpoint):
     (two, height), (four, same_height) = sizes
     assert 2 * 48 < two < 3 * 48 < 4 * 48 < four < 5 * 48
     assert height == same_height
+
+
+class TestComparison:
+    """Of a run whose methods made plain pictures."""
+
+    COLORS = {"automatic": (255, 0, 0), "cascade": (0, 255, 0), "truth": (0, 0, 255)}
+
+    @pytest.fixture
+    def run(self, tmp_path):
+        folder = tmp_path / "run"
+        for name, color in self.COLORS.items():
+            for number in range(2):
+                path = folder / "pictures" / name / f"{number:05}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (40, 30), color).save(path)
+        (folder / "results.json").write_text('{"counts": {"automatic": 2, "cascade": 2}}')
+        return folder
+
+    def colors_of(self, path: Path) -> set[tuple[int, ...]]:
+        """Colours of the panels."""
+        with Image.open(path) as figure:
+            return {color for _, color in figure.getcolors(1 << 16)} & set(self.COLORS.values())
+
+    def test_a_row_has_all_methods_and_the_truth(self, figures, run, tmp_path):
+        one, two = tmp_path / "one.png", tmp_path / "two.png"
+        figures("comparison", one, run, "--numbers", 1, "--width", 40)
+        figures("comparison", two, run, "--numbers", 0, 1, "--width", 40)
+        assert self.colors_of(one) == set(self.COLORS.values())
+        with Image.open(one) as first, Image.open(two) as second:
+            assert first.width == second.width >= 3 * 40
+            assert second.height > 1.8 * first.height
+
+    def test_methods_can_be_chosen(self, figures, run, tmp_path):
+        output = tmp_path / "figure.png"
+        figures("comparison", output, run, "--numbers", 0, "--methods", "cascade")
+        assert self.colors_of(output) == {self.COLORS["cascade"], self.COLORS["truth"]}
+
+    def test_a_missing_picture_is_told(self, figures, run, tmp_path):
+        with pytest.raises(SystemExit, match="has no picture 7"):
+            figures("comparison", tmp_path / "figure.png", run, "--numbers", 7)
 
 
 @pytest.fixture
@@ -124,3 +167,19 @@ def test_runs_are_told_apart_by_their_folders(figures, tmp_path, monkeypatch):
 def test_a_folder_without_a_run_is_one_line(figures, tmp_path):
     with pytest.raises(SystemExit, match=r"^figures\.py: .*no complete checkpoint"):
         figures("curves", tmp_path / "curves.png", tmp_path / "none")
+
+
+def test_efficiency_of_a_record(figures, tmp_path):
+    of_rows = {"medium": 1.0, "ddcolor-tiny@512+rrdbnet": 9.0}
+    quantities = ("processor", "memory", "parameters")
+    repeats = {name: {row: [value] for row, value in of_rows.items()} for name in quantities}
+    (tmp_path / "cascades.json").write_text(json.dumps({"repeats": repeats}))
+    figures("efficiency", tmp_path / "efficiency.png", tmp_path / "cascades.json")
+    with Image.open(tmp_path / "efficiency.png") as picture:
+        assert picture.width == 1000
+
+
+def test_a_record_of_something_else_is_one_line(figures, tmp_path):
+    (tmp_path / "loader.json").write_text("{}")
+    with pytest.raises(SystemExit, match=r"^figures\.py: .*loader\.json: not a record"):
+        figures("efficiency", tmp_path / "efficiency.png", tmp_path / "loader.json")

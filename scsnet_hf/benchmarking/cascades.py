@@ -1,0 +1,119 @@
+"""A gray picture to a colour picture of four times its size: this network, and cascades.
+
+A row is named by what it runs:
+
+    medium                        this network, automatic; the name of a checkpoint or a preset
+    medium+reference              with a reference picture of the source's size
+    ddcolor-tiny@512+rrdbnet      a cascade: a colorizer at its own size, then an upscaler
+
+A colorizer sees the picture enlarged to its own size, the upscaler takes the coloured picture at
+the source's size. `scsnet_hf.peers` has the networks of cascades.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from ..configuration_scsnet import PRESETS, SCSNetConfig
+from ..modeling_scsnet import SCSNetForImageToImage
+from ..peers import COLORIZERS, UPSCALERS, find_peer
+from ..registration import find_checkpoint
+from .meters import Subject
+from .rounds import Repeats, Stages, measure
+
+CASCADES = (
+    "siggraph17@256+rrdbnet",
+    "siggraph17@256+drn-l",
+    "ddcolor-tiny@512+rrdbnet",
+    "ddcolor-tiny@256+rrdbnet",
+    "ddcolor-tiny@256+srvgg-32",
+)
+_COMPARED_PRESETS = ("base", "small")
+_REFERENCE = "+reference"
+_SCALE = 4
+_COLORIZER_STEP = 32  # pixels; what sizes of colorizers are multiples of
+
+
+def measure_cascades(
+    model: str, rows: Sequence[str], repeats: int, size: int, device: str
+) -> dict[str, Repeats]:
+    """What rows cost at batch 1 in float32; see `measure`.
+
+    Args:
+        model: name of an embedded checkpoint, folder or Hub id, the network of the rows that have
+            its name. Those named after presets have random weights.
+        rows: their names; see the module. All of `default_rows` if there are none.
+        repeats: rounds.
+        size: side of the source in pixels.
+        device: of torch.
+
+    Raises:
+        ValueError: for a row that is none, or a model that does not load.
+    """
+    setting = {"model": model, "size": size, "device": device}
+    rows = rows or default_rows(model)
+    for row in rows:
+        stages_of(row, **setting)  # a wrong name is told before the measuring starts
+    return measure(stages_of, rows, repeats, **setting)
+
+
+def default_rows(model: str) -> list[str]:
+    """The model, the presets that it is not, and the cascades."""
+    own = [name_of_model(model), *_COMPARED_PRESETS]
+    return [row for name in dict.fromkeys(own) for row in (name, name + _REFERENCE)] + [*CASCADES]
+
+
+def name_of_model(model: str) -> str:
+    """What rows of a checkpoint are called: the last part of its name."""
+    return Path(model).name
+
+
+def is_cascade(row: str) -> bool:
+    """Whether a row is a cascade, not this network."""
+    return "@" in row
+
+
+def stages_of(row: str, model: str, size: int, device: str) -> Stages:
+    """The stages of a row; see `measure_cascades`."""
+    name = row.removesuffix(_REFERENCE)
+    if not is_cascade(row):
+        if name not in (*PRESETS, name_of_model(model)):
+            raise ValueError(
+                f"no row {row!r}: neither the model nor one of the presets {', '.join(PRESETS)}"
+            )
+        return {row: partial(_build_own, name, model, row != name, size, device)}
+    parts = re.fullmatch(r"(.+)@(\d+)\+(.+)", row)
+    if not parts or parts[1] not in COLORIZERS or parts[3] not in UPSCALERS:
+        raise ValueError(
+            f"no row {row!r}: a cascade is COLORIZER@SIZE+UPSCALER, of {', '.join(COLORIZERS)} "
+            f"and of {', '.join(UPSCALERS)}"
+        )
+    colorizer, side, upscaler = parts.groups()
+    if int(side) % _COLORIZER_STEP or not int(side):
+        raise ValueError(f"no row {row!r}: {side} is not a multiple of {_COLORIZER_STEP}")
+    return {
+        f"{colorizer}@{side}": partial(_build_peer, colorizer, int(side), device),
+        upscaler: partial(_build_peer, upscaler, size, device),
+    }
+
+
+def _build_own(name: str, model: str, referential: bool, size: int, device: str) -> Subject:
+    if name == name_of_model(model):
+        network = SCSNetForImageToImage.from_pretrained(find_checkpoint(model), dtype=torch.float32)
+    else:
+        network = SCSNetForImageToImage(SCSNetConfig.from_preset(name))
+    network = network.eval()
+    pictures = [torch.rand(1, channels, size, size, device=device) for channels in (1, 3)]
+    if referential:
+        return Subject.of(network, *pictures, None, _SCALE)
+    return Subject.of(
+        network, pictures[0], None, None, _SCALE, parameters=network.automatic_parameters
+    )
+
+
+def _build_peer(name: str, side: int, device: str) -> Subject:
+    peer = find_peer(name)
+    return Subject.of(peer.build(), torch.rand(1, peer.channels, side, side, device=device))
