@@ -65,6 +65,7 @@ from scsnet_hf.evaluation import (
     write_json,
 )
 from scsnet_hf.metrics import FeatureNetwork
+from scsnet_hf.registration import find_checkpoint
 from scsnet_hf.vgg import HUB_REPOSITORY, VGG16Features
 
 RESULTS_FILE, TABLES_FILE, SECONDS_FILE = "results.json", "tables.md", "seconds.json"
@@ -91,7 +92,7 @@ def parse_arguments() -> argparse.Namespace:
 
     group = parser.add_argument_group("methods")
     add = group.add_argument
-    add("--model", help="folder or Hub id (default: the embedded checkpoint)")
+    add("--model", help="small, folder or Hub id (default: the embedded checkpoint medium)")
     add(
         "--cascade",
         nargs=3,
@@ -193,7 +194,8 @@ def settings_of(args: argparse.Namespace, pipe) -> dict[str, object]:
 
 
 def run(args: argparse.Namespace) -> str:
-    pipe = pipeline("scs-colorize-sr", model=args.model, device=args.device)
+    model = find_checkpoint(args.model) if args.model else None
+    pipe = pipeline("scs-colorize-sr", model=model, device=args.device)
     settings, methods = settings_of(args, pipe), methods_of(args, pipe)
     measures = [*measures_of(args, pipe.device), *behaviours_of(args, pipe)]
     journal = Journal(args.output, settings, args.keep_pictures) if args.output else None
