@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from transformers import pipeline
 
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, SCSNetImageProcessor
+from scsnet_hf.vgg import VGG16Features
 
 
 def build_tiny_model(seed: int = 0, **config) -> SCSNetForImageToImage:
@@ -33,6 +35,15 @@ def tiny_pipe(tiny_model):
     return pipeline(
         "scs-colorize-sr", model=tiny_model, image_processor=SCSNetImageProcessor(), device="cpu"
     )
+
+
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory):
+    """Random weights do for a perceptual loss that only has to have gradients."""
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
+    save_file({name: value.half() for name, value in VGG16Features().state_dict().items()}, path)
+    return path
 
 
 @pytest.fixture

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import make_picture
-from safetensors.torch import save_file
 
 from scsnet_hf.training.ablation import TABLES, Budget, Variant, ablation_table, train_variant
-from scsnet_hf.vgg import VGG16Features
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "ablate.py"
 BUDGET = Budget(network="tiny", source_size=16, label_size=16, steps=4, batch_size=2)
@@ -24,15 +22,6 @@ def album(tmp_path_factory):
     for index in range(4):
         make_picture(64, 64, seed=index).save(folder / f"{index}.png")
     return folder
-
-
-@pytest.fixture(scope="module")
-def vgg_file(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
-    state = VGG16Features().state_dict()
-    save_file({name: values for name, values in state.items() if name.startswith("features")}, path)
-    return path
 
 
 def test_the_papers_model_is_the_last_row_of_both_tables():

@@ -7,10 +7,8 @@ import datasets
 import pytest
 import torch
 from conftest import make_picture
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from training_runs import train
-
-from scsnet_hf.vgg import VGG16Features
 
 STEPS = 26
 # What the process is doing when it dies, in ten different steps of one run.
@@ -47,16 +45,6 @@ def photographs(tmp_path_factory):
         for path in paths:
             path.unlink()
     return folder
-
-
-@pytest.fixture(scope="module")
-def vgg(tmp_path_factory):
-    """A small-valued VGG16 with random weights, so that all loss terms take part."""
-    torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
-    state = VGG16Features().state_dict()
-    save_file({name: value.half() for name, value in state.items()}, path)
-    return path
 
 
 def digests(checkpoint: Path) -> dict[str, str]:
@@ -97,9 +85,9 @@ SETTINGS = {
 class TestKilledRuns:
     @pytest.fixture(scope="class", params=SETTINGS)
     @classmethod
-    def runs(cls, request, tmp_path_factory, photographs, vgg):
+    def runs(cls, request, tmp_path_factory, photographs, vgg_file):
         """Folders of an unbroken run and of one that was killed ten times."""
-        options = {"vgg": vgg, **SETTINGS[request.param]}
+        options = {"vgg": vgg_file, **SETTINGS[request.param]}
         processes = options.get("processes", 1)
         unbroken, killed = (tmp_path_factory.mktemp(name) for name in ("unbroken", "killed"))
         assert train(unbroken, photographs, STEPS, **options) == [0] * processes

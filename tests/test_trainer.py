@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import make_picture
-from safetensors.torch import save_file
 from training_runs import ALL_TERMS, PAIRS, make_trainer, train
 
 from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor
@@ -16,7 +15,6 @@ from scsnet_hf.data import collate, stream_photographs, training_stream
 from scsnet_hf.losses import LOSS_PRESETS, LossWeights
 from scsnet_hf.modeling_scsnet import SCSNetOutput
 from scsnet_hf.training import last_complete_checkpoint
-from scsnet_hf.vgg import VGG16Features
 
 CONTENT = LOSS_PRESETS["content"]
 READOUT = LossWeights(content=0.0, perceptual=0.0, adversarial=0.0, color_readout=10.0)
@@ -28,15 +26,6 @@ def photographs(tmp_path_factory):
     for seed in range(4):
         make_picture(48, 40, seed=seed).save(folder / f"{seed}.png")
     return folder
-
-
-@pytest.fixture(scope="module")
-def vgg(tmp_path_factory):
-    """Random weights do for a perceptual loss that only has to have gradients."""
-    torch.manual_seed(1)
-    path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
-    save_file({name: value.half() for name, value in VGG16Features().state_dict().items()}, path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +43,10 @@ def equal(one: dict, other: dict) -> bool:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, photographs, vgg):
+def trained(tmp_path_factory, photographs, vgg_file):
     """A trainer after four steps with all terms, which has saved at steps 2 and 4."""
     folder = tmp_path_factory.mktemp("run")
-    trainer = make_trainer(folder, photographs, 4, vgg=vgg, save_steps=2)
+    trainer = make_trainer(folder, photographs, 4, vgg=vgg_file, save_steps=2)
     trainer.train()
     return trainer
 
@@ -140,9 +129,9 @@ class TestTerms:
     """The rows of Table 4, and which gradients there are."""
 
     @pytest.mark.parametrize("name", LOSS_PRESETS)
-    def test_only_the_terms_of_the_row_are_computed(self, tmp_path, photographs, vgg, name):
+    def test_only_the_terms_of_the_row_are_computed(self, tmp_path, photographs, vgg_file, name):
         trainer = make_trainer(
-            tmp_path, photographs, 2, vgg=vgg, weights=LOSS_PRESETS[name], save_strategy="no"
+            tmp_path, photographs, 2, vgg=vgg_file, weights=LOSS_PRESETS[name], save_strategy="no"
         )
         trainer.train()
         logged = trainer.state.log_history[0].keys()
@@ -171,11 +160,13 @@ class TestTerms:
 
     @pytest.mark.parametrize("name", LOSS_PRESETS)
     def test_a_row_has_the_gradient_of_its_terms_and_no_other(
-        self, tmp_path, photographs, vgg, batch, name, monkeypatch
+        self, tmp_path, photographs, vgg_file, batch, name, monkeypatch
     ):
         """What the step leaves in the network is the weighted sum over the row's terms alone."""
         row = LOSS_PRESETS[name]
-        trainer = make_trainer(tmp_path, photographs, 1, vgg=vgg, weights=row, save_strategy="no")
+        trainer = make_trainer(
+            tmp_path, photographs, 1, vgg=vgg_file, weights=row, save_strategy="no"
+        )
         trainer.train()
         trainer.current_gradient_accumulation_steps = 1
         parameter = trainer.model.stem.weight
@@ -318,8 +309,8 @@ class TestCheckpoints:
         trained.save_average(tmp_path)
         assert equal(weights(trained.model), before)
 
-    def test_a_finished_run_takes_no_further_step(self, run, photographs, vgg, trained):
-        trainer = make_trainer(run, photographs, 4, vgg=vgg)
+    def test_a_finished_run_takes_no_further_step(self, run, photographs, vgg_file, trained):
+        trainer = make_trainer(run, photographs, 4, vgg=vgg_file)
         trainer.train(resume_from_checkpoint=True)
         assert trainer.state.global_step == 4
         assert equal(weights(trainer.model), weights(trained.model))
@@ -363,8 +354,8 @@ class TestBadRuns:
             trainer.train()
         assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
 
-    def test_a_checkpoint_of_another_network_is_refused(self, run, photographs, vgg):
-        trainer = make_trainer(run, photographs, 8, vgg=vgg, config={"texture_depth": 2})
+    def test_a_checkpoint_of_another_network_is_refused(self, run, photographs, vgg_file):
+        trainer = make_trainer(run, photographs, 8, vgg=vgg_file, config={"texture_depth": 2})
         with pytest.raises(ValueError, match="texture_depth"):
             trainer.train(resume_from_checkpoint=True)
 
@@ -373,8 +364,8 @@ class TestBadRuns:
         with pytest.raises(ValueError, match="other loss terms"):
             trainer.train(resume_from_checkpoint=True)
 
-    def test_another_number_of_loader_workers_is_refused(self, run, photographs, vgg):
-        trainer = make_trainer(run, photographs, 8, vgg=vgg, workers=1)
+    def test_another_number_of_loader_workers_is_refused(self, run, photographs, vgg_file):
+        trainer = make_trainer(run, photographs, 8, vgg=vgg_file, workers=1)
         with pytest.raises(ValueError, match="with 0 loader workers, this run has 1"):
             trainer.train(resume_from_checkpoint=True)
 
@@ -423,8 +414,8 @@ class TestOptions:
         ],
         ids=lambda arguments: "-".join(arguments),
     )
-    def test_a_run_reaches_its_end(self, tmp_path, photographs, vgg, arguments):
-        trainer = make_trainer(tmp_path, photographs, 2, vgg=vgg, **arguments)
+    def test_a_run_reaches_its_end(self, tmp_path, photographs, vgg_file, arguments):
+        trainer = make_trainer(tmp_path, photographs, 2, vgg=vgg_file, **arguments)
         trainer.train()
         assert trainer.state.global_step == 2
         assert last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-2"
@@ -453,12 +444,14 @@ def logged_losses(run: Path, step: int) -> list[dict[str, float]]:
 
 
 class TestProcesses:
-    def test_two_processes_with_half_the_batch_equal_one(self, tmp_path, vgg):
+    def test_two_processes_with_half_the_batch_equal_one(self, tmp_path, vgg_file):
         make_picture(48, 40, seed=1).save(tmp_path / "only.png")  # one shard: the same samples
         logs = []
         for processes, size in ((1, 4), (2, 2)):
             run = tmp_path / f"{processes}"
-            codes = train(run, tmp_path, 3, processes, vgg=vgg, per_device_train_batch_size=size)
+            codes = train(
+                run, tmp_path, 3, processes, vgg=vgg_file, per_device_train_batch_size=size
+            )
             assert codes == [0] * processes
             logs.append(logged_losses(run, 3))
         assert len(logs[0]) == 3
