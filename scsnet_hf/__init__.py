@@ -14,6 +14,8 @@ _HOMES = {
     "SCSNetConfig": "configuration_scsnet",
     "SCSNetForImageToImage": "modeling_scsnet",
     "SCSNetOutput": "modeling_scsnet",
+    "SCSNetOnnxConfig": "configuration_scsnet",
+    "SCSNetOnnxModel": "onnx_backend",
     "SCSNetImageProcessor": "image_processing_scsnet",
     "ScsColorizeSrPipeline": "pipeline_scsnet",
     "PictureError": "image_io",
@@ -21,6 +23,7 @@ _HOMES = {
     "ReferenceGallery": "reference_gallery",
     "ReferenceFromTextPipeline": "reference_from_text",
     "ZoomView": "zoom",
+    "export_onnx": "onnx_export",
     "embedded_checkpoint": "registration",
 }
 __all__ = sorted(_HOMES)

@@ -126,4 +126,17 @@ class SCSNetConfig(PreTrainedConfig):
             raise ValueError("color_size must be at least 4 and pyramid_levels at least 1")
 
 
+@strict
+class SCSNetOnnxConfig(SCSNetConfig):
+    """Configuration of a network that has been exported to ONNX graphs; the same numbers."""
+
+    model_type = "scsnet_onnx"
+
+    @classmethod
+    def of(cls, config: SCSNetConfig) -> "SCSNetOnnxConfig":
+        """That of the export of a network with `config`."""
+        return cls(**{name: getattr(config, name) for name in SCSNetConfig.__annotations__})
+
+
 SCSNetConfig.register_for_auto_class()
+SCSNetOnnxConfig.register_for_auto_class()

@@ -19,9 +19,10 @@ from transformers.utils.generic import can_return_tuple
 from .attention import CROSS_ATTENTION_CLASSES, FusedFeatures, SelfAttention, Tokens
 from .configuration_scsnet import SCSNetConfig
 from .efficientnet import EfficientNetEncoder
-from .pixel_mapping import HEADS, PixelGrid, resize
+from .pixel_mapping import HEADS, PixelGrid, resize, resize_to
 
 DEFAULT_SCALE = 4.0  # the paper's setting
+HEAD_REACH = 2 + 2  # source pixels that a head's convolutions and its lookup reach
 _WINDOW_HALO = 8  # source pixels around a window in training; what lies farther hardly matters
 
 
@@ -183,9 +184,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
     @property
     def halo(self) -> int:
         """Source pixels around a tile that its output depends on, the colour branch left out."""
-        lookup_reach = 2
-        head_reach = 2
-        return 1 + 2 * self.config.texture_depth + head_reach + lookup_reach
+        return halo_of(self.config)
 
     def encode_reference(self, reference_pixel_values: torch.Tensor) -> Tokens:
         """F_r of one reference each, as tokens, to be used with any number of sources.
@@ -201,12 +200,13 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         Raises:
             ValueError: if the model was built with `cross_attention="none"`.
         """
-        if self.config.cross_attention == "none":
-            raise ValueError(
-                "this model takes no reference picture: its config has cross_attention='none'"
-            )
-        working = _pad_to_multiple(self._to_working_size(reference_pixel_values.to(self.dtype)))
-        features = self.reference_encoder(self.reference_stem(working))
+        check_takes_references(self.config)
+        working = to_working_size(reference_pixel_values, self.config.color_size)
+        return self.reference_tokens(working.to(self.dtype))
+
+    def reference_tokens(self, working: torch.Tensor) -> Tokens:
+        """As `encode_reference`, of references (B, 3, Hr, Wr) that have their working size."""
+        features = self.reference_encoder(self.reference_stem(_pad_to_multiple(working)))
         return self.cross_attention.encode(features)
 
     def fuse_reference(
@@ -214,16 +214,20 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         source_features: torch.Tensor,
         reference_tokens: Tokens,
         reference_mask: torch.Tensor | None = None,
-        reference_strength: float = 1.0,
+        reference_strength: float | torch.Tensor = 1.0,
         output_attentions: bool = False,
     ) -> FusedFeatures:
-        """F_s and reference tokens -> F_int (Eq. 2), F_s untouched where there is no reference."""
-        tokens = tuple(level.expand(len(source_features), -1, -1) for level in reference_tokens)
+        """F_s and reference tokens -> F_int (Eq. 2), F_s untouched where there is no reference.
+
+        `reference_strength` is one number, or (B,) one for every item.
+        """
+        batch = source_features.shape[0]  # len() would tie exported code to this number
+        tokens = tuple(level.expand(batch, -1, -1) for level in reference_tokens)
         fused = self.cross_attention(source_features, tokens, output_attentions)
-        strength = torch.full((len(source_features), 1, 1, 1), float(reference_strength))
-        strength = strength.to(source_features)
+        strength = torch.as_tensor(reference_strength).to(source_features).expand(batch)
         if reference_mask is not None:
-            strength = strength * reference_mask.to(strength).view(-1, 1, 1, 1)
+            strength = strength * reference_mask.to(strength)
+        strength = strength.view(-1, 1, 1, 1)
         blended = torch.lerp(source_features, fused.features, strength)
         # Bit-equal to the automatic mode where the strength is 0, whatever the other rows hold.
         return fused._replace(features=torch.where(strength == 0, source_features, blended))
@@ -249,15 +253,42 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         Returns:
             `features` (B, C, Hc, Wc) at the working size, `attentions`, `valves`.
         """
-        working = self._to_working_size(pixel_values.to(self.dtype))
-        size = working.shape[-2:]
-        features = self._encode_source(_pad_to_multiple(working))
-        fused = FusedFeatures(features)
-        if reference_tokens is not None and (reference_strength > 0 or output_attentions):
+        if not (reference_strength > 0 or output_attentions):
+            reference_tokens = None
+        working = to_working_size(pixel_values, self.config.color_size)
+        return self.color_features(
+            working.to(self.dtype),
+            reference_tokens,
+            reference_mask,
+            reference_strength,
+            output_attentions,
+        )
+
+    def color_features(
+        self,
+        working: torch.Tensor,
+        reference_tokens: Tokens | None = None,
+        reference_mask: torch.Tensor | None = None,
+        reference_strength: float | torch.Tensor = 1.0,
+        output_attentions: bool = False,
+    ) -> FusedFeatures:
+        """As `encode_color`, of pictures (B, 1, H, W) that have their working size.
+
+        `reference_strength` may also be (B,), one for every item.
+        """
+        height, width = working.shape[-2:]
+        fused = FusedFeatures(self._encode_source(_pad_to_multiple(working)))
+        if reference_tokens is not None:
             fused = self.fuse_reference(
-                features, reference_tokens, reference_mask, reference_strength, output_attentions
+                fused.features,
+                reference_tokens,
+                reference_mask,
+                reference_strength,
+                output_attentions,
             )
-        color = self.color_decoder(fused.features)[..., : size[0], : size[1]]
+        color = self.color_decoder(fused.features)
+        for axis, size in ((-2, height), (-1, width)):  # by index, as in _pad_to_multiple
+            color = color.index_select(axis, torch.arange(size, device=color.device))
         return fused._replace(features=color)
 
     def describe(self, pixel_values: torch.Tensor) -> torch.Tensor:
@@ -272,7 +303,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         Returns:
             (B, D), float32.
         """
-        working = _pad_to_multiple(self._to_working_size(pixel_values.to(self.dtype)))
+        working = to_working_size(pixel_values, self.config.color_size).to(self.dtype)
+        working = _pad_to_multiple(working)
         if self.config.source_encoder == "residual":
             levels = [self._encode_source(working)]
         else:
@@ -308,9 +340,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         """
         source_size = tuple(features.texture.shape[-2:])
         grid = grid or PixelGrid.whole(source_size, output_size)
-        color = features.color
-        if tuple(color.shape[-2:]) != source_size:
-            color = resize(color, PixelGrid.whole(tuple(color.shape[-2:]), source_size))
+        color = resize_to(features.color, source_size)
         pixels = self.upsampler(features.texture + color, grid).float()
         if self.config.luminance_skip:
             lightness = resize(features.pixel_values.float(), grid, cubic=True)
@@ -427,22 +457,43 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(H, W) at which the colour branch sees a picture of `size`."""
-        reduction = self.config.color_size / max(size)
-        return tuple(size) if reduction >= 1 else output_size_of(size, reduction)
+        return working_size(size, self.config.color_size)
 
-    def _to_working_size(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Reduce (B, C, H, W) by area until its long side is at most `config.color_size`."""
-        size = self.working_size(pixels.shape[-2:])
-        if size == tuple(pixels.shape[-2:]):
-            return pixels
-        return nn.functional.interpolate(pixels, size, mode="area")
+
+def check_takes_references(config: SCSNetConfig) -> None:
+    """Raise a ValueError that says why where a network has no part for references."""
+    if config.cross_attention == "none":
+        raise ValueError(
+            "this model takes no reference picture: its config has cross_attention='none'"
+        )
+
+
+def halo_of(config: SCSNetConfig) -> int:
+    """Source pixels around a tile that its output depends on, the colour branch left out."""
+    return 1 + 2 * config.texture_depth + HEAD_REACH
+
+
+def to_working_size(pixels: torch.Tensor, color_size: int) -> torch.Tensor:
+    """Reduce (B, C, H, W) by area until its long side is at most `color_size`."""
+    own = tuple(pixels.shape[-2:])
+    size = working_size(own, color_size)
+    return pixels if size == own else nn.functional.interpolate(pixels, size, mode="area")
+
+
+def working_size(size: tuple[int, int], color_size: int) -> tuple[int, int]:
+    """(H, W) of a picture of `size` whose long side is to be at most `color_size`."""
+    reduction = color_size / max(size)
+    return tuple(size) if reduction >= 1 else output_size_of(size, reduction)
 
 
 def _pad_to_multiple(pixels: torch.Tensor, multiple: int = 4) -> torch.Tensor:
     """Repeat the last row and column until both sides are multiples of the two stride-2 steps."""
-    height, width = pixels.shape[-2:]
-    padding = (0, -width % multiple, 0, -height % multiple)
-    return nn.functional.pad(pixels, padding, mode="replicate") if any(padding) else pixels
+    for axis in (-2, -1):
+        size = pixels.shape[axis]
+        # By index, since padding ties exported code to the sizes that it was made with.
+        index = torch.arange(size + -size % multiple, device=pixels.device).clamp(max=size - 1)
+        pixels = pixels.index_select(axis, index)
+    return pixels
 
 
 def output_size_of(source_size: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -14,12 +14,15 @@ from .attention import Tokens
 from .image_io import load_picture, split_alpha
 from .image_processing_scsnet import LUMINANCES
 from .modeling_scsnet import DEFAULT_SCALE, output_size_of
+from .onnx_backend import as_onnx, uses_onnx
 from .tiling import run_tiled
 
 logger = logging.get_logger(__name__)
 
 TASK = "scs-colorize-sr"
 SMALLEST_SCALE, LARGEST_SCALE = 0.5, 16.0
+
+BACKENDS = ("torch", "onnx")
 
 _NOT_GIVEN = object()
 
@@ -105,6 +108,19 @@ class ScsColorizeSrPipeline(Pipeline):
         >>> pipe("old.jpg", scale=2.7).save("new.png")
         >>> pipe("old.jpg", reference="modern.jpg", size=(1920, 1080)).size
         (1920, 1080)
+
+    Args:
+        model: an `SCSNetForImageToImage`, or an `SCSNetOnnxModel`.
+        backend: `"onnx"` to run on ONNX Runtime, on the CPU in float32. A model of PyTorch is then
+            exported first, once; its graphs are kept in the cache of the Hub. `"torch"` to insist
+            on PyTorch. None runs a model as what it is.
+        device: as in any pipeline.
+        *args, **kwargs: those of any pipeline, and defaults of the arguments of a call.
+
+    Raises:
+        ValueError: on another backend, `"torch"` for exported graphs, or a device that ONNX Runtime
+            does not run on here.
+        ImportError: if packages for ONNX are missing; it says which.
     """
 
     _load_processor = False
@@ -112,6 +128,17 @@ class ScsColorizeSrPipeline(Pipeline):
     _load_video_processor = False
     _load_feature_extractor = False
     _load_tokenizer = False
+
+    def __init__(self, model, *args, backend: str | None = None, device=None, **kwargs):
+        if backend not in (None, *BACKENDS):
+            raise ValueError(f"backend={backend!r}: choose one of {', '.join(BACKENDS)}")
+        if backend == "onnx":
+            model = as_onnx(model)
+        if uses_onnx(model):
+            if backend == "torch":
+                raise ValueError("backend='torch': this model is exported to ONNX graphs")
+            device = _only_the_cpu(device)
+        super().__init__(model, *args, device=device, **kwargs)
 
     def __call__(self, images, reference=None, **kwargs) -> Image.Image | dict | list | Iterator:
         """Colorize and enlarge.
@@ -293,6 +320,14 @@ class ScsColorizeSrPipeline(Pipeline):
         """Reference pictures to one set of tokens per level."""
         encoded = [self.model.encode_reference(one.to(self.device)) for one in references]
         return tuple(torch.cat(level, dim=1) for level in zip(*encoded, strict=True))
+
+
+def _only_the_cpu(device) -> torch.device:
+    """Refuse another device for ONNX Runtime; None and -1 mean the CPU."""
+    named = device not in (None, -1)
+    if named and (isinstance(device, int) or torch.device(device).type != "cpu"):
+        raise ValueError(f"device={device!r}: ONNX graphs run on the CPU here")
+    return torch.device("cpu")
 
 
 def _reference_shapes(job: _Job) -> tuple:

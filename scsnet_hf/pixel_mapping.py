@@ -24,11 +24,11 @@ Axis = int | torch.Tensor
 class PixelGrid(NamedTuple):
     """Which output pixels to compute, and where the features at hand lie in the source.
 
-    Every pair is (vertical, horizontal). Entries of `output`, `start` and `origin` may be int64
-    tensors (B,), one value per item of a batch.
+    Every pair is (vertical, horizontal). Entries of all but `length` may be int64 tensors, scalars
+    or (B,), one value per item of a batch.
     """
 
-    source: tuple[int, int]  # H, W of the whole source
+    source: tuple[Axis, Axis]  # H, W of the whole source
     output: tuple[Axis, Axis]  # Ho, Wo of the whole output
     start: tuple[Axis, Axis]  # first output row and column wanted
     length: tuple[int, int]  # how many of them
@@ -61,10 +61,9 @@ def axis_coordinates(
     `align_corners` both stand at i / (size - 1), and Z_rel still divides the unit interval in cells
     of 1 / source, as the paper has it.
     """
-    source = grid.source[axis]
-    output, start, origin = (
-        torch.as_tensor(value, device=device).reshape(-1, 1)
-        for value in (grid.output[axis], grid.start[axis], grid.origin[axis])
+    source, output, start, origin = (
+        _column(values[axis], device)
+        for values in (grid.source, grid.output, grid.start, grid.origin)
     )
     index = torch.arange(grid.length[axis], device=device) + start
     if align_corners:
@@ -74,13 +73,22 @@ def axis_coordinates(
         denominator = 2 * output
         cell = (2 * index + 1) * source
         position = cell - output
-    lower = torch.div(position, denominator, rounding_mode="floor")
-    anchor = torch.div(cell, denominator, rounding_mode="floor").clamp(max=source - 1)
+    # Not torch.div with a rounding mode, which becomes a division of float32 in ONNX.
+    lower = position // denominator
+    anchor = (cell // denominator).clamp(max=source - 1)
     return AxisCoordinates(
         lower - origin,
         (position - lower * denominator) / denominator,
         2 * (cell - anchor * denominator) / denominator - 1,
     )
+
+
+def _column(value: Axis, device: torch.device) -> torch.Tensor:
+    """One value or one per item as int64 (1, 1) or (B, 1)."""
+    if torch.is_tensor(value):
+        return value.to(device).reshape(-1, 1)
+    # torch.as_tensor would tie compiled code to this very number.
+    return torch.full((1, 1), value, device=device)
 
 
 def _linear_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
@@ -150,11 +158,21 @@ def resize(features: torch.Tensor, grid: PixelGrid, cubic: bool = False) -> torc
     return pixels.permute(0, 3, 1, 2)
 
 
+def resize_to(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Bilinear lookup of whole (B, C, H, W) at `size`; as they are where they have it."""
+    own = tuple(features.shape[-2:])
+    return features if own == tuple(size) else resize(features, PixelGrid.whole(own, size))
+
+
 def row_blocks(height: int, elements_per_row: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of output rows: blocks that fit the cache, or all rows where gradients flow."""
-    block = height
-    if not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
-        block = max(1, _CACHED_ELEMENTS // max(1, elements_per_row))
+    """(start, stop) of output rows: blocks that fit the cache, or all rows where gradients flow.
+
+    All rows in compiled and exported code too, where `height` may be a symbol.
+    """
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        yield 0, height
+        return
+    block = max(1, _CACHED_ELEMENTS // max(1, elements_per_row))
     for start in range(0, height, block):
         yield start, min(start + block, height)
 
@@ -185,7 +203,7 @@ class ContinuousPixelMapping(nn.Module):
     def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
         """Features (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
         features = self.aggregate(features).permute(0, 2, 3, 1)  # F_cs, (B, H, W, M)
-        of_features, of_position = self.first.weight.split((features.shape[-1], 2), dim=1)
+        of_features, of_position = self.first.weight[:, :-2], self.first.weight[:, -2:]
         features = nn.functional.linear(features, of_features, self.first.bias)
         vertical, horizontal = (
             axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
@@ -275,8 +293,10 @@ class MetaUpscale(nn.Module):
         """(offset y, offset x, 1 / p) of every pixel: (1 or B, ho, wo, 3)."""
         device = vertical.relative.device
         y, x = vertical.relative[:, :, None], horizontal.relative[:, None]
-        inverse = grid.source[0] / torch.as_tensor(grid.output[0], device=device).reshape(-1, 1, 1)
-        return torch.stack(torch.broadcast_tensors(y, x, inverse), dim=-1).to(dtype)
+        source, output = (
+            _column(values[0], device)[:, None] for values in (grid.source, grid.output)
+        )
+        return torch.stack(torch.broadcast_tensors(y, x, source / output), dim=-1).to(dtype)
 
 
 def _to_anchor(axis: AxisCoordinates) -> AxisCoordinates:

@@ -41,9 +41,10 @@ def find_checkpoint(name: str) -> str:
 def _register_config() -> None:
     from transformers import AutoConfig
 
-    from .configuration_scsnet import SCSNetConfig
+    from .configuration_scsnet import SCSNetConfig, SCSNetOnnxConfig
 
-    AutoConfig.register("scsnet", SCSNetConfig, exist_ok=True)
+    for config_class in (SCSNetConfig, SCSNetOnnxConfig):
+        AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
 
 
 def _register_models() -> None:
@@ -56,15 +57,26 @@ def _register_models() -> None:
         auto_class.register(SCSNetConfig, SCSNetForImageToImage, exist_ok=True)
 
 
+def _register_onnx_model() -> None:
+    from transformers import AutoModel, AutoModelForImageToImage
+
+    from .configuration_scsnet import SCSNetOnnxConfig
+    from .onnx_backend import SCSNetOnnxModel
+
+    for auto_class in (AutoModel, AutoModelForImageToImage):
+        auto_class.register(SCSNetOnnxConfig, SCSNetOnnxModel, exist_ok=True)
+
+
 def _register_image_processor() -> None:
     from transformers import AutoImageProcessor
 
-    from .configuration_scsnet import SCSNetConfig
+    from .configuration_scsnet import SCSNetConfig, SCSNetOnnxConfig
     from .image_processing_scsnet import SCSNetImageProcessor
 
-    AutoImageProcessor.register(
-        SCSNetConfig, image_processor_classes={"pil": SCSNetImageProcessor}, exist_ok=True
-    )
+    for config_class in (SCSNetConfig, SCSNetOnnxConfig):
+        AutoImageProcessor.register(
+            config_class, image_processor_classes={"pil": SCSNetImageProcessor}, exist_ok=True
+        )
 
 
 def _register_pipeline() -> None:
@@ -86,27 +98,36 @@ def _register_pipeline() -> None:
     ScsColorizeSrPipeline._registered_impl = for_the_hub
 
 
-# A registration concerns a module of transformers and one of ours.
+# A registration concerns a module of transformers and some of ours, which it imports.
 _REGISTRATIONS = (
-    ("transformers.models.auto.configuration_auto", "configuration_scsnet", _register_config),
-    ("transformers.models.auto.modeling_auto", "modeling_scsnet", _register_models),
+    ("transformers.models.auto.configuration_auto", ("configuration_scsnet",), _register_config),
+    ("transformers.models.auto.modeling_auto", ("modeling_scsnet",), _register_models),
+    (
+        "transformers.models.auto.modeling_auto",
+        ("modeling_scsnet", "onnx_export", "onnx_backend"),
+        _register_onnx_model,
+    ),
     (
         "transformers.models.auto.image_processing_auto",
-        "image_processing_scsnet",
+        ("image_processing_scsnet",),
         _register_image_processor,
     ),
-    ("transformers.pipelines", "pipeline_scsnet", _register_pipeline),
+    ("transformers.pipelines", ("pipeline_scsnet",), _register_pipeline),
 )
 
 
 def _register_ready(just_imported: str | None = None) -> None:
     """Run every registration whose module of transformers is there, and ours not half-way in."""
     for theirs, ours, registration in _REGISTRATIONS:
-        ours = f"{__package__}.{ours}"
-        concerned = just_imported in (None, theirs, ours)
-        half_way = {name for name in (theirs, ours) if _is_half_way(name)} - {just_imported}
+        names = _names(theirs, ours)
+        concerned = just_imported in (None, *names)
+        half_way = {name for name in names if _is_half_way(name)} - {just_imported}
         if concerned and theirs in sys.modules and not half_way:
             registration()
+
+
+def _names(theirs: str, ours: tuple[str, ...]) -> list[str]:
+    return [theirs, *(f"{__package__}.{name}" for name in ours)]
 
 
 def _is_half_way(name: str) -> bool:
@@ -117,9 +138,7 @@ def _is_half_way(name: str) -> bool:
 class _AfterImport(MetaPathFinder):
     """Registers what became possible when a module of either side has been imported."""
 
-    names = frozenset(
-        name for theirs, ours, _ in _REGISTRATIONS for name in (theirs, f"{__package__}.{ours}")
-    )
+    names = frozenset(name for theirs, ours, _ in _REGISTRATIONS for name in _names(theirs, ours))
 
     def find_spec(self, name, path=None, target=None):
         spec = PathFinder.find_spec(name, path, target) if name in self.names else None

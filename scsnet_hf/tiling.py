@@ -29,8 +29,8 @@ def plan_tiles(
             yield PixelGrid(source, output, (top, left), length)
 
 
-def _source_interval(grid: PixelGrid, axis: int, halo: int) -> tuple[int, int]:
-    """The source pixels that the grid's window depends on, along one axis."""
+def source_interval(grid: PixelGrid, axis: int, halo: int) -> tuple[int, int]:
+    """(start, stop) of the source pixels that the grid's window depends on, along one axis."""
     source, output, start, length = (
         values[axis] for values in (grid.source, grid.output, grid.start, grid.length)
     )
@@ -84,7 +84,7 @@ def decode_window(
     Returns:
         (B, 3, *grid.length) normalized Lab, float32: what the whole output has there.
     """
-    (y0, y1), (x0, x1) = (_source_interval(grid, axis, model.halo) for axis in (0, 1))
+    (y0, y1), (x0, x1) = (source_interval(grid, axis, model.halo) for axis in (0, 1))
     region = pixel_values[..., y0:y1, x0:x1]
     color_grid = PixelGrid(
         tuple(color_features.shape[-2:]), grid.source, (y0, x0), tuple(region.shape[-2:])

@@ -22,6 +22,8 @@ CODE = {
     "image_io.py",
     "image_processing_scsnet.py",
     "modeling_scsnet.py",
+    "onnx_backend.py",
+    "onnx_export.py",
     "pipeline_scsnet.py",
     "pixel_mapping.py",
     "tiling.py",
