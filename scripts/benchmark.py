@@ -5,6 +5,7 @@
     python scripts/benchmark.py space
     python scripts/benchmark.py cascades --output cascades.json
     python scripts/benchmark.py heads --scale 2.7
+    python scripts/benchmark.py backends medium exported
 
 `loader`: does the loader keep up with training? Pictures per second that it delivers alone and
 that a training step takes in, and where the time of a sample goes. Where the ratio of the two is
@@ -21,6 +22,9 @@ weights. `--rows` chooses: a checkpoint or preset, with `+reference` behind it w
 or any COLORIZER@SIZE+UPSCALER of scsnet_hf/peers. `scripts/figures.py efficiency` draws its JSON.
 
 `heads`: what do continuous pixel mapping and its rivals cost, from features of 128x128?
+
+`backends`: what does a whole call of the pipeline take, on PyTorch and with the graphs that
+scripts/export.py wrote, and how much do the pictures differ?
 
 Peak memory is what a fresh process needs above importing, weights included. Ratios are to the first
 row in the same repeat.
@@ -60,10 +64,11 @@ from transformers.utils import logging
 
 import scsnet_hf
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage
+from scsnet_hf.benchmarking.backends import measure_backends
 from scsnet_hf.benchmarking.cascades import measure_cascades
 from scsnet_hf.benchmarking.heads import measure_heads
 from scsnet_hf.benchmarking.rounds import Repeats
-from scsnet_hf.benchmarking.tables import cost_table, spread, table
+from scsnet_hf.benchmarking.tables import backend_table, cost_table, spread, table
 from scsnet_hf.data import (
     SOURCES,
     DataSource,
@@ -148,6 +153,15 @@ def parse_arguments() -> argparse.Namespace:
     heads.set_defaults(measure=run_heads, show=partial(cost_table, "head"))
     heads.add_argument("--scale", type=float, default=4.0, help="magnification")
     add_cost_options(heads)
+
+    backends = commands.add_parser("backends", help="PyTorch, or exported graphs?")
+    backends.set_defaults(measure=run_backends, show=backend_table)
+    add = backends.add_argument
+    add("models", nargs="+", metavar="MODEL", help="embedded checkpoint, folder or Hub id")
+    add("--picture", type=Path, default=ROOT / "space" / "examples" / "black-canyon.jpg")
+    add("--size", type=positive, default=128, help="side of the source in pixels")
+    add("--scale", type=float, default=4.0, help="magnification")
+    add_common_options(backends)
     return parser.parse_args()
 
 
@@ -441,6 +455,11 @@ def run_cascades(args: argparse.Namespace) -> dict[str, Repeats]:
 def run_heads(args: argparse.Namespace) -> dict[str, Repeats]:
     """See `measure_heads`."""
     return measure_heads(args.scale, args.rows, args.repeats, args.size, args.device)
+
+
+def run_backends(args: argparse.Namespace) -> dict[str, Repeats]:
+    """See `measure_backends`."""
+    return measure_backends(args.models, args.picture, args.size, args.scale, args.repeats)
 
 
 # What is shown

@@ -115,6 +115,17 @@ def test_heads(benchmark, capsys):
     assert row.startswith("| meta | 0.45 |")
 
 
+def test_backends(benchmark, capsys, tiny_checkpoint):
+    arguments = ("--size", 16, "--scale", 2, "--repeats", 2)
+    benchmark("backends", tiny_checkpoint, "small", *arguments)
+    header, _, first, other = capsys.readouterr().out.strip().split("\n")
+    assert header.startswith("| model | wall s of a call | ratio |")
+    assert first.startswith(f"| {tiny_checkpoint} | 0.")
+    assert first.endswith("| 1.00 (1.00 to 1.00) | inf |")  # the same picture
+    assert other.startswith("| small | 0.")
+    assert float(other.split("|")[-2]) < 100
+
+
 def test_a_row_that_is_none_is_one_line(benchmark):
     with pytest.raises(SystemExit, match=r"^benchmark\.py: no row 'huge'"):
         benchmark("cascades", "--rows", "huge")

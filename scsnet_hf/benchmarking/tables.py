@@ -42,6 +42,20 @@ def cost_table(title: str, values: dict[str, Repeats]) -> str:
     return table(header, rows)
 
 
+def backend_table(values: dict[str, Repeats]) -> str:
+    """What `measure_backends` returned; ratios are to the first model in the same round."""
+    rows = [
+        [
+            model,
+            spread(seconds, 3),
+            spread(ratios(values["wall"], model), 2),
+            f"{values['psnr'][model][0]:.1f}",
+        ]
+        for model, seconds in values["wall"].items()
+    ]
+    return table(["model", "wall s of a call", "ratio", "dB to the first's picture"], rows)
+
+
 def ratios(values: Repeats, row: str) -> list[float]:
     """A row to the first one, in every round."""
     first = next(iter(values.values()))

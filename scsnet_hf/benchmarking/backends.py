@@ -1,0 +1,51 @@
+"""Whole calls of pipelines: PyTorch beside exported graphs, pictures in and out included."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+from transformers import pipeline
+
+from ..metrics.fidelity import psnr
+from ..pipeline_scsnet import ScsColorizeSrPipeline
+from ..registration import find_checkpoint
+from .rounds import Repeats
+
+
+def measure_backends(
+    models: Sequence[str], picture: str | Path, size: int, scale: float, repeats: int
+) -> dict[str, Repeats]:
+    """What a call takes, and how its picture differs from that of the first model.
+
+    Args:
+        models: names of embedded checkpoints, folders (exported ones too) or Hub ids.
+        picture: file of the source, made gray and `size` pixels a side.
+        size: in pixels.
+        scale: magnification.
+        repeats: rounds, in each of which every model runs once; one more before them warms up.
+
+    Returns:
+        By model `wall`, seconds of every round, and `psnr`, dB to the first model's picture.
+    """
+    source = Image.open(picture).convert("L").resize((size, size))
+    pipes = {
+        model: pipeline(
+            "scs-colorize-sr",
+            model=find_checkpoint(model),
+            device="cpu",
+            pipeline_class=ScsColorizeSrPipeline,
+        )
+        for model in models
+    }
+    results = {model: np.asarray(pipe(source, scale=scale)) for model, pipe in pipes.items()}
+    wall: Repeats = {model: [] for model in models}
+    for _ in tqdm(range(repeats), unit="round"):
+        for model, pipe in pipes.items():
+            start = time.perf_counter()
+            pipe(source, scale=scale)
+            wall[model].append(time.perf_counter() - start)
+    first = results[models[0]]
+    return {"wall": wall, "psnr": {model: [psnr(one, first)] for model, one in results.items()}}
