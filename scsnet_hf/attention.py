@@ -14,7 +14,8 @@ Tokens = tuple[torch.Tensor, ...]  # of a reference, per pyramid level (B, N_l, 
 
 def _tokens(features: torch.Tensor) -> torch.Tensor:
     """(B, C, h, w) -> (B, N, C)."""
-    return features.flatten(2).transpose(1, 2)
+    # Contiguous: linear layers on a transposed view would tie exported code to batches above 1.
+    return features.flatten(2).transpose(1, 2).contiguous()
 
 
 def _attend(

@@ -10,6 +10,7 @@ from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_scsnet import SCSNetConfig
+from .pixel_mapping import crop, pad_to_multiple
 
 _STEM_CHANNELS = 32
 # repeats, expansion, kernel, stride, channels
@@ -117,10 +118,8 @@ class EfficientNetEncoder(nn.Module):
         for index in reversed(range(len(self.merge))):
             doubled = nn.functional.interpolate(features, scale_factor=2, mode="bilinear")
             features = self.merge[index]((self.lateral[index](levels[index]) + doubled).relu())
-        return features[..., : height // 4, : width // 4]
+        return crop(features, (height // 4, width // 4))
 
     def pyramid(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
         """Features of the trunk, at strides 4, 8, 16 and 32, of normalized L (B, 1, H, W)."""
-        height, width = pixel_values.shape[-2:]
-        borders = (0, -width % _STRIDE, 0, -height % _STRIDE)
-        return self.trunk(nn.functional.pad(pixel_values, borders, mode="replicate"))
+        return self.trunk(pad_to_multiple(pixel_values, _STRIDE))

@@ -19,10 +19,11 @@ from transformers.utils.generic import can_return_tuple
 from .attention import CROSS_ATTENTION_CLASSES, FusedFeatures, SelfAttention, Tokens
 from .configuration_scsnet import SCSNetConfig
 from .efficientnet import EfficientNetEncoder
-from .pixel_mapping import HEADS, PixelGrid, resize, resize_to
+from .pixel_mapping import HEADS, PixelGrid, crop, pad_to_multiple, resize, resize_to
 
 DEFAULT_SCALE = 4.0  # the paper's setting
 HEAD_REACH = 2 + 2  # source pixels that a head's convolutions and its lookup reach
+_MULTIPLE = 4  # what the encoders' two stride-2 steps need sides to be multiples of
 _WINDOW_HALO = 8  # source pixels around a window in training; what lies farther hardly matters
 
 
@@ -206,7 +207,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
 
     def reference_tokens(self, working: torch.Tensor) -> Tokens:
         """As `encode_reference`, of references (B, 3, Hr, Wr) that have their working size."""
-        features = self.reference_encoder(self.reference_stem(_pad_to_multiple(working)))
+        features = self.reference_encoder(self.reference_stem(pad_to_multiple(working, _MULTIPLE)))
         return self.cross_attention.encode(features)
 
     def fuse_reference(
@@ -276,8 +277,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
 
         `reference_strength` may also be (B,), one for every item.
         """
-        height, width = working.shape[-2:]
-        fused = FusedFeatures(self._encode_source(_pad_to_multiple(working)))
+        fused = FusedFeatures(self._encode_source(pad_to_multiple(working, _MULTIPLE)))
         if reference_tokens is not None:
             fused = self.fuse_reference(
                 fused.features,
@@ -286,9 +286,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
                 reference_strength,
                 output_attentions,
             )
-        color = self.color_decoder(fused.features)
-        for axis, size in ((-2, height), (-1, width)):  # by index, as in _pad_to_multiple
-            color = color.index_select(axis, torch.arange(size, device=color.device))
+        color = crop(self.color_decoder(fused.features), working.shape[-2:])
         return fused._replace(features=color)
 
     def describe(self, pixel_values: torch.Tensor) -> torch.Tensor:
@@ -304,7 +302,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             (B, D), float32.
         """
         working = to_working_size(pixel_values, self.config.color_size).to(self.dtype)
-        working = _pad_to_multiple(working)
+        working = pad_to_multiple(working, _MULTIPLE)
         if self.config.source_encoder == "residual":
             levels = [self._encode_source(working)]
         else:
@@ -484,16 +482,6 @@ def working_size(size: tuple[int, int], color_size: int) -> tuple[int, int]:
     """(H, W) of a picture of `size` whose long side is to be at most `color_size`."""
     reduction = color_size / max(size)
     return tuple(size) if reduction >= 1 else output_size_of(size, reduction)
-
-
-def _pad_to_multiple(pixels: torch.Tensor, multiple: int = 4) -> torch.Tensor:
-    """Repeat the last row and column until both sides are multiples of the two stride-2 steps."""
-    for axis in (-2, -1):
-        size = pixels.shape[axis]
-        # By index, since padding ties exported code to the sizes that it was made with.
-        index = torch.arange(size + -size % multiple, device=pixels.device).clamp(max=size - 1)
-        pixels = pixels.index_select(axis, index)
-    return pixels
 
 
 def output_size_of(source_size: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -164,6 +164,23 @@ def resize_to(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return features if own == tuple(size) else resize(features, PixelGrid.whole(own, size))
 
 
+def pad_to_multiple(pixels: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Repeat the last row and column of (B, C, H, W) until both sides are multiples."""
+    for axis in (-2, -1):
+        size = pixels.shape[axis]
+        # By index, since padding ties exported code to the sizes that it was made with.
+        index = torch.arange(size + -size % multiple, device=pixels.device).clamp(max=size - 1)
+        pixels = pixels.index_select(axis, index)
+    return pixels
+
+
+def crop(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The first rows and columns of (B, C, H, W): (B, C, *size)."""
+    for axis, length in zip((-2, -1), size, strict=True):  # by index, as in pad_to_multiple
+        features = features.index_select(axis, torch.arange(length, device=features.device))
+    return features
+
+
 def row_blocks(height: int, elements_per_row: int) -> Iterator[tuple[int, int]]:
     """(start, stop) of output rows: blocks that fit the cache, or all rows where gradients flow.
 

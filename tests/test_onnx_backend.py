@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from conftest import build_tiny_model, make_picture
 from transformers import pipeline
 
@@ -14,6 +15,8 @@ from scsnet_hf import (
     SCSNetOnnxModel,
     export_onnx,
 )
+from scsnet_hf.modeling_scsnet import SCSNetFeatures
+from scsnet_hf.pixel_mapping import PixelGrid
 
 pytest.importorskip("onnxruntime")
 
@@ -86,6 +89,20 @@ def test_attention_is_returned_too(torch_pipe, onnx_pipe):
         assert len(one[kind]) == len(other[kind]) > 0
         for maps, expected in zip(one[kind], other[kind], strict=True):
             np.testing.assert_allclose(maps, expected, atol=1e-4)
+
+
+def test_positions_in_a_huge_picture_are_exact(torch_pipe, onnx_pipe):
+    """Some lie so near the border of two source pixels that float32 takes one for the other."""
+    source, output = (40_001, 40_001), (160_003, 160_003)
+    middle = PixelGrid(source, output, (79_980, 79_980), (53, 57), (19_990, 19_990))
+    channels = torch_pipe.model.config.hidden_sizes[0]
+    generator = torch.Generator().manual_seed(0)
+    features = SCSNetFeatures(
+        *(torch.rand(1, count, 31, 29, generator=generator) for count in (1, channels, channels))
+    )
+    with torch.no_grad():
+        results = [pipe.model.decode(features, output, middle) for pipe in (torch_pipe, onnx_pipe)]
+    torch.testing.assert_close(*results, atol=1e-5, rtol=0)
 
 
 def test_a_checkpoint_is_exported_once(torch_pipe, tiny_checkpoint, tmp_path, monkeypatch):
