@@ -3,7 +3,7 @@
     python scripts/ablate.py --data imagenet-c --validation imagenet-c-validation/ --output ablation
     python scripts/ablate.py --data train/ --validation validation/ --output ablation \
         --network small --source-size 48 --label-size 32 --steps 600 --batch-size 8 \
-        --learning-rate 1e-3 --color-readout 10 --recolored 0.3 --vgg vgg16.safetensors \
+        --learning-rate 5e-4 --color-readout 10 --recolored 0.3 --vgg vgg16.safetensors \
         --fid vgg16=vgg16.safetensors
 
 Every variant is trained once for each seed, with the same samples and settings, and measured in
@@ -15,6 +15,7 @@ again, and an interrupted one goes on.
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 from itertools import islice
@@ -30,6 +31,7 @@ from scsnet_hf.evaluation import (
     Closeness,
     Colors,
     Distribution,
+    Sample,
     evaluate,
     make_samples,
     modes_of,
@@ -78,31 +80,23 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def budget_of(args: argparse.Namespace) -> Budget:
-    return Budget(
-        network=args.network,
-        source_size=args.source_size,
-        label_size=args.label_size,
-        steps=args.steps,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        color_readout=args.color_readout,
-        recolored=args.recolored,
-    )
+    return Budget(**{field.name: getattr(args, field.name) for field in dataclasses.fields(Budget)})
 
 
-def validation_pictures(args: argparse.Namespace) -> list[Image.Image]:
+def validation_samples(args: argparse.Namespace) -> list[Sample]:
     side = SCALE * args.source_size
     pictures = islice(iterate_photographs(args.validation, shuffle_seed=0), args.pictures)
-    return [ImageOps.fit(one, (side, side), Image.Resampling.BICUBIC) for one in pictures]
+    squares = (ImageOps.fit(one, (side, side), Image.Resampling.BICUBIC) for one in pictures)
+    return list(make_samples(squares, SCALE))
 
 
 def measured(
-    model: SCSNetForImageToImage, pictures: list[Image.Image], features: FeatureNetwork
+    model: SCSNetForImageToImage, samples: list[Sample], features: FeatureNetwork
 ) -> dict[str, float]:
     """The columns of a row."""
     pipe = ScsColorizeSrPipeline(model=model, image_processor=SCSNetImageProcessor())
     measures = [Closeness(), Colors(), Distribution(features)]
-    rows = evaluate(make_samples(pictures, SCALE), modes_of(pipe), measures).rows
+    rows = evaluate(samples, modes_of(pipe), measures).rows
     own = rows.get("self-reference", rows["automatic"])
     other = rows.get("unrelated reference", own)
     return {
@@ -118,16 +112,15 @@ def measured(
 
 def run(args: argparse.Namespace) -> None:
     budget, vgg = budget_of(args), VGG16Features.from_pretrained(args.vgg)
-    network, _, weights = args.fid.partition("=")
-    features = FeatureNetwork.load(network, weights or None)
-    pictures = validation_pictures(args)
+    features = FeatureNetwork.named(args.fid)
+    samples = validation_samples(args)
 
     def row_of(variant: Variant, seed: int) -> dict[str, float]:
         folder = args.output / variant.key / f"seed-{seed}"
         result = folder / "row.json"
         if not result.exists():
             model = train_variant(variant, budget, args.data, folder, vgg, seed, args.workers)
-            write_json(result, measured(model, pictures, features))
+            write_json(result, measured(model, samples, features))
         return json.loads(result.read_text())
 
     variants = {one.key: one for table in args.tables for one in TABLES[table].values()}

@@ -10,9 +10,9 @@
 
 Prints the tables of README. With --output, a folder, they are kept there as tables.md, all numbers
 and what they mean as results.json, and as seconds.json the time that a picture takes; the same
-command goes on where it was interrupted. --protocol
-paper is that of Sec. 4.2: 5,000 pictures at random, cut to 512x512, half of them automatic, a tenth
-with themselves as reference, the others with another one.
+command goes on where it was interrupted. --protocol paper is that of Sec. 4.2: 5,000 pictures at
+random, cut to 512x512, half of them automatic, a tenth with themselves as reference, the others
+with another one.
 
 --cascade compares with a colorizer and an upscaler of other projects, one after the other, named as
 scsnet_hf/evaluation/stages.py tells. For programs that are run apart, --inputs-only writes what
@@ -29,7 +29,6 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 from tqdm import tqdm
-from transformers import pipeline
 
 from scsnet_hf.data import EVALUATION_SPLITS, SOURCES, iterate_photographs, resolve_source
 from scsnet_hf.evaluation import (
@@ -65,7 +64,7 @@ from scsnet_hf.evaluation import (
     write_json,
 )
 from scsnet_hf.metrics import FeatureNetwork
-from scsnet_hf.registration import find_checkpoint
+from scsnet_hf.registration import load_pipeline
 from scsnet_hf.vgg import HUB_REPOSITORY, VGG16Features
 
 RESULTS_FILE, TABLES_FILE, SECONDS_FILE = "results.json", "tables.md", "seconds.json"
@@ -92,7 +91,7 @@ def parse_arguments() -> argparse.Namespace:
 
     group = parser.add_argument_group("methods")
     add = group.add_argument
-    add("--model", help="small, folder or Hub id (default: the embedded checkpoint medium)")
+    add("--model", default="medium", help="medium, small, a folder or a Hub id")
     add(
         "--cascade",
         nargs=3,
@@ -163,12 +162,9 @@ def measures_of(args: argparse.Namespace, device="cpu") -> list[Measure]:
     """Those that need no network to be evaluated."""
     measures = [Colors(), Closeness()]
     if args.vgg:
-        weights = None if args.vgg == HUB_REPOSITORY else args.vgg
-        measures.append(Perceptual(VGG16Features.from_pretrained(weights).to(device)))
+        measures.append(Perceptual(VGG16Features.from_pretrained(args.vgg).to(device)))
     if args.fid:
-        network, _, weights = args.fid.partition("=")
-        features = FeatureNetwork.load(network, weights or None, device=str(device))
-        measures.append(Distribution(features))
+        measures.append(Distribution(FeatureNetwork.named(args.fid, device=str(device))))
     return measures
 
 
@@ -194,8 +190,7 @@ def settings_of(args: argparse.Namespace, pipe) -> dict[str, object]:
 
 
 def run(args: argparse.Namespace) -> str:
-    model = find_checkpoint(args.model) if args.model else None
-    pipe = pipeline("scs-colorize-sr", model=model, device=args.device)
+    pipe = load_pipeline(args.model, args.device)
     settings, methods = settings_of(args, pipe), methods_of(args, pipe)
     measures = [*measures_of(args, pipe.device), *behaviours_of(args, pipe)]
     journal = Journal(args.output, settings, args.keep_pictures) if args.output else None

@@ -32,16 +32,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image
 from tqdm import tqdm
 
 from scsnet_hf.image_io import load_picture, save_picture
 from scsnet_hf.panels import draw_panels
-
-if TYPE_CHECKING:
-    from scsnet_hf import ScsColorizeSrPipeline
+from scsnet_hf.registration import load_pipeline
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -54,7 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     add = pictures.add_argument
     add("output", type=Path, help="PNG file to write")
     add("pictures", nargs="+", metavar="PICTURE[=REFERENCE]")
-    add("--model", help="folder or Hub id (default: the embedded checkpoint)")
+    add("--model", default="medium", help="medium, small, a folder or a Hub id")
     add("--scale", type=float, default=4.0, help="magnification")
     add("--source-size", type=int, help="first reduce the long side to this")
     add("--truth", action="store_true", help="also show the pictures as they are, in their colours")
@@ -76,7 +73,7 @@ def parse_arguments() -> argparse.Namespace:
     add("picture")
     add("reference")
     add("--point", action="append", type=point, required=True, metavar="X,Y", help="in percent")
-    add("--model", help="folder or Hub id (default: the embedded checkpoint)")
+    add("--model", default="medium", help="medium, small, a folder or a Hub id")
     add("--width", type=int, default=240, help="width of a column in pixels")
 
     zoom = commands.add_parser("zoom", help="continuous magnification, Fig. 9")
@@ -87,7 +84,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--reference", help="whose colours to use")
     add("--point", type=point, default=(0.5, 0.5), metavar="X,Y", help="in percent")
     add("--scale", type=float, default=8.0, help="the last magnification")
-    add("--model", help="folder or Hub id (default: the embedded checkpoint)")
+    add("--model", default="medium", help="medium, small, a folder or a Hub id")
     add("--width", type=int, default=480, help="of the animation, or of a picture in the strip")
     add("--frames", type=int, default=72, help="of the animation")
 
@@ -117,16 +114,8 @@ def point(text: str) -> tuple[float, float]:
     return x, y
 
 
-def load_pipeline(args: argparse.Namespace) -> "ScsColorizeSrPipeline":
-    from transformers import pipeline
-
-    import scsnet_hf  # noqa: F401 - registers the task
-
-    return pipeline("scs-colorize-sr", model=args.model)
-
-
 def draw_pictures(args: argparse.Namespace) -> None:
-    pipe = load_pipeline(args)
+    pipe = load_pipeline(args.model)
     rows = [row(pipe, picture, args) for picture in args.pictures]
     save_picture(draw_panels(rows, args.width), args.output)
 
@@ -167,7 +156,7 @@ def draw_attention(args: argparse.Namespace) -> None:
     from scsnet_hf.attention_maps import AttentionMaps, draw_point
 
     source, reference = load_picture(args.picture), load_picture(args.reference)
-    maps = AttentionMaps.of(load_pipeline(args), source, reference)
+    maps = AttentionMaps.of(load_pipeline(args.model), source, reference)
     rows = []
     for place in args.point:
         drawn = maps.draw_attention(reference, place)
@@ -187,7 +176,7 @@ def draw_zoom(args: argparse.Namespace) -> None:
     from scsnet_hf.zoom import ZoomView, save_animation
 
     source = load_picture(args.picture)
-    view = ZoomView(load_pipeline(args), source, args.reference)
+    view = ZoomView(load_pipeline(args.model), source, args.reference)
     if args.output.suffix.lower() == ".webp":
         size = (args.width, max(1, round(args.width * source.height / source.width)))
         frames = view.journey(args.point, size, args.scale, args.frames)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .registration import DEFAULT_CHECKPOINT, find_checkpoint
+from .registration import DEFAULT_CHECKPOINT, find_checkpoint, load_pipeline
 
 SUFFIX = ".scs.png"  # of a result beside its input
 
@@ -131,15 +131,12 @@ def _check_targets(work: list[Work]) -> None:
 
 
 def _load_pipeline(model: str, device: str | None):
-    from transformers import pipeline
     from transformers.utils import logging
-
-    from .pipeline_scsnet import TASK, ScsColorizeSrPipeline
 
     logging.disable_progress_bar()
     model = find_checkpoint(model)
     try:
-        return pipeline(TASK, model=model, device=device, pipeline_class=ScsColorizeSrPipeline)
+        return load_pipeline(model, device)
     except Exception as error:  # whatever is wrong with a folder, the user needs one line
         where = f" on --device {device}" if device else ""
         raise ValueError(

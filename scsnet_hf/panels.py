@@ -1,6 +1,12 @@
-"""Pictures side by side with captions."""
+"""Pictures side by side with captions, and figures of matplotlib as pictures."""
 
+from typing import TYPE_CHECKING
+
+import numpy as np
 from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _MARGIN, _CAPTION = 6, 16  # pixels
 
@@ -26,6 +32,15 @@ def draw_panels(rows: list[dict[str, Image.Image]], width: int) -> Image.Image:
             pen.text((left, top), caption, fill="black")
         top += height + _CAPTION + _MARGIN
     return figure
+
+
+def rendered(figure: "Figure") -> Image.Image:
+    """A figure of matplotlib as a picture, RGB."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def _height(panel: Image.Image, width: int) -> int:

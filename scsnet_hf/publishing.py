@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, ModelCard, SpaceCard, get_token
 from huggingface_hub.repocard import RepoCard
 from huggingface_hub.utils import validate_repo_id
 
-from .registration import find_checkpoint
+from .registration import find_checkpoint, load_pipeline
 
 CARD = "README.md"  # the name under which the Hub looks for a card
 _PICTURE = re.compile(r"!\[[^\]]*\]\((?!https?:)([^)\s]+)")
@@ -76,17 +76,14 @@ def stage_model(checkpoint: str, card: Path, license_file: Path, folder: Path) -
         ValueError: on a card that `check_model_card` refuses, or a folder with files in it.
         OSError: where the checkpoint is not found.
     """
-    from transformers import pipeline
     from transformers.utils import cached_file
-
-    from .pipeline_scsnet import TASK, ScsColorizeSrPipeline
 
     check_model_card(card)
     _make_empty(folder)
     source = find_checkpoint(checkpoint)
     if not Path(source).exists():
         validate_repo_id(source)
-    pipe = pipeline(TASK, model=source, device="cpu", pipeline_class=ScsColorizeSrPipeline)
+    pipe = load_pipeline(source, "cpu")
     pipe.save_pretrained(folder)
     # Saved in the float32 it runs in; the checkpoint's own file holds the same numbers, an embedded
     # one in half the size.

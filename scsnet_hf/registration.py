@@ -8,6 +8,12 @@ import sys
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from .pipeline_scsnet import ScsColorizeSrPipeline
 
 _CHECKPOINTS = Path(__file__).parent / "checkpoints"
 DEFAULT_CHECKPOINT = str(_CHECKPOINTS / "medium")
@@ -36,6 +42,24 @@ def find_checkpoint(name: str) -> str:
         return embedded_checkpoint(name)
     except ValueError:
         return name
+
+
+def load_pipeline(
+    name: str = DEFAULT_CHECKPOINT, device: "str | int | torch.device | None" = None
+) -> "ScsColorizeSrPipeline":
+    """The pipeline of a model, with the code of this package.
+
+    Args:
+        name: an embedded checkpoint, a folder or a Hub id.
+        device: as for `transformers.pipeline`; the best there is if None.
+    """
+    from transformers import pipeline
+
+    from .pipeline_scsnet import TASK, ScsColorizeSrPipeline
+
+    return pipeline(
+        TASK, model=find_checkpoint(name), device=device, pipeline_class=ScsColorizeSrPipeline
+    )
 
 
 def _register_config() -> None:

@@ -51,13 +51,14 @@ class VGG16Features(nn.Module):
         Args:
             weights: a local safetensors file with the keys `features.{0,2,5,...,24}.{weight,bias}`
                 of torchvision, any float dtype; other keys are ignored. None downloads those that
-                torchvision trained on ImageNet, Hub repository `timm/vgg16.tv_in1k` (550 MB, once).
+                torchvision trained on ImageNet, Hub repository `timm/vgg16.tv_in1k` (550 MB, once),
+                as its id does.
 
         Raises:
             ValueError: if the file is missing, no safetensors file or lacks weights, or if the
                 Hub cannot be reached.
         """
-        path = _download() if weights is None else Path(weights)
+        path = _download() if weights in (None, HUB_REPOSITORY) else Path(weights)
         model = cls()
         state = _read(path, list(model.state_dict()))
         try:

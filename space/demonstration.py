@@ -16,11 +16,10 @@ import gradio as gr
 import torch
 from PIL import Image
 from tqdm import tqdm
-from transformers import pipeline
 
 from scsnet_hf import PictureError, ReferenceGallery, ScsColorizeSrPipeline
 from scsnet_hf.image_io import load_picture, pictures_in, save_picture, split_alpha
-from scsnet_hf.registration import DEFAULT_CHECKPOINT, find_checkpoint
+from scsnet_hf.registration import DEFAULT_CHECKPOINT, load_pipeline
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples").glob("*.jpg")))
@@ -54,8 +53,7 @@ class Demonstration:
         Raises:
             ValueError: if the folder of references is none or holds no pictures.
         """
-        model = find_checkpoint(os.environ.get("SCSNET_MODEL", DEFAULT_CHECKPOINT))
-        pipe = pipeline("scs-colorize-sr", model=model, pipeline_class=ScsColorizeSrPipeline)
+        pipe = load_pipeline(os.environ.get("SCSNET_MODEL", DEFAULT_CHECKPOINT))
         folder = Path(os.environ.get("SCSNET_REFERENCES", HERE / "references"))
         files = list(pictures_in(folder))
         temporary = Path(os.environ["GRADIO_TEMP_DIR"])

@@ -312,6 +312,9 @@ class TestNetworks:
         expected = vgg(torch.tensor(picture).permute(2, 0, 1)[None] / 255)[-1].mean(dim=(2, 3))
         np.testing.assert_allclose(features, expected, rtol=1e-5, atol=1e-6)
         assert features.shape == (1, 512)
+        named = FeatureNetwork.named(f"vgg16={tmp_path / 'vgg.safetensors'}")
+        (again,) = named.features([picture])
+        assert (named.name, again.tolist()) == (loaded.name, features.tolist())
         with pytest.raises(ValueError, match="has SHA-256"):
             FeatureNetwork.load("vgg16", tmp_path / "vgg.safetensors", sha256="0" * 64)
 

@@ -5,7 +5,7 @@ import pytest
 from conftest import make_picture
 from PIL import Image
 
-from scsnet_hf.panels import draw_panels
+from scsnet_hf.panels import draw_panels, rendered
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 128, 0), "blue": (0, 0, 255)}
 
@@ -97,3 +97,10 @@ class TestPictures:
         before = picture.tobytes()
         draw_panels([{"a": picture}], 64)
         assert picture.tobytes() == before
+
+
+def test_a_figure_is_rendered_at_its_size_and_color():
+    figure = pytest.importorskip("matplotlib.figure").Figure((2, 1), dpi=30, facecolor="red")
+    picture = rendered(figure)
+    assert (picture.mode, picture.size) == ("RGB", (60, 30))
+    assert picture.getcolors() == [(60 * 30, COLOURS["red"])]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import scsnet_hf
-from scsnet_hf.registration import find_checkpoint
+from scsnet_hf.registration import find_checkpoint, load_pipeline
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -119,3 +119,10 @@ def test_a_checkpoint_is_found_by_name_folder_or_hub_id(tmp_path, monkeypatch):
     assert find_checkpoint("user/name") == "user/name"
     (tmp_path / "small").mkdir()
     assert find_checkpoint("small") == "small"  # a folder at hand comes first
+
+
+def test_a_pipeline_is_loaded_by_the_same_names(folder):
+    assert load_pipeline("small", "cpu").model.config.hidden_sizes[0] == 32
+    loaded = load_pipeline(str(folder), "cpu")
+    assert type(loaded) is scsnet_hf.ScsColorizeSrPipeline
+    assert loaded.device.type == "cpu"

@@ -121,12 +121,13 @@ class TestWeights:
         with pytest.raises(ValueError, match="no such file"):
             VGG16Features.from_pretrained(str(tmp_path / name))
 
-    def test_come_from_the_hub_by_default(self, file, vgg, monkeypatch):
+    @pytest.mark.parametrize("given", [(), ("timm/vgg16.tv_in1k",)])
+    def test_come_from_the_hub_by_default_and_by_its_name(self, file, vgg, monkeypatch, given):
         asked = []
         monkeypatch.setattr(
             huggingface_hub, "hf_hub_download", lambda *names: asked.append(names) or str(file)
         )
-        loaded = VGG16Features.from_pretrained()
+        loaded = VGG16Features.from_pretrained(*given)
         assert asked == [("timm/vgg16.tv_in1k", "model.safetensors")]
         assert torch.equal(loaded(picture())[-1], vgg(picture())[-1])
 

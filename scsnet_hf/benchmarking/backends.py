@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
-from transformers import pipeline
 
 from ..metrics.fidelity import psnr
-from ..pipeline_scsnet import ScsColorizeSrPipeline
-from ..registration import find_checkpoint
+from ..registration import load_pipeline
 from .rounds import Repeats
 
 
@@ -31,15 +29,7 @@ def measure_backends(
         By model `wall`, seconds of every round, and `psnr`, dB to the first model's picture.
     """
     source = Image.open(picture).convert("L").resize((size, size))
-    pipes = {
-        model: pipeline(
-            "scs-colorize-sr",
-            model=find_checkpoint(model),
-            device="cpu",
-            pipeline_class=ScsColorizeSrPipeline,
-        )
-        for model in models
-    }
+    pipes = {model: load_pipeline(model, "cpu") for model in models}
     results = {model: np.asarray(pipe(source, scale=scale)) for model, pipe in pipes.items()}
     wall: Repeats = {model: [] for model in models}
     for _ in tqdm(range(repeats), unit="round"):

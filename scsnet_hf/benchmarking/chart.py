@@ -1,6 +1,5 @@
 """The efficiency chart (Fig. 2, right): time, memory and parameters of networks in one picture."""
 
-import io
 import json
 import math
 import statistics
@@ -8,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from PIL import Image
-
 from ..image_io import save_picture
+from ..panels import rendered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,9 +73,7 @@ def draw_efficiency(rows: Mapping[str, Efficiency], path: str | Path) -> None:
     """
     if not rows:
         raise ValueError("nothing to draw: the record has no rows")
-    buffer = io.BytesIO()
-    efficiency_figure(rows).savefig(buffer, format="png")
-    save_picture(Image.open(buffer).convert("RGB"), Path(path))
+    save_picture(rendered(efficiency_figure(rows)), Path(path))
 
 
 def efficiency_figure(rows: Mapping[str, Efficiency]) -> "Figure":

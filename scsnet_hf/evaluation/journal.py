@@ -4,11 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ..atomic_files import replacing
 from ..image_io import save_picture
-from .hashes import picture_sha256
 from .pixels import Pixels
 
 _SETTINGS_FILE = "settings.json"
@@ -38,8 +35,12 @@ class Journal:
         else:
             write_json(kept, settings)
 
-    def read(self, index: int, truth: Image.Image) -> dict[str, Any] | None:
+    def read(self, index: int, picture: str) -> dict[str, Any] | None:
         """What was written of picture `index`; None if nothing was.
+
+        Args:
+            index: from 0.
+            picture: `picture_sha256` of the truth.
 
         Raises:
             ValueError: if it was of another picture.
@@ -48,7 +49,7 @@ class Journal:
         if not path.exists():
             return None
         kept = json.loads(path.read_text())
-        if kept["picture"] != picture_sha256(truth):
+        if kept["picture"] != picture:
             raise ValueError(
                 f"{path}: of another picture, so the data have changed: choose a new output folder"
             )

@@ -30,6 +30,7 @@ import torch
 from PIL import Image
 
 from ..image_io import load_picture
+from ..registration import DEFAULT_CHECKPOINT, load_pipeline
 from .pixels import Pixels, picture_of_rgb
 
 
@@ -78,13 +79,7 @@ def _gray(what: str, device) -> Stage:
 
 
 def _scsnet(what: str, device) -> Stage:
-    from transformers import pipeline
-
-    from ..pipeline_scsnet import TASK, ScsColorizeSrPipeline
-    from ..registration import find_checkpoint
-
-    model = find_checkpoint(what) if what else None
-    pipe = pipeline(TASK, model=model, device=device, pipeline_class=ScsColorizeSrPipeline)
+    pipe = load_pipeline(what or DEFAULT_CHECKPOINT, device)
     return Stage(lambda picture: pipe(picture, scale=1), pipe.model.automatic_parameters)
 
 

@@ -51,9 +51,14 @@ def evaluate(
     """
     records = []
     for sample in samples:
-        record = journal.read(sample.index, sample.truth) if journal else None
+        picture = picture_sha256(sample.truth)
+        record = journal.read(sample.index, picture) if journal else None
         if record is None:
-            record = _try(sample, protocol.due(sample.index, methods), measures, journal)
+            outcomes, seconds = _restored(sample, protocol.due(sample.index, methods))
+            told = [measure.of(sample, outcomes) for measure in measures]
+            record = {"picture": picture, "seconds": seconds, "told": told}
+            if journal:
+                journal.write(sample.index, record, outcomes)
         records.append(record)
     return _summary(records, measures, protocol)
 
@@ -79,25 +84,16 @@ def compare(
     return _summary(records, measures, EVERY_MODE)
 
 
-def _try(
-    sample: Sample,
-    methods: Mapping[str, Method],
-    measures: Sequence[Measure],
-    journal: Journal | None,
-) -> dict[str, Any]:
+def _restored(
+    sample: Sample, methods: Mapping[str, Method]
+) -> tuple[dict[str, Pixels], dict[str, float]]:
+    """The truth and what every method made, and the seconds that each took."""
     outcomes, seconds = {TRUTH: Pixels(sample.truth)}, {}
     for name, method in methods.items():
         start = time.perf_counter()
         outcomes[name] = Pixels(method(sample))
         seconds[name] = time.perf_counter() - start
-    record = {
-        "picture": picture_sha256(sample.truth),
-        "seconds": seconds,
-        "told": [measure.of(sample, outcomes) for measure in measures],
-    }
-    if journal:
-        journal.write(sample.index, record, outcomes)
-    return record
+    return outcomes, seconds
 
 
 def _summary(

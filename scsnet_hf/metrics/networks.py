@@ -75,6 +75,12 @@ class FeatureNetwork:
             "callable from (B, 3, H, W) uint8 to (B, D)"
         )
 
+    @classmethod
+    def named(cls, name: str, device: str = "cpu") -> "FeatureNetwork":
+        """`load` of what stands on a command line, NETWORK or NETWORK=WEIGHTS."""
+        network, _, weights = name.partition("=")
+        return cls.load(network, weights or None, device=device)
+
     def features(
         self, pictures: Iterable[np.ndarray], batch_size: int = 16
     ) -> Iterator[np.ndarray]:

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from ..image_io import save_picture
+from ..panels import rendered
 from .checkpoints import last_complete_checkpoint
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def draw_curves(runs: Mapping[str, Log], path: str | Path) -> None:
     panels = [panel for panel in _PANELS if logged & panel.terms.keys()]
     if not panels:
         raise ValueError("nothing to draw: no run has logged a term yet")
-    save_picture(_rendered(_draw_panels(panels, runs)), Path(path))
+    save_picture(rendered(_draw_panels(panels, runs)), Path(path))
 
 
 def _draw_panels(panels: Sequence[_Panel], runs: Mapping[str, Log]) -> "Figure":
@@ -183,11 +183,3 @@ def _smoothed(values: np.ndarray) -> np.ndarray:
     reach = max(1, len(values) // 40)
     windows = (values[max(0, i - reach) : i + reach + 1] for i in range(len(values)))
     return np.array([window.mean() for window in windows])
-
-
-def _rendered(figure: "Figure") -> Image.Image:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
