@@ -1,10 +1,11 @@
 """Files that are there whole or not at all."""
 
-import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+TEMPORARY_PREFIX = ".scsnet-"  # of files that are being written
 
 
 @contextmanager
@@ -15,18 +16,10 @@ def replacing(path: Path) -> Iterator[Path]:
     interruption, leaves `path` as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=".scsnet-", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{path.suffix}")
     try:
+        temporary.open("xb").close()
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # as other files; temporary ones are private
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

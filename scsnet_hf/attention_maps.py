@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from PIL import Image, ImageDraw
 
-from .image_io import PictureSource, load_picture, split_alpha
+from .decoding import split_alpha
+from .image_io import PictureSource, load_picture
 from .pipeline_scsnet import ScsColorizeSrPipeline
 
 _STRIDE = 4  # of the finest pyramid level, in pixels of the working size

@@ -1,23 +1,26 @@
 """The command `scsnet colorize`: files and folders in, larger colour pictures out."""
 
 import argparse
+import signal
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
 
 from .registration import DEFAULT_CHECKPOINT, find_checkpoint, load_pipeline
 
-SUFFIX = ".scs.png"  # of a result beside its input
+if TYPE_CHECKING:
+    from .work import Work
 
 ALL_DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
+INTERRUPTED, TERMINATED = 130, 143  # as shells count the signals 2 and 15
 
+# Errors that concern one input; the others are still done.
+_OF_ONE_FILE = (ValueError, OSError, MemoryError, RuntimeError, ArithmeticError, ImportError)
 
-class Work(NamedTuple):
-    """One picture to read and where its result goes."""
-
-    source: Path
-    target: Path
+FORMATS = "png tif jpg webp avif gif bmp ppm".split()
+FIRST = "first"  # --reference
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,19 +35,25 @@ def build_parser() -> argparse.ArgumentParser:
         description="Colorize and enlarge pictures. Exit code: 0 all done, 1 some inputs failed, "
         "2 wrong arguments or every input failed.",
     )
-    colorize.add_argument("inputs", nargs="+", metavar="INPUT", help="picture or folder")
+    colorize.add_argument("inputs", nargs="+", metavar="INPUT", help="picture, film or folder")
     colorize.add_argument(
         "-o",
         "--output",
         metavar="OUT",
-        help="file for one picture, else a folder that mirrors the tree; "
-        f"without it NAME{SUFFIX} beside the input",
+        help="file for one input, else a folder that mirrors the tree; "
+        "without it NAME.scs.png beside the input",
     )
+    _add_look(colorize)
+    _add_series(colorize)
+    _add_files(colorize)
+    return parser
+
+
+def _add_look(colorize: argparse.ArgumentParser) -> None:
     how_large = colorize.add_mutually_exclusive_group()
     how_large.add_argument("--scale", type=float, metavar="P", help="magnification (default 4)")
     how_large.add_argument("--size", type=_size, metavar="WxH", help="exact output size in pixels")
     how_large.add_argument("--long-side", type=int, metavar="N", help="long side in pixels")
-    colorize.add_argument("--reference", metavar="IMG", help="picture whose colours to use")
     colorize.add_argument(
         "--reference-strength", type=float, metavar="S", help="0 (automatic) to 1 (default)"
     )
@@ -60,10 +69,58 @@ def build_parser() -> argparse.ArgumentParser:
     )
     colorize.add_argument("--device", metavar="D", help="cpu, cuda, mps, ... (default: the best)")
     colorize.add_argument("--tile-size", type=int, metavar="N", help="source pixels a side")
+
+
+def _add_series(colorize: argparse.ArgumentParser) -> None:
+    colorize.add_argument(
+        "--reference",
+        metavar="IMG",
+        help=f"picture whose colours to use; {FIRST}: the first result of a series or film, "
+        "so that colours stay",
+    )
+    colorize.add_argument(
+        "--propagate",
+        action="store_true",
+        help="also take colours from the result before, until the scene changes",
+    )
+
+
+def _add_files(colorize: argparse.ArgumentParser) -> None:
+    colorize.add_argument(
+        "--format", choices=FORMATS, help="of picture files (default: png, nothing is lost)"
+    )
+    colorize.add_argument(
+        "--quality", type=int, metavar="Q", help="1 to 100, of jpg, webp, avif and films"
+    )
+    colorize.add_argument(
+        "--keep-metadata", action="store_true", help="carry EXIF, XMP, text and dpi over"
+    )
     colorize.add_argument(
         "--skip-existing", action="store_true", help="leave inputs whose result is there"
     )
-    return parser
+    colorize.add_argument(
+        "--max-megapixels",
+        type=_positive,
+        metavar="N",
+        help="refuse pictures with more pixels (default: 89.5)",
+    )
+    colorize.add_argument(
+        "--max-frames",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="refuse animations with more frames (default: 1000)",
+    )
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -71,63 +128,6 @@ def _size(text: str) -> tuple[int, int]:
     if not (width.isdigit() and height.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, for example 1920x1080")
     return int(width), int(height)
-
-
-def find_pictures(inputs: list[str], output: str | None) -> Iterator[tuple[Path, Path]]:
-    """(picture, its place in the output folder) for every input; folders are searched in depth.
-
-    Results of earlier runs inside a folder (`*.scs.png`, or the output folder) are left out.
-    """
-    from .image_io import pictures_in
-
-    for name in inputs:
-        path = Path(name)
-        if not path.is_dir():
-            yield path, Path(path.name)
-            continue
-        results = Path(output).resolve() if output else None
-        for file in pictures_in(path):
-            inside = results != path.resolve() and results in file.resolve().parents
-            if not inside and not file.name.endswith(SUFFIX):
-                yield file, file.relative_to(path)
-
-
-def plan(inputs: list[str], output: str | None) -> list[Work]:
-    """Pair every picture with its target; raises ValueError where that is impossible."""
-    from .image_io import check_writable_suffix
-
-    found = list(find_pictures(inputs, output))
-    if not found:
-        raise ValueError(f"no pictures in {', '.join(inputs)}")
-    if output is None:
-        work = [Work(picture, picture.with_suffix(SUFFIX)) for picture, _ in found]
-    elif _is_one_file(inputs, Path(output)):
-        check_writable_suffix(Path(output))
-        work = [Work(found[0][0], Path(output))]
-    else:
-        if Path(output).is_file():
-            raise ValueError(f"{output}: is a file, but several pictures need a folder")
-        work = [Work(picture, Path(output) / place.with_suffix(".png")) for picture, place in found]
-    _check_targets(work)
-    return work
-
-
-def _is_one_file(inputs: list[str], output: Path) -> bool:
-    one_input = len(inputs) == 1 and not Path(inputs[0]).is_dir()
-    return one_input and bool(output.suffix) and not output.is_dir()
-
-
-def _check_targets(work: list[Work]) -> None:
-    """Raise ValueError if a result would overwrite an input or another result."""
-    sources = {source.resolve() for source, _ in work}
-    first: dict[Path, Path] = {}
-    for source, target in work:
-        place = target.resolve()
-        if place in sources:
-            raise ValueError(f"{target}: the result would overwrite an input")
-        if place in first:
-            raise ValueError(f"{first[place]} and {source} would both be written to {target}")
-        first[place] = source
 
 
 def _load_pipeline(model: str, device: str | None):
@@ -150,44 +150,32 @@ def _one_line(error: BaseException) -> str:
 
 
 def _call_arguments(args: argparse.Namespace) -> dict:
-    names = (
-        "scale size long_side reference reference_strength saturation luminance tile_size".split()
-    )
+    names = "scale size long_side reference_strength saturation luminance tile_size".split()
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
-
-def _check_arguments(pipe, arguments: dict) -> dict:
-    """Raise what is wrong with the arguments before any picture is read; load the reference."""
-    from .image_io import load_picture
-
-    arguments = dict(arguments)
-    if "reference" in arguments:
-        arguments["reference"] = load_picture(arguments["reference"])
-    pipe._sanitize_parameters(**{k: v for k, v in arguments.items() if k != "reference"})
-    return arguments
 
 
 def colorize(args: argparse.Namespace) -> int:
     """Run `scsnet colorize`; returns the exit code."""
     from tqdm import tqdm
 
-    from .image_io import save_picture
+    from .work import plan
 
-    work = plan(args.inputs, args.output)
-    todo = [w for w in work if not (args.skip_existing and w.target.exists())]
+    work = plan(args.inputs, args.output, args.format)
+    _check_quality(args.quality, work)
+    _limit_pixels(args.max_megapixels)
+    todo = [w for w in work if not (args.skip_existing and w.is_done)]
     pipe = _load_pipeline(args.model, args.device)
-    arguments = _check_arguments(pipe, _call_arguments(args))
     failed, last = 0, None
-    with tqdm(todo, unit="picture", disable=None) as progress:
-        for source, target in progress:
+    with tqdm(todo, unit="file", disable=None) as progress:
+        remark = partial(progress.write, file=sys.stderr)
+        colorize_file = _file_colorizer(pipe, args, work, remark)
+        for item in progress:
             try:
-                picture = pipe(str(source), **arguments)
-                save_picture(picture, target)
-                last = f"{target} ({picture.width}x{picture.height})"
-            except (ValueError, OSError, MemoryError, RuntimeError) as error:
+                last = colorize_file(item)
+            except _OF_ONE_FILE as error:
                 failed += 1
                 message = _one_line(error)
-                named = message if str(source) in message else f"{source}: {message}"
+                named = message if str(item.source) in message else f"{item.source}: {message}"
                 progress.write(f"scsnet: error: {named}", file=sys.stderr)
     done, skipped = len(todo) - failed, len(work) - len(todo)
     summary = [f"{done} done", f"{failed} failed", f"{skipped} already there"]
@@ -198,17 +186,80 @@ def colorize(args: argparse.Namespace) -> int:
     return SOME_FAILED if done or skipped else NOTHING_DONE
 
 
+def _file_colorizer(
+    pipe, args: argparse.Namespace, work: "list[Work]", remark: "Callable[[str], None]"
+) -> "Callable[[Work], str]":
+    """What colorizes one file; raises what is wrong with the arguments before any is read."""
+    from .colorizing import FilmColorizer, PictureColorizer
+    from .series import Series
+
+    options = {"reference": _reference(args, work), "propagate": args.propagate}
+    series = partial(Series, pipe, **options, **_call_arguments(args))
+    film = FilmColorizer(series, args.quality, remark)
+    picture = PictureColorizer(
+        still=series(follow_scenes=False),
+        animation=series,
+        quality=args.quality,
+        keep_metadata=args.keep_metadata,
+        most_frames=args.max_frames,
+        remark=remark,
+    )
+    return lambda item: film(item) if item.is_film else picture(item)
+
+
+def _reference(args: argparse.Namespace, work: "list[Work]"):
+    """The reference picture, or "first"; what was the first before, if it is not made again."""
+    from .image_io import load_picture
+
+    if args.reference != FIRST:
+        return None if args.reference is None else load_picture(args.reference)
+    pictures = [item for item in work if not item.is_film]
+    done = args.skip_existing and pictures and pictures[0].target.exists()
+    return load_picture(pictures[0].target) if done else FIRST
+
+
+def _check_quality(quality: int | None, work: "list[Work]") -> None:
+    if quality is None:
+        return
+    if not 1 <= quality <= 100:
+        raise ValueError(f"--quality {quality}: must be from 1 to 100")
+    if not any(item.has_quality for item in work):
+        raise ValueError("--quality: png loses nothing; add --format jpg, webp or avif")
+
+
+def _limit_pixels(megapixels: float | None) -> None:
+    from PIL import Image
+
+    if megapixels is not None:
+        Image.MAX_IMAGE_PIXELS = int(megapixels * 1e6)
+
+
+@contextmanager
+def _ending_well() -> Iterator[None]:
+    """Let SIGTERM end the block like Ctrl-C, so that temporary files are removed."""
+
+    def stop(number: int, frame) -> None:
+        raise SystemExit(TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the command `scsnet`."""
     args = build_parser().parse_args(argv)
     try:
-        return colorize(args)
+        with _ending_well():
+            return colorize(args)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"scsnet: error: {_one_line(error)}\n")
         return NOTHING_DONE
     except KeyboardInterrupt:
         sys.stderr.write("scsnet: stopped\n")
-        return 130
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

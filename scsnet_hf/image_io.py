@@ -1,163 +1,159 @@
-"""Pictures in and out: anything a user may hold becomes a Pillow picture in sRGB, upright."""
+"""Pictures in: anything a user may hold becomes a Pillow picture in sRGB, upright."""
 
-import http.client
 import io
 import os
-import urllib.parse
-import urllib.request
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from .atomic_files import replacing
+from .decoding import DECODING_ERRORS, PictureError, damaged, decode
+from .downloads import download, is_url
 
 PictureSource = str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor
 ACCEPTED = "a path, an http(s) URL, bytes, a PIL picture, a numpy array or a tensor"
 READABLE_SUFFIXES = frozenset(
-    ".jpg .jpeg .png .webp .tif .tiff .bmp .gif .ppm .pgm .pbm .avif".split()
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .tif .tiff .bmp .gif .ppm .pgm .pbm .pnm .avif"
+    " .heic .heif".split()
 )
-WRITABLE_SUFFIXES = frozenset(".jpg .jpeg .png .webp .tif .tiff .bmp .ppm .avif".split())
 
-# What Pillow raises on damaged files, depending on the format.
-_DECODING_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-
-_URL_TIMEOUT = 20  # seconds
-_URL_BYTES = 256 * 2**20
-_DEEP_GRAY_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
-_OPAQUE_SUFFIXES = (".jpg", ".jpeg", ".ppm", ".bmp")
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
-class PictureError(ValueError):
-    """A picture that cannot be read; the message is one line that names it."""
-
-
-def pictures_in(folder: Path) -> Iterator[Path]:
-    """Files of a folder, searched in depth, in order, whose suffix is one that can be read."""
-    for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in READABLE_SUFFIXES and file.is_file():
-            yield file
-
-
-def load_picture(source: PictureSource) -> Image.Image:
-    """Read a picture: upright, in sRGB, mode L, LA, RGB or RGBA.
+def load_picture(source: PictureSource, deep: bool = False) -> Image.Image:
+    """Read a picture, the first of several in one file: upright, in sRGB.
 
     Args:
         source: a path, an http(s) URL, bytes, a PIL picture, a numpy array (H, W), (H, W, 1 to 4)
             or a tensor (H, W), (1 to 4, H, W). Arrays and tensors hold sRGB as uint8, uint16 or
             float in [0, 1]. The EXIF orientation is applied and an embedded profile converted.
-            16-bit gray is reduced to 8 bit by its depth, whatever its values.
+        deep: keep gray of more than 8 bits, as mode I;16. Else it is reduced by its depth,
+            whatever its values. (Pillow reads deep colours as 8 bits.)
+
+    Returns:
+        Mode L, LA, RGB or RGBA; I;16 with `deep`.
 
     Raises:
-        PictureError: if it is not there, no picture, damaged or empty.
+        PictureError: if it is not there, no picture, damaged, empty, or has more pixels than
+            `PIL.Image.MAX_IMAGE_PIXELS`.
         TypeError: if it is nothing of the kind.
     """
     if isinstance(source, Image.Image):
-        return _decode(source, "the PIL picture")
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _open(io.BytesIO(source), f"the {len(source)} bytes")
-    if isinstance(source, str) and source.startswith(("http://", "https://")):
-        return _open(io.BytesIO(_download(source)), source)
-    if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source))
+        return decode(source, "the PIL picture", deep)
     if isinstance(source, torch.Tensor):
-        return _from_tensor(source.detach().cpu())
+        return _from_tensor(source.detach().cpu(), deep)
     if isinstance(source, np.ndarray):
-        return _from_array(source)
-    raise TypeError(f"a picture must be {ACCEPTED}, not {type(source).__name__}")
+        return _from_array(source, deep)
+    with opened(source) as (picture, name):
+        return decode(picture, name, deep)
 
 
-def _open_path(path: Path) -> Image.Image:
-    try:
-        file = path.open("rb")
-    except OSError as error:
-        raise PictureError(f"{path}: {error.strerror.lower()}") from None
+@contextmanager
+def opened(
+    source: str | os.PathLike | bytes,
+) -> Iterator[tuple[Image.Image, str]]:
+    """A picture file as Pillow opens it, its pixels not yet read, and what errors call it.
+
+    Raises:
+        PictureError, TypeError: see `load_picture`; also for what Pillow raises in the block.
+    """
+    file, name = _file(source)
     with file:
-        return _open(file, str(path))
+        try:
+            with _open(file, name) as picture:
+                yield picture, name
+        except PictureError:
+            raise
+        except DECODING_ERRORS as error:
+            raise damaged(name, error) from None
 
 
-def _open(file, name: str) -> Image.Image:
+def _file(source: str | os.PathLike | bytes) -> tuple[io.BufferedIOBase, str]:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source), f"the {len(source)} bytes"
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(f"a picture must be {ACCEPTED}, not {type(source).__name__}")
+    name = os.fspath(source)
     try:
-        with Image.open(file) as picture:
-            return _decode(picture, name)
+        if isinstance(source, str) and is_url(source):
+            return io.BytesIO(download(source)), name
+        return Path(source).open("rb"), name
+    except OSError as error:
+        reason = error.strerror.lower() if error.errno else str(error)
+        raise PictureError(f"{name}: {reason}") from None
+    except ValueError as error:  # a null byte in a path
+        raise PictureError(f"{name!r}: {error}") from None
+
+
+def _open(file: io.BufferedIOBase, name: str) -> Image.Image:
+    _check_png_header(file, name)
+    try:
+        picture = Image.open(file)
     except UnidentifiedImageError:
+        if _registered_heif(file, name):
+            return _open(file, name)
         empty = file.seek(0, io.SEEK_END) == 0
         reason = "is empty" if empty else "is not a picture that can be read (JPEG, PNG, TIFF, ...)"
         raise PictureError(f"{name}: {reason}") from None
-    except PictureError:
-        raise
-    except _DECODING_ERRORS as error:
-        raise _damaged(name, error) from None
+    except Image.DecompressionBombError:
+        raise _too_large(name) from None
+    check_pixels(picture.size, name)
+    return picture
 
 
-def _damaged(name: str, error: Exception) -> PictureError:
-    return PictureError(f"{name}: is damaged or not supported ({' '.join(str(error).split())})")
+def _check_png_header(file: io.BufferedIOBase, name: str) -> None:
+    """Look at the size of a PNG first: Pillow opens an animated one with room for all its pixels.
+
+    So a header alone could take more memory than there is.
+    """
+    header = file.read(24)
+    file.seek(0)
+    if header.startswith(_PNG_SIGNATURE) and len(header) == 24:
+        check_pixels(struct.unpack(">II", header[16:]), name)
 
 
-def _decode(picture: Image.Image, name: str) -> Image.Image:
-    if 0 in picture.size:
-        raise PictureError(f"{name}: has no pixels ({picture.width}x{picture.height})")
+def check_pixels(size: tuple[int, int], name: str) -> None:
+    """Raise PictureError if (width, height) is more than `PIL.Image.MAX_IMAGE_PIXELS`."""
+    width, height = size
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise _too_large(name, f" ({width}x{height})")
+
+
+def _too_large(name: str, size: str = "") -> PictureError:
+    return PictureError(
+        f"{name}: has more pixels{size} than the limit of {Image.MAX_IMAGE_PIXELS / 1e6:.1f} "
+        "megapixels; if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS (--max-megapixels)"
+    )
+
+
+def _registered_heif(file: io.BufferedIOBase, name: str) -> bool:
+    """Whether a file that Pillow does not know is HEIF, which Pillow has just learned to read."""
+    file.seek(0)
+    header = file.read(12)
+    file.seek(0)
+    if header[4:8] != b"ftyp" or header[8:] not in _HEIF_BRANDS or "HEIF" in Image.OPEN:
+        return False
     try:
-        picture.load()
-        # Neither touches the caller's own picture.
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode in ("P", "PA"):
-            upright = _to_plain_mode(upright)
-        return _to_plain_mode(_to_srgb(upright))
-    except _DECODING_ERRORS as error:
-        raise _damaged(name, error) from None
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise PictureError(
+            f"{name}: is HEIC, which needs another package: pip install 'scsnet_hf[heif]'"
+        ) from None
+    register_heif_opener()
+    return True
 
 
-def _to_srgb(picture: Image.Image) -> Image.Image:
-    """Convert RGB, RGBA or CMYK through the embedded profile, if there is a usable one."""
-    profile = picture.info.get("icc_profile")
-    if not profile or picture.mode not in ("RGB", "RGBA", "CMYK"):
-        return picture
-    colors, alpha = split_alpha(picture)
-    try:
-        converted = ImageCms.profileToProfile(
-            colors,
-            ImageCms.ImageCmsProfile(io.BytesIO(profile)),
-            ImageCms.createProfile("sRGB"),
-            outputMode="RGB",
-        )
-    except (ImageCms.PyCMSError, OSError):
-        return picture
-    if alpha is not None:
-        converted.putalpha(alpha)
-    return converted
-
-
-def _to_plain_mode(picture: Image.Image) -> Image.Image:
-    if picture.mode in _DEEP_GRAY_MODES:
-        return Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))
-    if picture.mode in ("LA", "La"):
-        return picture.convert("LA")
-    if picture.mode in ("PA", "RGBa", "RGBA") or "transparency" in picture.info:
-        return picture.convert("RGBA")
-    if picture.mode in ("1", "L", "F"):
-        return picture.convert("L")
-    return picture.convert("RGB")
-
-
-def _download(url: str) -> bytes:
-    try:
-        with urllib.request.urlopen(url, timeout=_URL_TIMEOUT) as response:
-            content = response.read(_URL_BYTES + 1)
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        raise PictureError(f"{url}: could not be fetched ({error})") from None
-    if len(content) > _URL_BYTES:
-        raise PictureError(f"{url}: is larger than {_URL_BYTES // 2**20} MiB")
-    return content
-
-
-def _from_tensor(tensor: torch.Tensor) -> Image.Image:
+def _from_tensor(tensor: torch.Tensor, deep: bool) -> Image.Image:
     _check_shape("the tensor", tuple(tensor.shape), channels_at=0)
     if tensor.ndim == 3:
         tensor = tensor.permute(1, 2, 0)
-    return _from_array((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
+    return _from_array((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(), deep)
 
 
 def _check_shape(name: str, shape: tuple[int, ...], channels_at: int) -> None:
@@ -169,49 +165,21 @@ def _check_shape(name: str, shape: tuple[int, ...], channels_at: int) -> None:
         )
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
+def _from_array(array: np.ndarray, deep: bool) -> Image.Image:
     name = "the array"
     _check_shape(name, array.shape, channels_at=2)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    if array.dtype == np.uint16:
-        array = (array // 257).astype(np.uint8)
-    elif np.issubdtype(array.dtype, np.floating):
+    deep = deep and array.ndim == 2  # Pillow has no deep colours
+    if np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all() or array.min() < -1e-3 or array.max() > 1 + 1e-3:
             raise PictureError(f"{name}: float pixels must be finite and in [0, 1]")
-        array = (array.clip(0, 1) * 255).round().astype(np.uint8)
+        kind = np.uint16 if deep else np.uint8
+        array = (array.clip(0, 1).astype(np.float64) * np.iinfo(kind).max).round().astype(kind)
+    elif array.dtype == np.uint16:
+        array = array if deep else (array // 257).astype(np.uint8)
     elif array.dtype != np.uint8:
         raise PictureError(
             f"{name}: pixels are {array.dtype}; use uint8, uint16 or float in [0, 1]"
         )
     return Image.fromarray(np.ascontiguousarray(array))
-
-
-def split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """A loaded picture as its colours (L or RGB) and its alpha channel (L), None if opaque."""
-    if picture.mode not in ("LA", "RGBA"):
-        return picture, None
-    return picture.convert(picture.mode[:-1]), picture.getchannel("A")
-
-
-def check_writable_suffix(path: Path) -> None:
-    """Raise ValueError unless the suffix of `path` names a format that can be written."""
-    if path.suffix.lower() not in WRITABLE_SUFFIXES:
-        raise ValueError(
-            f"{path}: cannot write {path.suffix or 'a file without suffix'}; "
-            f"use one of {' '.join(sorted(WRITABLE_SUFFIXES))}"
-        )
-
-
-def save_picture(picture: Image.Image, path: Path) -> None:
-    """Write a picture in the format of the suffix: to a temporary name, then renamed.
-
-    A format without transparency gets the picture on white.
-    """
-    check_writable_suffix(path)
-    if picture.mode in ("LA", "RGBA") and path.suffix.lower() in _OPAQUE_SUFFIXES:
-        colors, alpha = split_alpha(picture)
-        picture = Image.new(colors.mode, picture.size, "white")
-        picture.paste(colors, mask=alpha)
-    with replacing(path) as temporary:
-        picture.save(temporary, format=Image.registered_extensions()[path.suffix.lower()])

@@ -21,11 +21,13 @@ from .color import (
     scale_chroma,
     srgb_to_lab,
 )
-from .image_io import PictureSource, load_picture, split_alpha
+from .decoding import split_alpha
+from .image_io import PictureSource, load_picture
 from .pixel_mapping import PixelGrid, resize
+from .transparency import fill_hidden
 
 LUMINANCES = ("network", "source")
-OUTPUT_TYPES = ("pil", "np", "pt")
+OUTPUT_TYPES = ("pil", "np", "np16", "pt")
 
 _BACK_PROJECTIONS = 2
 
@@ -54,7 +56,8 @@ class SCSNetImageProcessor(BaseImageProcessor):
 
         Args:
             images: one picture or a list: path, URL, bytes, PIL, array or tensor (see
-                `image_io.load_picture`). Colour is reduced to its CIE L; alpha is left out.
+                `image_io.load_picture`). Gray keeps its depth, colour is reduced to its CIE L,
+                alpha is left out and what it hides is filled from around.
             reference_images: one picture for all, or a list with one (or None) for each image.
             return_tensors: only `"pt"`.
 
@@ -70,7 +73,9 @@ class SCSNetImageProcessor(BaseImageProcessor):
         if return_tensors not in ("pt", None):
             raise ValueError(f"return_tensors={return_tensors!r}: only 'pt' is supported")
         images = list(images) if isinstance(images, list | tuple) else [images]
-        data = {"pixel_values": _stack([self.source_tensor(load_picture(i)) for i in images])}
+        data = {
+            "pixel_values": _stack([self.source_tensor(load_picture(i, deep=True)) for i in images])
+        }
         if reference_images is not None:
             if not isinstance(reference_images, list | tuple):
                 reference_images = [reference_images] * len(images)
@@ -88,14 +93,13 @@ class SCSNetImageProcessor(BaseImageProcessor):
         return BatchFeature(data)
 
     def source_tensor(self, picture: Image.Image) -> torch.Tensor:
-        """A loaded picture to normalized L (1, 1, H, W), float32."""
-        return _normalized_lab(split_alpha(picture)[0])[:, :1]
+        """A picture of mode L, LA, I;16, RGB or RGBA to normalized L (1, 1, H, W), float32."""
+        return _normalized_lab(picture)[:, :1]
 
     def reference_tensor(self, picture: Image.Image) -> torch.Tensor:
         """A loaded picture to normalized Lab (1, 3, Hr, Wr), at most `reference_size` long."""
-        picture = split_alpha(picture)[0].convert("RGB")
-        if max(picture.size) > self.reference_size:
-            picture.thumbnail((self.reference_size,) * 2, Image.Resampling.BICUBIC)
+        picture = picture.copy()
+        picture.thumbnail((self.reference_size,) * 2, Image.Resampling.BICUBIC)
         return _normalized_lab(picture)
 
     def post_process(
@@ -114,7 +118,8 @@ class SCSNetImageProcessor(BaseImageProcessor):
             luminance: `"network"`, or `"source"` to keep the source's own L, enlarged bicubically.
             pixel_values: what went into the network; needed by `luminance="source"`. The network's
                 L is made to agree with it, so that nothing shifts and flat areas stay flat.
-            output_type: `"pil"`, `"np"` (Ho, Wo, 3) uint8 or `"pt"` (3, Ho, Wo) float32 in [0, 1].
+            output_type: `"pil"`, `"np"` (Ho, Wo, 3) uint8, `"np16"` the same in uint16, or `"pt"`
+                (3, Ho, Wo) float32 in [0, 1].
 
         Returns:
             One sRGB picture per item. Colours outside sRGB lose chroma, never lightness.
@@ -148,10 +153,15 @@ def _stack(tensors: list[torch.Tensor]):
 
 
 def _normalized_lab(picture: Image.Image) -> torch.Tensor:
-    """RGB or L picture to normalized Lab (1, 3, H, W)."""
-    pixels = torch.from_numpy(np.array(picture)).reshape(picture.height, picture.width, -1)
-    rgb = pixels.permute(2, 0, 1).expand(3, -1, -1)
-    return normalize_lab(srgb_to_lab(rgb.float() / 255))[None]
+    """A picture of mode L, LA, I;16, RGB or RGBA to normalized Lab (1, 3, H, W), alpha left out."""
+    colors, alpha = split_alpha(picture)
+    white = 65535 if colors.mode == "I;16" else 255
+    pixels = torch.from_numpy(np.array(colors, dtype=np.float32)).div_(white)
+    rgb = pixels.reshape(colors.height, colors.width, -1).permute(2, 0, 1).expand(3, -1, -1)
+    values = normalize_lab(srgb_to_lab(rgb))[None]
+    if alpha is None:
+        return values
+    return fill_hidden(values, torch.from_numpy(np.array(alpha) > 0)[None, None])
 
 
 def _with_lightness(
@@ -182,11 +192,12 @@ def _agreeing_with_source(lightness: torch.Tensor, source: torch.Tensor) -> torc
     return lightness
 
 
-def _as_output(rgb: torch.Tensor, output_type: str):
+def _as_output(rgb: torch.Tensor, output_type: str) -> Image.Image | np.ndarray | torch.Tensor:
     if output_type == "pt":
         return rgb
-    array = (rgb * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    return array if output_type == "np" else Image.fromarray(np.ascontiguousarray(array))
+    kind = np.uint16 if output_type == "np16" else np.uint8
+    levels = (rgb * np.iinfo(kind).max).round().permute(1, 2, 0).cpu().numpy().astype(kind)
+    return Image.fromarray(levels) if output_type == "pil" else levels
 
 
 SCSNetImageProcessor.register_for_auto_class()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
@@ -171,6 +172,24 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             self.reference_encoder = ColorEncoder(config)
             self.cross_attention = CROSS_ATTENTION_CLASSES[config.cross_attention](config)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike, *args, **kwargs
+    ) -> "SCSNetForImageToImage":
+        """As any model of transformers, from safetensors only: nothing in them is executed.
+
+        Raises:
+            OSError: if the weights are missing, damaged or cut off; it names the checkpoint.
+        """
+        kwargs.setdefault("use_safetensors", True)
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except SafetensorError as error:
+            raise OSError(
+                f"{pretrained_model_name_or_path}: its weights (model.safetensors) are damaged or "
+                f"cut off ({error}); copy or download them again"
+            ) from error
 
     @property
     def automatic_parameters(self) -> int:

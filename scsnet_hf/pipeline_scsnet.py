@@ -1,21 +1,25 @@
 """`ScsColorizeSrPipeline`, the task `scs-colorize-sr`: pictures in, larger colour pictures out."""
 
+import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+import numpy as np
 import torch
 from PIL import Image
 from transformers import AutoModelForImageToImage, Pipeline
 from transformers.utils import logging
 
 from .attention import Tokens
-from .image_io import load_picture, split_alpha
+from .decoding import split_alpha
+from .image_io import load_picture
 from .image_processing_scsnet import LUMINANCES
 from .modeling_scsnet import DEFAULT_SCALE, output_size_of
 from .onnx_backend import as_onnx, uses_onnx
 from .tiling import run_tiled
+from .transparency import resized_alpha
 
 logger = logging.get_logger(__name__)
 
@@ -23,11 +27,16 @@ TASK = "scs-colorize-sr"
 SMALLEST_SCALE, LARGEST_SCALE = 0.5, 16.0
 
 BACKENDS = ("torch", "onnx")
+DEPTHS = {8: "pil", 16: "np16"}  # bits a channel, and the image processor's name for it
 
 _NOT_GIVEN = object()
 
 # Keyword arguments of `pipeline(...)` that transformers hands on, and that mean nothing here.
 _LOADING_ARGUMENTS = {"local_files_only", "revision", "token", "trust_remote_code", "cache_dir"}
+
+
+class NotFiniteError(ArithmeticError):
+    """The network computed what is no number, so there is no picture."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +149,9 @@ class ScsColorizeSrPipeline(Pipeline):
             device = _only_the_cpu(device)
         super().__init__(model, *args, device=device, **kwargs)
 
-    def __call__(self, images, reference=None, **kwargs) -> Image.Image | dict | list | Iterator:
+    def __call__(
+        self, images, reference=None, **kwargs
+    ) -> Image.Image | np.ndarray | dict | list | Iterator:
         """Colorize and enlarge.
 
         Args:
@@ -161,15 +172,19 @@ class ScsColorizeSrPipeline(Pipeline):
             batch_size: pictures in one go; those of one size run together.
             return_attention: return dicts with `image`, `attentions` and `valves` instead of
                 pictures.
+            depth: bits a channel: 8 for pictures of Pillow; 16 for arrays (Ho, Wo, 3 or 4) of
+                uint16, since Pillow has no such colours.
 
         Returns:
             A PIL picture (RGB, or RGBA where the source has transparency); a list for a list, an
-            iterator for a generator or data set.
+            iterator for a generator or data set. Gray sources of 16 bits are used as such.
 
         Raises:
             ValueError: on an argument out of its range, or two of scale, size and long_side.
             TypeError: on an unknown argument.
             image_io.PictureError: a ValueError that names the picture that cannot be read.
+            NotFiniteError: an ArithmeticError, if the network computes what is not finite, also in
+                float32.
         """
         if isinstance(images, list | tuple):
             images = list(images)
@@ -195,6 +210,7 @@ class ScsColorizeSrPipeline(Pipeline):
         return_attention=None,
         saturation=None,
         luminance=None,
+        depth=None,
         **unknown,
     ):
         unknown = {name for name in unknown if name not in _LOADING_ARGUMENTS}
@@ -202,7 +218,7 @@ class ScsColorizeSrPipeline(Pipeline):
             raise TypeError(
                 f"unknown argument {', '.join(sorted(unknown))}; accepted are reference, "
                 "reference_strength, scale, size, long_side, saturation, luminance, tile_size, "
-                "batch_size and return_attention"
+                "batch_size, return_attention and depth"
             )
         output_size = OutputSize(scale, size if size is None else tuple(size), long_side)
         if reference_strength is not None:
@@ -211,6 +227,8 @@ class ScsColorizeSrPipeline(Pipeline):
             _check_range("saturation", saturation, 0, 4)
         if luminance is not None and luminance not in LUMINANCES:
             raise ValueError(f"luminance={luminance!r}: choose one of {', '.join(LUMINANCES)}")
+        if depth not in (None, *DEPTHS):
+            raise ValueError(f"depth={depth!r}: choose 8 or 16 bits a channel")
         forward = {
             "reference_tokens": reference_tokens,
             "reference_strength": reference_strength,
@@ -220,6 +238,7 @@ class ScsColorizeSrPipeline(Pipeline):
             "saturation": saturation,
             "luminance": luminance,
             "return_attention": return_attention,
+            "depth": depth,
         }
         given = [{k: v for k, v in kind.items() if v is not None} for kind in (forward, post)]
         if tile_size is not _NOT_GIVEN:  # None means no tiles
@@ -235,7 +254,10 @@ class ScsColorizeSrPipeline(Pipeline):
             if "image" not in inputs:
                 raise ValueError(f"a row needs the key 'image', got {', '.join(inputs) or 'none'}")
             inputs, reference = inputs["image"], inputs.get("reference")
-        picture, alpha = split_alpha(load_picture(inputs))
+        picture = load_picture(inputs, deep=True)
+        _, alpha = split_alpha(picture)
+        if _has_colors(picture):
+            logger.warning_once("A source has colours: only its lightness (CIE L) is used.")
         height, width = (output_size or OutputSize()).of(picture)
         if height < picture.height or width < picture.width:
             # The network never sees more pixels than the output has: antialiased, and less work.
@@ -262,26 +284,28 @@ class ScsColorizeSrPipeline(Pipeline):
         return_attention: bool = False,
     ) -> list[_Job]:
         """Run jobs of one source size, all with references of the same sizes."""
-        pixel_values = torch.cat([job.pixel_values for job in jobs]).to(self.device)
         if jobs[0].references:
             encoded = [self._encode(job.references) for job in jobs]
             reference_tokens = tuple(torch.cat(level) for level in zip(*encoded, strict=True))
-        color = self.model.encode_color(
-            pixel_values,
-            reference_tokens,
-            reference_strength=reference_strength,
-            output_attentions=return_attention,
+        arguments = (reference_tokens, reference_strength, tile_size, return_attention)
+        return self._finite(
+            lambda model: _reconstruct(model, jobs, *arguments),
+            lambda done: all(job.reconstruction.isfinite().all() for job in done),
         )
-        done = []
-        for index, job in enumerate(jobs):
-            own = slice(index, index + 1)
-            lab = run_tiled(
-                self.model, pixel_values[own], color.features[own], job.output_size, tile_size
+
+    def _finite(self, compute: Callable, is_finite: Callable):
+        """`compute(model)`; where that is not finite, once more in float32."""
+        result = compute(self.model)
+        if is_finite(result):
+            return result
+        if self.model.dtype != torch.float32:
+            logger.warning_once(
+                f"The network's output is not finite in {self.model.dtype}: computed in float32."
             )
-            maps = (tuple(m[own].cpu() for m in maps) for maps in (color.attentions, color.valves))
-            attentions, valves = maps
-            done.append(replace(job, reconstruction=lab[0], attentions=attentions, valves=valves))
-        return done
+            result = compute(copy.deepcopy(self.model).float())
+            if is_finite(result):
+                return result
+        raise NotFiniteError("the network's output is not finite: its weights are damaged")
 
     def postprocess(
         self,
@@ -289,14 +313,15 @@ class ScsColorizeSrPipeline(Pipeline):
         saturation: float = 1.0,
         luminance: str = "network",
         return_attention: bool = False,
-    ) -> Image.Image | dict:
+        depth: int = 8,
+    ) -> Image.Image | np.ndarray | dict:
         """The picture of one job, with its transparency."""
         job = outputs["job"]
         (picture,) = self.image_processor.post_process(
-            [job.reconstruction], saturation, luminance, [job.pixel_values]
+            [job.reconstruction], saturation, luminance, [job.pixel_values], DEPTHS[depth]
         )
         if job.alpha is not None:
-            picture.putalpha(job.alpha.resize(picture.size, Image.Resampling.BICUBIC))
+            picture = _with_alpha(picture, resized_alpha(job.alpha, job.output_size[::-1]))
         if not return_attention:
             return picture
         return {"image": picture, "attentions": job.attentions, "valves": job.valves}
@@ -318,8 +343,42 @@ class ScsColorizeSrPipeline(Pipeline):
     @torch.no_grad()
     def _encode(self, references: list[torch.Tensor]) -> Tokens:
         """Reference pictures to one set of tokens per level."""
-        encoded = [self.model.encode_reference(one.to(self.device)) for one in references]
+        encoded = [self._encode_one(one.to(self.device)) for one in references]
         return tuple(torch.cat(level, dim=1) for level in zip(*encoded, strict=True))
+
+    def _encode_one(self, reference: torch.Tensor) -> Tokens:
+        return self._finite(
+            lambda model: model.encode_reference(reference),
+            lambda tokens: all(level.isfinite().all() for level in tokens),
+        )
+
+
+def _reconstruct(
+    model,
+    jobs: list[_Job],
+    reference_tokens: Tokens | None,
+    reference_strength: float,
+    tile_size: int | str | None,
+    return_attention: bool,
+) -> list[_Job]:
+    """Jobs of one source size with their results, by a model."""
+    pixel_values = torch.cat([job.pixel_values for job in jobs]).to(model.device)
+    if reference_tokens is not None:
+        reference_tokens = tuple(level.to(model.dtype) for level in reference_tokens)
+    color = model.encode_color(
+        pixel_values,
+        reference_tokens,
+        reference_strength=reference_strength,
+        output_attentions=return_attention,
+    )
+    done = []
+    for index, job in enumerate(jobs):
+        own = slice(index, index + 1)
+        lab = run_tiled(model, pixel_values[own], color.features[own], job.output_size, tile_size)
+        maps = (tuple(m[own].cpu() for m in maps) for maps in (color.attentions, color.valves))
+        attentions, valves = maps
+        done.append(replace(job, reconstruction=lab[0], attentions=attentions, valves=valves))
+    return done
 
 
 def _only_the_cpu(device) -> torch.device:
@@ -328,6 +387,21 @@ def _only_the_cpu(device) -> torch.device:
     if named and (isinstance(device, int) or torch.device(device).type != "cpu"):
         raise ValueError(f"device={device!r}: ONNX graphs run on the CPU here")
     return torch.device("cpu")
+
+
+def _has_colors(picture: Image.Image) -> bool:
+    """Whether a plain picture is more than gray in three equal channels, seen small."""
+    if picture.mode not in ("RGB", "RGBA"):
+        return False
+    small = picture.resize((32, 32), Image.Resampling.BOX).convert("RGB")
+    return np.ptp(np.asarray(small).astype(int), axis=2).mean() > 2
+
+
+def _with_alpha(picture: Image.Image | np.ndarray, alpha: Image.Image) -> Image.Image | np.ndarray:
+    if isinstance(picture, np.ndarray):
+        return np.dstack((picture, np.asarray(alpha, dtype=np.uint16) * 257))
+    picture.putalpha(alpha)
+    return picture
 
 
 def _reference_shapes(job: _Job) -> tuple:

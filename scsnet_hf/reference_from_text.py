@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from transformers.utils import logging
 
-from .image_io import PictureSource, load_picture, split_alpha
+from .decoding import split_alpha
+from .image_io import PictureSource, load_picture
 from .image_processing_scsnet import SCSNetImageProcessor
 from .modeling_scsnet import SCSNetForImageToImage
 from .pipeline_scsnet import ScsColorizeSrPipeline

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import torch
 from tqdm import tqdm
 
-from .image_io import PictureError, PictureSource, load_picture, pictures_in
+from .folders import pictures_in
+from .image_io import PictureError, PictureSource, load_picture
 from .pipeline_scsnet import ScsColorizeSrPipeline
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from .image_io import PictureSource, load_picture, split_alpha
+from .decoding import split_alpha
+from .image_io import PictureSource, load_picture
 from .modeling_scsnet import output_size_of
 from .pipeline_scsnet import LARGEST_SCALE, ScsColorizeSrPipeline
 from .pixel_mapping import PixelGrid

@@ -11,10 +11,11 @@ from components import (
     magnification_input,
     picture_input,
     saturation_and_luminance,
+    uploads_only,
 )
 from demonstration import Demonstration, fitting_scale, friendly, read_source, without_folders
-from scsnet_hf.cli import SUFFIX
-from scsnet_hf.image_io import save_picture
+from scsnet_hf.folders import RESULT_MARK
+from scsnet_hf.saving import save_picture
 
 _MOST_PICTURES = 50
 _ZIP, _REPORT = "coloured.zip", "report.txt"
@@ -24,11 +25,13 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
     """Lay the tab out, with its endpoint /batch."""
     with gr.Row():
         with gr.Column():
-            files = gr.File(
-                label=f"Pictures, up to {_MOST_PICTURES}",
-                file_count="multiple",
-                elem_id="batch-files",
-                height=200,
+            files = uploads_only(
+                gr.File(
+                    label=f"Pictures, up to {_MOST_PICTURES}",
+                    file_count="multiple",
+                    elem_id="batch-files",
+                    height=200,
+                )
             )
             scale = magnification_input("batch")
             saturation, keep_luminance = saturation_and_luminance()
@@ -107,7 +110,7 @@ def _show(folder: Path) -> tuple[str, str]:
 
 def _free_name(stem: str, zipped: zipfile.ZipFile) -> str:
     """STEM.scs.png, or with a number where several files have that name."""
-    names, name, number = set(zipped.namelist()), f"{stem}{SUFFIX}", 2
+    names, name, number = set(zipped.namelist()), f"{stem}{RESULT_MARK}.png", 2
     while name in names:
-        name, number = f"{stem}-{number}{SUFFIX}", number + 1
+        name, number = f"{stem}-{number}{RESULT_MARK}.png", number + 1
     return name

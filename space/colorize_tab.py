@@ -23,8 +23,8 @@ from demonstration import (
     friendly,
     read_source,
 )
-from scsnet_hf.cli import SUFFIX
-from scsnet_hf.image_io import save_picture
+from scsnet_hf.folders import RESULT_MARK
+from scsnet_hf.saving import save_picture
 
 _BEFORE, _SUMMARY = "before.png", "summary.txt"
 
@@ -111,7 +111,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         folder = demonstration.results.create()
         before = source.convert("L").resize(result.size, Image.Resampling.BICUBIC)
         save_picture(before, folder / _BEFORE)
-        save_picture(result, folder / f"{Path(picture).stem}{SUFFIX}")
+        save_picture(result, folder / f"{Path(picture).stem}{RESULT_MARK}.png")
         (folder / _SUMMARY).write_text(
             f"{source.width}x{source.height} to {result.width}x{result.height} in {seconds:.1f} s"
         )
@@ -124,7 +124,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
 
 
 def _show(folder: Path) -> tuple:
-    (after,) = map(str, folder.glob(f"*{SUFFIX}"))
+    (after,) = map(str, folder.glob(f"*{RESULT_MARK}.png"))
     return (str(folder / _BEFORE), after), after, (folder / _SUMMARY).read_text()
 
 

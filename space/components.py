@@ -23,7 +23,20 @@ def picture_input(label: str, **kwargs) -> gr.Image:
         label=label, type="filepath", image_mode=None, sources=["upload", "clipboard"], **kwargs
     )
     picture.preprocess = lambda payload: None if payload is None else payload.path
-    return picture
+    return uploads_only(picture)
+
+
+def uploads_only(component: gr.components.Component) -> gr.components.Component:
+    """Let a component take uploaded files alone: gradio would also fetch the URLs of API calls."""
+    to_cache = component.async_move_resource_to_block_cache
+
+    async def without_urls(source: str | Path | None) -> str | None:
+        if "://" in str(source):
+            raise gr.Error("Upload the picture itself: URLs are not fetched here.")
+        return await to_cache(source)
+
+    component.async_move_resource_to_block_cache = without_urls
+    return component
 
 
 def result_image(label: str, elem_id: str, show_label: bool = True) -> gr.Image:

@@ -386,9 +386,12 @@ class TestAsAProgram:
         assert files(result[0]) == {"good one.png", "bad.png", "good one.scs.png"}
 
     def test_it_says_one_line_per_error_and_a_summary(self, result):
-        lines = result[1].stderr.splitlines()
+        lines = [line for line in result[1].stderr.splitlines() if line.startswith("scsnet")]
         assert [line.split(":")[2].strip() for line in lines[:-1]] == ["bad.png", "missing.png"]
         assert lines[-1].startswith("scsnet: 1 done, 2 failed")
+
+    def test_it_says_once_that_colours_are_left_out(self, result):
+        assert result[1].stderr.count("only its lightness") == 1
 
     def test_it_writes_nothing_to_standard_output(self, result):
         assert result[1].stdout == ""

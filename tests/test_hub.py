@@ -18,6 +18,8 @@ CODE = {
     "attention.py",
     "color.py",
     "configuration_scsnet.py",
+    "decoding.py",
+    "downloads.py",
     "efficientnet.py",
     "image_io.py",
     "image_processing_scsnet.py",
@@ -27,6 +29,7 @@ CODE = {
     "pipeline_scsnet.py",
     "pixel_mapping.py",
     "tiling.py",
+    "transparency.py",
 }
 FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 

@@ -1,51 +1,19 @@
-"""Reading whatever a user may hold, and writing pictures."""
+"""Reading whatever a user may hold."""
 
-import io
 import struct
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_picture
-from PIL import Image, ImageCms, features
+from picture_checks import assert_same, encoded, pixels, refusal
+from PIL import Image, features
 
-from scsnet_hf.image_io import (
-    PictureError,
-    check_writable_suffix,
-    load_picture,
-    pictures_in,
-    save_picture,
-    split_alpha,
-)
+from scsnet_hf.folders import pictures_in
+from scsnet_hf.image_io import load_picture
 
 PICTURE = make_picture(24, 17)
-
-
-def encoded(picture: Image.Image, picture_format: str = "PNG", **options) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, picture_format, **options)
-    return buffer.getvalue()
-
-
-def pixels(picture: Image.Image) -> np.ndarray:
-    return np.asarray(picture).astype(int)
-
-
-def assert_same(actual: Image.Image, expected: Image.Image) -> None:
-    assert actual.mode == expected.mode
-    assert np.array_equal(pixels(actual), pixels(expected))
-
-
-def refusal(source) -> str:
-    """The message with which `source` is refused: one line."""
-    with pytest.raises(PictureError) as caught:
-        load_picture(source)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # Kinds of input
@@ -97,7 +65,7 @@ def test_path_is_read(tmp_path, kind):
     "name", ["Grüße aus Köln.png", "写真.png", "снимок один.png", "a'b\"c.png"]
 )
 def test_file_name_may_hold_any_letters(tmp_path, name):
-    save_picture(PICTURE, tmp_path / name)
+    PICTURE.save(tmp_path / name)
     assert_same(load_picture(tmp_path / name), PICTURE)
 
 
@@ -111,129 +79,6 @@ def test_number_of_channels_says_the_mode(channels):
     array = np.full((3, 4, channels), 7, dtype=np.uint8)
     assert load_picture(array).mode == {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
     assert load_picture(torch.from_numpy(array).permute(2, 0, 1)).size == (4, 3)
-
-
-# Modes
-
-
-@pytest.mark.parametrize(
-    ("mode", "loaded"),
-    [
-        ("1", "L"),
-        ("L", "L"),
-        ("LA", "LA"),
-        ("La", "LA"),
-        ("P", "RGB"),
-        ("PA", "RGBA"),
-        ("RGB", "RGB"),
-        ("RGBX", "RGB"),
-        ("RGBA", "RGBA"),
-        ("RGBa", "RGBA"),
-        ("CMYK", "RGB"),
-        ("YCbCr", "RGB"),
-        ("HSV", "RGB"),
-        ("LAB", "RGB"),
-        ("I;16", "L"),
-        ("I;16B", "L"),
-        ("I", "L"),
-        ("F", "L"),
-    ],
-)
-def test_every_mode_becomes_one_of_four(mode, loaded):
-    picture = load_picture(Image.new(mode, (5, 4)))
-    assert picture.mode == loaded
-    assert picture.size == (5, 4)
-
-
-@pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
-def test_colours_survive_a_change_of_mode(mode):
-    assert abs(pixels(load_picture(PICTURE.convert(mode))) - pixels(PICTURE)).max() <= 4
-
-
-def test_palette_is_looked_up():
-    picture = PICTURE.quantize(16)
-    assert_same(load_picture(picture), picture.convert("RGB"))
-
-
-def test_transparent_palette_entry_becomes_alpha():
-    picture = Image.new("P", (2, 1))
-    picture.putpalette([255, 0, 0, 0, 255, 0])
-    picture.putpixel((1, 0), 1)
-    loaded = load_picture(encoded(picture, transparency=1))
-    assert loaded.mode == "RGBA"
-    assert loaded.getpixel((0, 0)) == (255, 0, 0, 255)
-    assert loaded.getpixel((1, 0))[3] == 0
-
-
-@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
-@pytest.mark.parametrize(("deep", "level"), [(0, 0), (32896, 128), (65535, 255)])
-def test_deep_gray_is_reduced_by_its_depth(mode, deep, level):
-    assert load_picture(Image.new(mode, (2, 2), deep)).getpixel((0, 0)) == level
-
-
-def test_dim_deep_gray_is_not_stretched():
-    deep = np.linspace(0, 2570, 50, dtype=np.uint16).reshape(5, 10)
-    assert pixels(load_picture(encoded(Image.fromarray(deep)))).max() == 10
-
-
-@pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_split_alpha_separates_colours_and_alpha(mode):
-    picture = make_picture(8, 8, mode)
-    picture.putalpha(77)
-    colors, alpha = split_alpha(picture)
-    assert colors.mode == mode[:-1]
-    assert alpha.getextrema() == (77, 77)
-
-
-def test_opaque_picture_has_no_alpha_to_split():
-    assert split_alpha(PICTURE) == (PICTURE, None)
-
-
-# Orientation, profiles
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("picture_format", ["PNG", "TIFF"])
-def test_exif_orientation_is_applied(orientation, picture_format):
-    # How a camera stores the upright picture under each orientation (EXIF 2.3, tag 274).
-    stored = {
-        1: lambda upright: upright,
-        2: lambda upright: upright[:, ::-1],
-        3: lambda upright: upright[::-1, ::-1],
-        4: lambda upright: upright[::-1],
-        5: lambda upright: upright.transpose(1, 0, 2),
-        6: lambda upright: np.rot90(upright, 1),
-        7: lambda upright: np.rot90(upright, 2).transpose(1, 0, 2),
-        8: lambda upright: np.rot90(upright, -1),
-    }[orientation](np.asarray(PICTURE))
-    exif = Image.Exif()
-    exif[274] = orientation
-    source = encoded(Image.fromarray(stored.copy()), picture_format, exif=exif)
-    assert_same(load_picture(source), PICTURE)
-
-
-def swapped_profile() -> bytes:
-    """An sRGB profile in which red and blue have changed places."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    entries = {}
-    for position in range(132, 132 + 12 * struct.unpack(">I", profile[128:132])[0], 12):
-        entries[bytes(profile[position : position + 4])] = position
-    red, blue = entries[b"rXYZ"], entries[b"bXYZ"]
-    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
-    return bytes(profile)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
-def test_embedded_profile_is_converted(mode):
-    red = Image.new("RGB", (2, 2), (255, 0, 0)).convert(mode)
-    loaded = load_picture(encoded(red, icc_profile=swapped_profile()))
-    np.testing.assert_allclose(loaded.convert("RGB").getpixel((0, 0)), (0, 0, 255), atol=3)
-
-
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
-def test_unusable_profile_is_left_out(mode):
-    picture = make_picture(8, 8, mode)
-    assert_same(load_picture(encoded(picture, icc_profile=b"no profile")), picture)
 
 
 # The caller's picture
@@ -355,136 +200,9 @@ def test_what_is_no_picture_at_all_is_a_type_error(source):
         load_picture(source)
 
 
-# URLs
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        content = {"/picture.png": encoded(PICTURE), "/page.html": b"<html>"}.get(self.path)
-        self.send_response(404 if content is None else 200)
-        self.end_headers()
-        self.wfile.write(content or b"")
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture(scope="module")
-def server():
-    with HTTPServer(("127.0.0.1", 0), _Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_port}"
-        http.shutdown()
-        thread.join()
-
-
-@pytest.fixture(autouse=True)
-def without_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
-def test_url_is_read(server):
-    assert_same(load_picture(f"{server}/picture.png"), PICTURE)
-
-
-def test_url_that_is_not_there_is_refused_by_name(server):
-    message = refusal(f"{server}/nothing.png")
-    assert f"{server}/nothing.png" in message
-    assert "404" in message
-
-
-def test_url_of_a_page_is_refused_by_name(server):
-    assert f"{server}/page.html: is not a picture" in refusal(f"{server}/page.html")
-
-
-def test_url_with_a_space_is_refused_by_name(server):
-    assert f"{server}/a b.png" in refusal(f"{server}/a b.png")
-
-
-@pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:port/a.png", "http://127.0.0.1:1/a"])
-def test_url_without_a_server_is_refused_by_name(url):
-    assert refusal(url).startswith(url)
-
-
-# Writing
-
-
-@pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".bmp", ".ppm"])
-def test_written_picture_comes_back_exactly(tmp_path, suffix):
-    path = tmp_path / f"picture{suffix}"
-    save_picture(PICTURE, path)
-    assert_same(load_picture(path), PICTURE)
-
-
-def test_jpeg_is_written_close_to_the_picture(tmp_path):
-    save_picture(PICTURE, tmp_path / "picture.jpg")
-    with Image.open(tmp_path / "picture.jpg") as written:
-        assert written.format == "JPEG"
-        assert abs(pixels(written) - pixels(PICTURE)).mean() < 8
-
-
-def test_missing_folders_are_made(tmp_path):
-    path = tmp_path / "new" / "folder" / "picture.png"
-    save_picture(PICTURE, path)
-    assert path.is_file()
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".bmp", ".ppm"])
-@pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_format_without_transparency_gets_the_picture_on_white(tmp_path, suffix, mode):
-    picture = Image.new("L", (16, 8), 0).convert(mode)
-    picture.paste(Image.new(mode, (8, 8)), (8, 0))  # the right half is transparent black
-    path = tmp_path / f"picture{suffix}"
-    save_picture(picture, path)
-    written = load_picture(path).convert("L")
-    assert written.getpixel((1, 4)) < 10
-    assert written.getpixel((14, 4)) > 245
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_format_with_transparency_keeps_it(tmp_path, suffix):
-    picture = PICTURE.copy()
-    picture.putalpha(77)
-    save_picture(picture, tmp_path / f"picture{suffix}")
-    assert_same(load_picture(tmp_path / f"picture{suffix}"), picture)
-
-
-@pytest.mark.parametrize("name", ["picture.txt", "picture.pdf", "picture", "png"])
-def test_unknown_suffix_is_refused_by_name(tmp_path, name):
-    with pytest.raises(ValueError, match=name):
-        save_picture(PICTURE, tmp_path / name)
-    with pytest.raises(ValueError, match=name):
-        check_writable_suffix(Path(name))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_failing_save_leaves_nothing_behind(tmp_path):
-    with pytest.raises(OSError, match="cannot write mode F"):
-        save_picture(Image.new("F", (4, 4)), tmp_path / "picture.png")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_failing_save_keeps_the_old_file(tmp_path):
-    path = tmp_path / "picture.png"
-    save_picture(PICTURE, path)
-    with pytest.raises(OSError, match="cannot write mode F"):
-        save_picture(Image.new("F", (4, 4)), path)
-    assert_same(load_picture(path), PICTURE)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_save_replaces_the_old_file(tmp_path):
-    path = tmp_path / "picture.png"
-    save_picture(Image.new("L", (3, 3)), path)
-    save_picture(PICTURE, path)
-    assert_same(load_picture(path), PICTURE)
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_pictures_of_a_folder_are_found_in_depth_and_in_order(tmp_path):
     (tmp_path / "deep" / "folder.png").mkdir(parents=True)
-    for name in ("b.JPG", "a.png", "notes.txt", "deep/c.webp"):
+    for name in ("b.JPG", "a.png", "notes.txt", "deep/c.webp", ".scsnet-left-behind.png"):
         (tmp_path / name).write_bytes(b"")
     found = [file.relative_to(tmp_path).as_posix() for file in pictures_in(tmp_path)]
     assert found == ["a.png", "b.JPG", "deep/c.webp"]

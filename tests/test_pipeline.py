@@ -1,5 +1,6 @@
 """The task `scs-colorize-sr`, called as its users call it."""
 
+import copy
 import io
 import threading
 import zlib
@@ -11,13 +12,13 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from conftest import make_picture
+from conftest import build_tiny_model, make_picture
 from PIL import Image
 from torch.utils.data import Dataset
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-from scsnet_hf import PictureError, SCSNetImageProcessor
+from scsnet_hf import PictureError, SCSNetForImageToImage, SCSNetImageProcessor
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -217,6 +218,45 @@ class TestInputs:
         alpha = pixels(result.getchannel("A"))
         assert (alpha[:, 0] == 0).all()
         assert (alpha[:, -1] == 255).all()
+
+    def test_hidden_colours_do_not_matter(self, tiny_pipe):
+        source = make_picture(24, 16, "RGBA")
+        mask = Image.new("L", (24, 16), 255)
+        mask.paste(0, (0, 0, 12, 16))
+        results = []
+        for hidden in ("black", "white"):
+            colors = source.copy()
+            colors.paste(hidden, (0, 0, 12, 16))
+            colors.putalpha(mask)
+            results.append(tiny_pipe(colors, reference=colors, scale=2))
+        assert equal(*results)
+
+    @pytest.mark.parametrize("scale", [0.5, 1, 2.7])
+    def test_even_transparency_stays_exact(self, tiny_pipe, scale):
+        source = make_picture(20, 10, "RGBA")
+        source.putalpha(77)
+        assert tiny_pipe(source, scale=scale).getchannel("A").getextrema() == (77, 77)
+
+
+class TestDepth:
+    def test_deep_gray_has_more_levels_than_eight_bits(self, tiny_pipe):
+        ramp = np.linspace(20_000, 21_000, 64 * 8).astype(np.uint16).reshape(8, 64)
+        result = tiny_pipe(Image.fromarray(ramp), scale=1, luminance="source", depth=16)
+        assert (result.shape, result.dtype) == ((8, 64, 3), np.uint16)
+        gray = tiny_pipe(ramp, scale=1, luminance="source", saturation=0, depth=16)
+        assert np.abs(gray[..., 0].astype(int) - ramp).max() <= 8
+        assert len(np.unique(gray)) > 200
+
+    def test_eight_bits_are_the_same_picture(self, tiny_pipe, picture):
+        deep, usual = tiny_pipe(picture, depth=16), tiny_pipe(picture, depth=8)
+        assert np.abs(deep / 257 - pixels(usual)).max() <= 0.51
+
+    def test_transparency_is_the_fourth_channel(self, tiny_pipe):
+        source = make_picture(20, 10, "LA")
+        source.putalpha(77)
+        result = tiny_pipe(source, scale=2, depth=16)
+        assert result.shape == (20, 40, 4)
+        assert (result[..., 3] == 77 * 257).all()
 
 
 class TestMany:
@@ -517,6 +557,48 @@ class TestLoading:
         result = pipe(picture, reference=references[0])
         expected = tiny_pipe(picture, reference=references[0])
         assert np.abs(pixels(result) - pixels(expected)).mean() < 4
+
+    def test_what_half_precision_cannot_hold_is_computed_in_float32(self, picture, references):
+        model = build_tiny_model()
+        with torch.no_grad():
+            for stem in (model.stem, model.reference_stem):
+                stem.weight.mul_(4e4)  # what comes out is beyond 65504
+        model = model.half()
+        pipes = [
+            pipeline(
+                "scs-colorize-sr", model=m, image_processor=SCSNetImageProcessor(), device="cpu"
+            )
+            for m in (model, copy.deepcopy(model).float())
+        ]
+        half, single = (pipe(picture, reference=references[0]) for pipe in pipes)
+        assert equal(half, single)
+        assert pipes[0].model.dtype == torch.float16
+
+    @pytest.mark.parametrize("arguments", [{}, {"reference": "modern"}])
+    def test_damaged_weights_never_make_a_picture(self, picture, references, arguments):
+        model = build_tiny_model()
+        with torch.no_grad():
+            part = model.reference_stem if arguments else model.stem
+            part.weight.fill_(NAN)
+        pipe = pipeline(
+            "scs-colorize-sr", model=model, image_processor=SCSNetImageProcessor(), device="cpu"
+        )
+        with pytest.raises(ArithmeticError, match="not finite"):
+            pipe(picture, **dict.fromkeys(arguments, references[0]))
+
+    @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.99])
+    def test_weights_that_were_cut_off_are_recognised(self, tiny_checkpoint, part):
+        weights = tiny_checkpoint / "model.safetensors"
+        content = weights.read_bytes()
+        weights.write_bytes(content[: int(len(content) * part)])
+        with pytest.raises(OSError, match=f"{tiny_checkpoint}.*damaged or cut off"):
+            SCSNetForImageToImage.from_pretrained(tiny_checkpoint)
+
+    def test_pickled_weights_are_refused(self, tiny_checkpoint, tiny_model):
+        (tiny_checkpoint / "model.safetensors").unlink()
+        torch.save(tiny_model.state_dict(), tiny_checkpoint / "pytorch_model.bin")
+        with pytest.raises(OSError, match="safetensors"):
+            SCSNetForImageToImage.from_pretrained(tiny_checkpoint)
 
     def test_a_model_and_a_processor_make_a_pipeline(self, tiny_model, picture):
         pipe = pipeline("scs-colorize-sr", model=tiny_model, image_processor=SCSNetImageProcessor())

@@ -421,6 +421,13 @@ class TestEndpoints:
         assert message in str(error.value)
         assert "/tmp" not in str(error.value)
 
+    @pytest.mark.parametrize("endpoint", ["/colorize", "/batch"])
+    def test_urls_are_not_fetched(self, server, client, endpoint):
+        source = {"path": f"{server.url}/logo.png", "meta": {"_type": "gradio.FileData"}}
+        given = {"files": [source]} if endpoint == "/batch" else {"picture": source}
+        with pytest.raises(AppError, match="URLs are not fetched"):
+            client.predict(**given, api_name=endpoint)
+
     def test_nothing_done_is_an_error(self, client):
         with pytest.raises(AppError, match="None of the files could be done"):
             client.predict(files=[handle_file(EXAMPLES / "README.md")], api_name="/batch")

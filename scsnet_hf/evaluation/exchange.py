@@ -13,7 +13,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..image_io import load_picture, pictures_in, save_picture
+from ..folders import pictures_in
+from ..image_io import load_picture
+from ..saving import save_picture
 from .methods import Method
 from .samples import Sample, enlarged
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic_files import replacing
-from ..image_io import save_picture
+from ..saving import save_picture
 from .pixels import Pixels
 
 _SETTINGS_FILE = "settings.json"

@@ -1,0 +1,133 @@
+"""One file of the command line after the other: pictures and films, from disk to disk."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from .atomic_files import replacing
+from .frames import (
+    MOST_FRAMES,
+    Description,
+    check_holds_several,
+    describe_file,
+    read_frames,
+    read_metadata,
+    write_frames,
+)
+from .saving import LOSSY_FORMATS, format_of, holds_deep, write_picture
+from .series import Series
+from .video import colorize_video
+from .work import Work
+
+Colorize = Callable[..., Image.Image | np.ndarray]  # (picture, depth=8 or 16) to the result
+
+
+@dataclass(frozen=True)
+class PictureColorizer:
+    """Colorizes picture files.
+
+    Attributes:
+        still: colorizes single pictures, one after the other.
+        animation: gives what colorizes the frames or pages of one file.
+        quality: see `saving.save_picture`; formats without one are written as ever.
+        keep_metadata: carry metadata of the source over.
+        most_frames: files with more frames are refused.
+        remark: takes a line about what could not be kept.
+    """
+
+    still: Colorize
+    animation: Callable[[], Colorize]
+    quality: int | None = None
+    keep_metadata: bool = False
+    most_frames: int = MOST_FRAMES
+    remark: Callable[[str], None] = print
+
+    def __call__(self, work: Work) -> str:
+        """Colorize one file; returns what was written, in words.
+
+        Pages of a TIFF that would go into a file without pages go into a `.tif` beside it.
+
+        Raises:
+            PictureError: if the source cannot be read.
+            ValueError: if the target cannot hold it.
+            OSError: if the target cannot be written; then it is as it was before.
+        """
+        description = describe_file(work.source, self.most_frames)
+        target = target_of(work.target, description)
+        if target.resolve() == work.source.resolve():
+            raise ValueError(f"{target}: the result would overwrite its source")
+        check_holds_several(target, description)
+        metadata = read_metadata(work.source) if self.keep_metadata else None
+        colorize = self.animation() if description.several else self.still
+        results = _Results(colorize, holds_deep(target))
+        with replacing(target) as temporary, temporary.open("wb+") as file:
+            pictures = results.of(read_frames(work.source, description, deep=True))
+            kind = format_of(target)
+            options = (self.quality if kind in LOSSY_FORMATS else None, metadata)
+            if description.several:
+                write_frames(pictures, file, kind, description, *options)
+            else:
+                write_picture(next(pictures), file, kind, *options)
+        if results.lost_depth:
+            self.remark(f"{work.source}: its 16 bits became 8, as {target.suffix} holds them")
+        return f"{target} ({results.size})"
+
+
+@dataclass(frozen=True)
+class FilmColorizer:
+    """Colorizes films.
+
+    Attributes:
+        series: gives what colorizes the frames of one film.
+        quality: see `video.colorize_video`.
+        remark: takes a line about what is not as one would expect.
+    """
+
+    series: Callable[[], Series]
+    quality: int | None = None
+    remark: Callable[[str], None] = print
+
+    def __call__(self, work: Work) -> str:
+        """Colorize one film; returns what was written, in words. Raises as `colorize_video`."""
+        with tqdm(unit="frame", disable=None, leave=False, position=1) as progress:
+
+            def show(done: int, total: int | None) -> None:
+                progress.total = total
+                progress.update(done - progress.n)
+
+            made = colorize_video(work.source, work.target, self.series(), self.quality, show)
+        if made.damaged:
+            self.remark(f"{work.source}: {made.damaged} damaged packets were left out")
+        if made.interlaced:
+            self.remark(f"{work.source}: is interlaced; deinterlace it first for better results")
+        width, height = made.size
+        return f"{made.target} ({width}x{height}, {made.frames} frames)"
+
+
+def target_of(target: Path, description: Description) -> Path:
+    """`target`, or a `.tif` beside it for pages that it cannot hold as one animation."""
+    if description.several and description.paged and format_of(target) != "TIFF":
+        return target.with_suffix(".tif")
+    return target
+
+
+class _Results:
+    """Results of one file, and what is to be said about them."""
+
+    def __init__(self, colorize: Colorize, deep: bool):
+        self.colorize, self.deep = colorize, deep
+        self.lost_depth = False
+        self.size = ""
+
+    def of(self, pictures: Iterator[Image.Image]) -> Iterator[Image.Image | np.ndarray]:
+        for number, picture in enumerate(pictures, 1):
+            is_deep = picture.mode == "I;16"
+            result = self.colorize(picture, depth=16 if is_deep and self.deep else 8)
+            self.lost_depth |= is_deep and not self.deep
+            width, height = result.size if isinstance(result, Image.Image) else result.shape[1::-1]
+            self.size = f"{width}x{height}" + (f", {number} frames" if number > 1 else "")
+            yield result

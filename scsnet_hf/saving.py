@@ -1,0 +1,134 @@
+"""Pictures out: files of any format, written whole or not at all."""
+
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from .atomic_files import replacing
+from .decoding import split_alpha
+from .deep_files import DEEP_FORMATS, write_deep
+from .metadata import Metadata
+
+WRITABLE_SUFFIXES = frozenset(".jpg .jpeg .png .apng .webp .tif .tiff .bmp .gif .ppm .avif".split())
+LOSSY_FORMATS = ("JPEG", "WEBP", "AVIF")
+
+_OPAQUE_FORMATS = ("JPEG", "PPM", "BMP")
+
+
+def check_writable_suffix(path: Path) -> None:
+    """Raise ValueError unless the suffix of `path` names a format that can be written."""
+    if path.suffix.lower() not in WRITABLE_SUFFIXES:
+        raise ValueError(
+            f"{path}: cannot write {path.suffix or 'a file without suffix'}; "
+            f"use one of {' '.join(sorted(WRITABLE_SUFFIXES))}"
+        )
+
+
+def check_quality(quality: int | None, path: Path) -> None:
+    """Raise ValueError unless `quality` is None, or 1 to 100 for a format that has one."""
+    if quality is None:
+        return
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality={quality}: must be from 1 to 100")
+    if format_of(path) not in LOSSY_FORMATS:
+        raise ValueError(
+            f"{path}: {path.suffix} has no quality, nothing is lost; use .jpg, .webp or .avif"
+        )
+
+
+def format_of(path: Path) -> str:
+    """The name that Pillow has for the format of a file, by its suffix."""
+    return Image.registered_extensions()[path.suffix.lower()]
+
+
+def holds_deep(path: Path) -> bool:
+    """Whether a file with this suffix keeps 16 bits a channel."""
+    return format_of(path) in DEEP_FORMATS
+
+
+def save_picture(
+    picture: Image.Image | np.ndarray,
+    path: Path,
+    quality: int | None = None,
+    metadata: Metadata | None = None,
+) -> None:
+    """Write a picture in the format of the suffix: to a temporary name, then renamed.
+
+    Args:
+        picture: a picture of Pillow, or (H, W, 3 or 4) uint16 for 16 bits a channel, which PNG and
+            TIFF hold. A format without transparency gets it on white.
+        path: file; missing folders are made.
+        quality: 1 to 100 for JPEG, WebP and AVIF. Without it nothing is lost (WebP), or as little
+            as the format allows: 95 and full colour resolution (JPEG), 100 (AVIF).
+        metadata: of the source, to be carried over.
+
+    Raises:
+        ValueError: if the format cannot be written, has no quality or not so many bits.
+        OSError: if the file cannot be written; what was there before stays.
+    """
+    check_writable_suffix(path)
+    check_quality(quality, path)
+    with replacing(path) as temporary, temporary.open("wb+") as file:
+        write_picture(picture, file, format_of(path), quality, metadata)
+
+
+def write_picture(
+    picture: Image.Image | np.ndarray,
+    file: BinaryIO,
+    picture_format: str,
+    quality: int | None = None,
+    metadata: Metadata | None = None,
+) -> None:
+    """As `save_picture`, into an open file, in a format as Pillow names it."""
+    arguments = metadata.save_arguments(picture_format) if metadata else {}
+    if isinstance(picture, np.ndarray):
+        if picture_format not in DEEP_FORMATS:
+            raise ValueError(f"{picture_format} does not hold 16 bits a channel, PNG and TIFF do")
+        write_deep(picture, file, picture_format, arguments)
+        return
+    arguments |= encoding_arguments(picture_format, quality)
+    fitting(picture, picture_format).save(file, picture_format, **arguments)
+
+
+def fitting(picture: Image.Image, picture_format: str) -> Image.Image:
+    """A picture as the format can hold it: on white, where it has no transparency.
+
+    Pixels of a GIF are transparent or not; those at least half opaque are not.
+    """
+    colors, alpha = split_alpha(picture)
+    if alpha is None:
+        return picture
+    if picture_format == "GIF":
+        return _with_transparent_index(colors, alpha)
+    if picture_format not in _OPAQUE_FORMATS:
+        return picture
+    opaque = Image.new(colors.mode, picture.size, "white")
+    opaque.paste(colors, mask=alpha)
+    return opaque
+
+
+def _with_transparent_index(colors: Image.Image, alpha: Image.Image) -> Image.Image:
+    """255 colours and one more index for what is transparent, declared also if nothing is.
+
+    Pillow leaves it out where no pixel is transparent, and then animations go wrong.
+    """
+    indices = colors.convert("RGB").quantize(255)
+    indices.paste(255, mask=alpha.point(lambda level: 255 * (level < 128)))
+    indices.info["transparency"] = 255
+    return indices
+
+
+def encoding_arguments(picture_format: str, quality: int | None) -> dict[str, Any]:
+    """How Pillow is to encode, see `save_picture`."""
+    if picture_format == "JPEG":
+        return {"quality": 95, "subsampling": 0} if quality is None else {"quality": quality}
+    if picture_format == "WEBP":
+        return {"lossless": True, "exact": True} if quality is None else {"quality": quality}
+    if picture_format == "AVIF":
+        lossy = {"quality": 100, "subsampling": "4:4:4"}
+        return lossy if quality is None else {"quality": quality}
+    if picture_format == "TIFF":
+        return {"compression": "tiff_adobe_deflate"}
+    return {}

@@ -1,0 +1,194 @@
+"""`colorize_video`: films in, colour films with the same sound out, to be killed and resumed.
+
+It needs PyAV: `pip install 'scsnet_hf[video]'`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .atomic_files import replacing
+
+if TYPE_CHECKING:
+    from .series import Series
+    from .video_parts import Parts, Progress
+    from .video_reading import Film, Frame
+
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .vob .ts .mts .m2ts .wmv .asf .flv .3gp .ogv"
+    " .mxf .dv".split()
+)
+WRITABLE_VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv".split())
+
+SEGMENT_FRAMES = 24  # what a killed run loses at most
+_DEFAULT_CRF = 16  # of x264; differences are hard to see
+_WORST_CRF = 51
+
+OnFrame = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True)
+class ColorizedVideo:
+    """What was made of a film.
+
+    Attributes:
+        target: its file.
+        frames: how many there are.
+        size: (width, height) in pixels.
+        resumed: how many of the frames an earlier run had made.
+        damaged: packets of the source that could not be decoded; their frames are missing.
+        interlaced: whether the source has frames of two fields. They were colorized as they are:
+            deinterlace such a film first.
+    """
+
+    target: Path
+    frames: int
+    size: tuple[int, int]
+    resumed: int
+    damaged: int
+    interlaced: bool
+
+
+def video_target(target: Path) -> Path:
+    """`target`, with the suffix .mkv where a film of its suffix is not written."""
+    return target if _is_writable(target) else target.with_suffix(".mkv")
+
+
+def colorize_video(
+    source: Path,
+    target: Path,
+    series: "Series",
+    quality: int | None = None,
+    on_frame: OnFrame = lambda done, total: None,
+) -> ColorizedVideo:
+    """Colorize a film.
+
+    A run that was killed at any moment goes on where it was, at most 24 frames before, when the
+    same call is made again, and ends at the same file to the bit as a run that was not. What is
+    finished lies in the folder TARGET.parts until then; it is decoded again, but not colorized
+    again. The film appears under its name only when it is whole.
+
+    Kept: the number of frames and their time stamps (in .mkv files to a millisecond, the first at
+    0), sound and subtitles bit for bit, chapters, titles, the shape of pixels. Rotation is applied.
+    Left out: covers, attachments, transparency, further streams of pictures.
+
+    Frames are R'G'B' of 8 bits to the network; high dynamic range is not mapped. The result is
+    H.264 in BT.709, 4:2:0, 8 bits, which every player shows. A result with an odd side gets its
+    last row or column twice. Where the source changes its size on the way, frames are brought to
+    the size of the first result. Memory does not grow with the length of the film.
+
+    Damage: what cannot be decoded is left out, the frame before stays for as long, and `damaged`
+    counts it. A file that is cut off gives the film up to there.
+
+    Args:
+        source: any film that FFmpeg decodes; read only.
+        target: .mp4, .m4v, .mov or .mkv; one that is there is replaced.
+        series: what colorizes the frames; it begins anew.
+        quality: 1 to 100, which is CRF 50 to 0 of x264. None is CRF 16, hard to tell from the
+            network's output. At 100 only resolution of colours is lost, but few players show it.
+        on_frame: called with the number of finished frames and that of all of them, which may be an
+            estimate, or None if unknown: once at the beginning and after each frame.
+
+    Raises:
+        ImportError: if PyAV is not installed.
+        video_reading.VideoError: a ValueError that names the file: if the source is no film or no
+            frame of it can be decoded, or the target cannot be written or cannot hold the sound.
+        ValueError: on a `quality` out of its range, or if TARGET.parts holds a film that was begun
+            with other arguments.
+        OSError: if a file cannot be read or written. What is finished stays.
+    """
+    _check_arguments(source, target, quality)
+    _check_pyav()
+    from .video_parts import Parts, file_sha256
+    from .video_reading import open_film
+    from .video_writing import check_holds_sound, encoder_version, join_segments
+
+    crf = _DEFAULT_CRF if quality is None else round(_WORST_CRF * (100 - quality) / 100)
+    with open_film(source) as film:
+        settings = {
+            "source": file_sha256(source),
+            "quality": crf,
+            "encoder": encoder_version(),
+            **series.settings(),
+        }
+        parts = Parts(target, settings)
+        progress, state = parts.load()
+        resumed = progress.frames
+        on_frame(resumed, progress.frames if progress.finished else film.expected)
+        if not progress.finished:
+            check_holds_sound(source, target, parts.draft)
+            series.restore(state)
+            _make_segments(film, series, parts, progress, crf, on_frame)
+        last_duration = progress.last_duration * film.time_base
+    segments = [parts.segment(index) for index in range(progress.segments)]
+    join_segments(segments, source, parts.draft, last_duration)
+    parts.deliver()
+    return ColorizedVideo(
+        target, progress.frames, progress.size, resumed, progress.damaged, progress.interlaced
+    )
+
+
+def _check_arguments(source: Path, target: Path, quality: int | None) -> None:
+    if not _is_writable(target):
+        raise ValueError(
+            f"{target}: a film is written as {' '.join(sorted(WRITABLE_VIDEO_SUFFIXES))}, not as "
+            f"{target.suffix or 'a file without suffix'}"
+        )
+    if source.resolve() == target.resolve():
+        raise ValueError(f"{target}: the result would overwrite the source")
+    if quality is not None and not 1 <= quality <= 100:
+        raise ValueError(f"quality={quality}: must be from 1 to 100")
+
+
+def _is_writable(target: Path) -> bool:
+    return target.suffix.lower() in WRITABLE_VIDEO_SUFFIXES
+
+
+def _check_pyav() -> None:
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise ImportError("films need PyAV: pip install 'scsnet_hf[video]'") from error
+
+
+def _make_segments(
+    film: "Film",
+    series: "Series",
+    parts: "Parts",
+    progress: "Progress",
+    crf: int,
+    on_frame: OnFrame,
+) -> None:
+    """Colorize what is left of a film, and keep `progress` and the state after every segment."""
+    from .video_reading import VideoError
+    from .video_writing import Layout, even_size, write_segment
+
+    def colorized(frames: "Iterable[Frame]") -> "Iterator[Frame]":
+        for frame in frames:
+            picture = series(frame.picture)
+            progress.frames += 1
+            progress.last_duration = frame.duration
+            on_frame(progress.frames, film.expected)
+            yield replace(frame, picture=picture)
+
+    frames = film.frames(skip=progress.frames)
+    for first in frames:
+        segment = colorized(chain([first], islice(frames, SEGMENT_FRAMES - 1)))
+        begin = next(segment)
+        progress.size = progress.size or even_size(begin.picture)
+        layout = Layout(progress.size, film.time_base, film.rate, film.aspect, crf)
+        with replacing(parts.segment(progress.segments)) as temporary:
+            write_segment(temporary, chain([begin], segment), layout)
+        progress.segments += 1
+        _save(parts, progress, film, series)
+    if not progress.frames:
+        raise VideoError(f"{film.path}: none of its frames can be decoded")
+    progress.finished = True
+    _save(parts, progress, film, series)
+
+
+def _save(parts: "Parts", progress: "Progress", film: "Film", series: "Series") -> None:
+    progress.damaged, progress.interlaced = film.damaged, film.interlaced
+    parts.save(progress, series.state())

@@ -1,0 +1,234 @@
+"""Films out: frames to segments of H.264, and segments to a film with the sound of its source.
+
+PyAV is needed; `scsnet_hf.video` imports this module when there is a film.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from PIL import Image
+
+from .video_reading import EXACT, Frame, VideoError, opened, picture_stream
+
+_CODEC, _PIXELS = "libx264", "yuv420p"  # what every player shows
+_THREADS = "4"  # the bits of x264 hang on it
+_COPIED = ("audio", "subtitle")
+_OF_THE_FILE = {"encoder", "major_brand", "minor_version", "compatible_brands"}  # not of the film
+_TOLD_OF_STREAMS = ("language", "title")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What all segments of a film have in common.
+
+    Attributes:
+        size: (width, height) in pixels, even.
+        time_base: seconds a unit of time stamps.
+        rate: frames a second, on average.
+        aspect: of a pixel; None if not known.
+        crf: constant rate factor of x264, 0 (nothing lost but colour resolution) to 51.
+    """
+
+    size: tuple[int, int]
+    time_base: Fraction
+    rate: Fraction
+    aspect: Fraction | None
+    crf: int
+
+
+def even_size(picture: Image.Image) -> tuple[int, int]:
+    """(width, height) of a frame that holds the picture: colours are stored for 2x2 pixels."""
+    return picture.width + picture.width % 2, picture.height + picture.height % 2
+
+
+def write_segment(path: Path, frames: Iterable[Frame], layout: Layout) -> None:
+    """Encode frames, RGB of any size, into a file that starts with a key frame.
+
+    Its bits hang on nothing but its frames and the layout.
+
+    Raises:
+        VideoError: if they cannot be encoded.
+    """
+    try:
+        with av.open(str(path), "w", options={"fflags": "bitexact"}) as container:
+            stream = _add_encoder(container, layout)
+            for frame in frames:
+                container.mux(stream.encode(_encodable(frame, layout)))
+            container.mux(stream.encode(None))
+    except (av.error.ExternalError, av.error.ArgumentError, av.error.InvalidDataError) as error:
+        width, height = layout.size
+        raise VideoError(f"frames of {width}x{height} cannot be encoded ({error})") from None
+
+
+def _add_encoder(container: "av.container.OutputContainer", layout: Layout) -> "av.VideoStream":
+    # Without B-frames the order of decoding is that of showing, and segments join as they are.
+    options = {"crf": str(layout.crf), "bf": "0", "threads": _THREADS}
+    stream = container.add_stream(_CODEC, rate=layout.rate, options=options)
+    stream.width, stream.height = layout.size
+    stream.pix_fmt = _PIXELS
+    context = stream.codec_context
+    context.time_base = layout.time_base
+    if layout.aspect is not None:
+        context.sample_aspect_ratio = layout.aspect
+    context.colorspace = Colorspace.ITU709
+    context.color_range = ColorRange.MPEG
+    context.color_primaries = ColorPrimaries.BT709
+    context.color_trc = ColorTrc.BT709
+    return stream
+
+
+def _encodable(frame: Frame, layout: Layout) -> "av.VideoFrame":
+    levels = np.asarray(_fitted(frame.picture, layout.size))
+    encodable = av.VideoFrame.from_ndarray(levels).reformat(
+        format=_PIXELS,
+        dst_colorspace=Colorspace.ITU709,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=EXACT,
+    )
+    encodable.pts, encodable.time_base = frame.time, layout.time_base
+    return encodable
+
+
+def _fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A picture of an odd side with its last row or column twice; one of another size resized."""
+    if even_size(picture) != size:
+        return picture.resize(size, Image.Resampling.BICUBIC)
+    if picture.size == size:
+        return picture
+    (width, height), (own_width, own_height) = size, picture.size
+    padding = ((0, height - own_height), (0, width - own_width), (0, 0))
+    return Image.fromarray(np.pad(np.asarray(picture), padding, mode="edge"))
+
+
+def encoder_version() -> str:
+    """Of all that encodes."""
+    return f"PyAV {av.__version__}"
+
+
+def check_holds_sound(source: Path, target: Path, trial: Path) -> None:
+    """Raise VideoError unless a file like `target` can hold sound and subtitles of `source`.
+
+    Args:
+        source: the film.
+        target: file that is to be written.
+        trial: file with the same suffix that is written to find out, and removed.
+    """
+    layout = Layout((16, 16), Fraction(1, 25), Fraction(25), None, 23)
+    with opened(source) as film:
+        try:
+            with av.open(str(trial), "w") as container:
+                _add_encoder(container, layout)
+                _add_copies(container, film, target)
+                container.start_encoding()
+        except (av.error.FFmpegError, ValueError) as error:
+            reason = error if isinstance(error, VideoError) else f"{target}: {error}"
+            raise VideoError(f"{reason}; write to a .mkv file, which holds nearly all") from None
+        finally:
+            trial.unlink(missing_ok=True)
+
+
+def _add_copies(
+    container: "av.container.OutputContainer", film: "av.container.InputContainer", target: Path
+) -> dict[int, "av.stream.Stream"]:
+    """Streams that are copied, by their index in the source."""
+    copies = {}
+    for stream in film.streams:
+        if stream.type not in _COPIED or stream.codec_context is None:
+            continue
+        try:
+            copy = container.add_stream_from_template(stream)
+        except ValueError:
+            name = stream.codec_context.name
+            raise VideoError(
+                f"{target}: {target.suffix} does not hold {stream.type} of the kind {name}"
+            ) from None
+        _tell(copy, stream)
+        copies[stream.index] = copy
+    return copies
+
+
+def _tell(copy: "av.stream.Stream", stream: "av.stream.Stream") -> None:
+    """Hand on what a stream says of itself."""
+    told = {name: stream.metadata[name] for name in _TOLD_OF_STREAMS if name in stream.metadata}
+    copy.metadata.update(told)
+    copy.disposition = stream.disposition
+
+
+def join_segments(
+    segments: Sequence[Path], source: Path, target: Path, last_duration: Fraction
+) -> None:
+    """Write the film: pictures of the segments, and all else of the source as it is.
+
+    Args:
+        segments: files of `write_segment`, at least one.
+        source: whose sound, subtitles, chapters and title are copied.
+        target: file to write.
+        last_duration: how long the last frame stays, in seconds.
+
+    Raises:
+        VideoError: if a segment is damaged, or the target does not hold a stream.
+    """
+    with (
+        opened(source) as film,
+        opened(segments[0]) as first,
+        av.open(str(target), "w", options={"fflags": "bitexact"}) as container,
+    ):
+        pictures = container.add_stream_from_template(first.streams.video[0])
+        _tell(pictures, picture_stream(film, source))
+        copies = _add_copies(container, film, target)
+        container.metadata.update(
+            {name: text for name, text in film.metadata.items() if name not in _OF_THE_FILE}
+        )
+        container.set_chapters(film.chapters())
+        start = Fraction(max(0, film.start_time or 0), av.time_base)
+        streams = (
+            _picture_packets(segments, pictures, last_duration),
+            _copied_packets(film, copies),
+        )
+        for packet in heapq.merge(*streams, key=lambda one: one.dts * one.time_base):
+            packet.pts -= round(start / packet.time_base)
+            packet.dts -= round(start / packet.time_base)
+            container.mux_one(packet)
+
+
+def _picture_packets(
+    segments: Sequence[Path], stream: "av.VideoStream", last: Fraction
+) -> Iterator["av.Packet"]:
+    """Packets of all segments, each lasting until the next; the last one `last` seconds."""
+    before = None
+    for segment in segments:
+        with opened(segment) as container:
+            for packet in container.demux(video=0):
+                if packet.pts is None:  # the end
+                    continue
+                if before is not None:
+                    before.duration = packet.pts - before.pts
+                    yield before
+                packet.stream = stream
+                before = packet
+    before.duration = round(last / before.time_base)
+    yield before
+
+
+def _copied_packets(
+    film: "av.container.InputContainer", copies: dict[int, "av.stream.Stream"]
+) -> Iterator["av.Packet"]:
+    """Packets of streams that are copied; without those that a file cannot hold, back in time."""
+    last: dict[int, int] = {}
+    if not copies:
+        return
+    for packet in film.demux(*(film.streams[index] for index in copies)):
+        index = packet.stream.index
+        if packet.dts is None or packet.dts <= last.get(index, packet.dts - 1):
+            continue
+        last[index] = packet.dts
+        if packet.pts is None:
+            packet.pts = packet.dts
+        packet.stream = copies[index]
+        yield packet

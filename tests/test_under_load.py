@@ -1,0 +1,130 @@
+"""Many calls at once, many calls in a row, and a system that refuses or stops in the middle."""
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import psutil
+import pytest
+from conftest import make_picture
+from PIL import Image
+
+from scsnet_hf import SCSNetImageProcessor
+from scsnet_hf.cli import main
+from scsnet_hf.colorizing import PictureColorizer
+
+THREADS, CALLS = 16, 50
+
+
+def test_many_threads_equal_one_after_the_other(tiny_pipe):
+    picture = make_picture(20, 14, "L")
+    references = [make_picture(16, 12, seed=seed) for seed in range(THREADS * CALLS)]
+
+    def colorize(reference):
+        return np.asarray(tiny_pipe(picture, reference=reference, scale=1.5))
+
+    expected = [colorize(reference) for reference in references]
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = list(pool.map(colorize, references))
+    assert all(map(np.array_equal, results, expected))
+    assert len({result.tobytes() for result in results}) > len(references) / 2
+
+
+def test_memory_stays_where_it_is(tiny_pipe):
+    pictures = [make_picture(60 + 9 * n, 90 - 7 * n, seed=n) for n in range(5)]
+    process = psutil.Process()
+
+    def call(times: int) -> int:
+        for n in range(times):
+            reference = pictures[n % 3] if n % 2 else None
+            tiny_pipe(pictures[n % 5], reference=reference, scale=2)
+        return process.memory_info().rss
+
+    after_some, after_many = call(60), call(200)
+    # One result kept a call, in float32, would be 200 times 250 kB.
+    assert after_many - after_some < 10 * 2**20
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, tiny_model):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tiny_model.save_pretrained(folder)
+    SCSNetImageProcessor().save_pretrained(folder)
+    return folder
+
+
+def command(checkpoint, *arguments) -> list[str]:
+    program = [sys.executable, "-m", "scsnet_hf.cli", "colorize", "--model", checkpoint]
+    return [str(word) for word in (*program, "--device", "cpu", *arguments)]
+
+
+def assert_whole(folder) -> set[str]:
+    """Names of the files of a folder, all of them pictures that can be read to the end."""
+    for file in folder.iterdir():
+        with Image.open(file) as picture:
+            picture.load()
+    return {file.name for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_no_half_files(checkpoint, tmp_path, number, code):
+    (tmp_path / "in").mkdir()
+    for index in range(300):
+        make_picture(40, 40).save(tmp_path / "in" / f"{index}.png")
+    out = tmp_path / "out"
+    with subprocess.Popen(command(checkpoint, tmp_path / "in", "-o", out)) as process:
+        while process.poll() is None and len(list(out.glob("[!.]*.png"))) < 3:
+            time.sleep(0.01)
+        process.send_signal(number)
+        assert process.wait(60) == code
+    assert 3 <= len(assert_whole(out)) < 300
+
+
+def test_a_full_disk_fails_what_does_not_fit(checkpoint, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name, side in (("a", 8), ("b", 200), ("c", 8)):
+        make_picture(side, side).save(tmp_path / "in" / f"{name}.png")
+
+    def limit_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(
+        command(checkpoint, tmp_path / "in", "-o", tmp_path / "out"),
+        capture_output=True,
+        text=True,
+        preexec_fn=limit_files,
+    )
+    assert done.returncode == 1
+    assert f"{tmp_path / 'in' / 'b.png'}: " in done.stderr
+    assert assert_whole(tmp_path / "out") == {"a.png", "c.png"}
+
+
+def test_a_place_that_cannot_be_written_fails_alone(checkpoint, tmp_path, capsys):
+    for name in ("good", "bad"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        make_picture(8, 8).save(tmp_path / "in" / name / "a.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "bad").write_text("a file where a folder should be")
+    assert main(command(checkpoint, tmp_path / "in", "-o", tmp_path / "out")[3:]) == 1
+    assert "bad/a.png" in capsys.readouterr().err
+    assert assert_whole(tmp_path / "out" / "good") == {"a.png"}
+
+
+def test_an_input_that_vanishes_fails_alone(checkpoint, tmp_path, capsys, monkeypatch):
+    inputs = [tmp_path / f"{name}.png" for name in "abc"]
+    for file in inputs:
+        make_picture(8, 8).save(file)
+    colorize = PictureColorizer.__call__
+
+    def colorize_and_delete(self, work):
+        inputs[1].unlink(missing_ok=True)
+        return colorize(self, work)
+
+    monkeypatch.setattr(PictureColorizer, "__call__", colorize_and_delete)
+    assert main(command(checkpoint, *inputs, "-o", tmp_path / "out")[3:]) == 1
+    assert f"{inputs[1]}: no such file" in capsys.readouterr().err
+    assert assert_whole(tmp_path / "out") == {"a.png", "c.png"}
