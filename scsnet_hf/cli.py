@@ -193,7 +193,7 @@ def _file_colorizer(
     from .colorizing import FilmColorizer, PictureColorizer
     from .series import Series
 
-    options = {"reference": _reference(args, work), "propagate": args.propagate}
+    options = {"reference": _reference(pipe, args, work), "propagate": args.propagate}
     series = partial(Series, pipe, **options, **_call_arguments(args))
     film = FilmColorizer(series, args.quality, remark)
     picture = PictureColorizer(
@@ -207,15 +207,18 @@ def _file_colorizer(
     return lambda item: film(item) if item.is_film else picture(item)
 
 
-def _reference(args: argparse.Namespace, work: "list[Work]"):
-    """The reference picture, or "first"; what was the first before, if it is not made again."""
+def _reference(pipe, args: argparse.Namespace, work: "list[Work]"):
+    """The reference picture, or "first"; what that was before, if it is not made again."""
     from .image_io import load_picture
 
+    if args.reference is None:
+        return None
     if args.reference != FIRST:
-        return None if args.reference is None else load_picture(args.reference)
+        return load_picture(args.reference)
     pictures = [item for item in work if not item.is_film]
-    done = args.skip_existing and pictures and pictures[0].target.exists()
-    return load_picture(pictures[0].target) if done else FIRST
+    if args.skip_existing and pictures and pictures[0].is_done:
+        return pipe(str(pictures[0].source), **_call_arguments(args))
+    return FIRST
 
 
 def _check_quality(quality: int | None, work: "list[Work]") -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from conftest import make_picture
@@ -220,6 +221,127 @@ class TestOptions:
     def test_the_summary_of_one_picture_says_where_it_is(self, colorize, photo, capsys):
         colorize(photo)
         assert "photo.scs.png (96x64)" in capsys.readouterr().err
+
+
+class TestKinds:
+    def test_an_animation_stays_one(self, colorize, tmp_path):
+        frames = [make_picture(16, 12, seed=seed) for seed in range(3)]
+        path = tmp_path / "moving.gif"
+        frames[0].save(path, save_all=True, append_images=frames[1:], duration=[40, 80, 120])
+        assert colorize(path, "--scale", 1) == 0
+        with Image.open(path.with_suffix(".scs.png")) as result:
+            assert [_duration(result, index) for index in range(result.n_frames)] == [40, 80, 120]
+
+    def test_pages_stay_pages(self, colorize, tmp_path):
+        path = tmp_path / "pages.tif"
+        make_picture(16, 12).save(path, save_all=True, append_images=[make_picture(9, 20)])
+        assert colorize(path, "--scale", 1) == 0
+        with Image.open(path.with_suffix(".scs.tif")) as result:
+            assert result.n_frames == 2
+            result.seek(1)
+            assert result.size == (9, 20)
+        before = path.with_suffix(".scs.tif").stat()
+        assert colorize(path, "--scale", 1, "--skip-existing") == 0
+        assert path.with_suffix(".scs.tif").stat() == before
+
+    def test_a_film_stays_a_film(self, colorize, tmp_path):
+        write_film(tmp_path / "film.mkv", frames=5, size=(32, 24))
+        assert colorize(tmp_path / "film.mkv", "--scale", 2) == 0
+        with av.open(str(tmp_path / "film.scs.mkv")) as result:
+            sizes = [(frame.width, frame.height) for frame in result.decode(video=0)]
+        assert sizes == [(64, 48)] * 5
+
+    def test_a_film_that_is_none_is_named_and_the_rest_done(self, colorize, photo, capsys):
+        photo.with_name("a.mp4").write_bytes(b"no film")
+        assert colorize(photo.parent, "--scale", 1) == 1
+        assert "a.mp4" in capsys.readouterr().err
+        assert photo.with_suffix(".scs.png").exists()
+
+    def test_deep_gray_stays_deep(self, colorize, tmp_path):
+        path = tmp_path / "scan.png"
+        Image.fromarray(np.linspace(0, 65535, 400).astype(np.uint16).reshape(20, 20)).save(path)
+        assert colorize(path, "--scale", 1) == 0
+        assert path.with_suffix(".scs.png").read_bytes()[24] == 16  # bit depth, PNG 1.2, Sec. 4.1.1
+
+
+def _duration(picture: Image.Image, index: int) -> float:
+    picture.seek(index)
+    picture.load()
+    return picture.info["duration"]
+
+
+def write_film(path, frames: int, size: tuple[int, int]) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, width=size[0], height=size[1])
+        for seed in range(frames):
+            picture = make_picture(*size, seed=seed)
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        container.mux(stream.encode(None))
+
+
+class TestFormat:
+    @pytest.mark.parametrize("kind", ["png", "tif", "jpg", "webp", "avif", "gif", "bmp", "ppm"])
+    def test_the_option_is_the_suffix(self, colorize, tree, kind):
+        assert colorize(tree, "--format", kind, "--scale", 1) == 0
+        assert f"one.scs.{kind}" in files(tree)
+        before = files(tree)
+        assert colorize(tree, "--format", kind, "--scale", 1) == 0  # results are no inputs
+        assert files(tree) == before
+
+    def test_quality_makes_smaller_files(self, colorize, photo):
+        sizes = []
+        for quality in (20, 90):
+            assert colorize(photo, "--format", "jpg", "--quality", quality) == 0
+            sizes.append(photo.with_suffix(".scs.jpg").stat().st_size)
+        assert sizes[0] < sizes[1]
+
+    def test_metadata_are_kept_on_request(self, colorize, photo):
+        exif = Image.Exif()
+        exif[270] = "Grandmother, 1931"
+        make_picture(8, 8).save(photo, exif=exif)
+        for option, kept in (([], None), (["--keep-metadata"], "Grandmother, 1931")):
+            assert colorize(photo, "--scale", 1, *option) == 0
+            with Image.open(photo.with_suffix(".scs.png")) as result:
+                assert result.getexif().get(270) == kept
+
+
+class TestSeries:
+    @pytest.fixture
+    def album(self, tmp_path):
+        for index in range(3):
+            make_picture(24, 16, seed=index).save(tmp_path / f"{index}.png")
+        return tmp_path
+
+    def test_the_first_result_is_the_reference_of_the_rest(self, colorize, album, tiny_pipe):
+        assert colorize(album, "--reference", "first", "--scale", 1) == 0
+        first = tiny_pipe(album / "0.png", scale=1)
+        for index in (1, 2):
+            expected = tiny_pipe(album / f"{index}.png", reference=first, scale=1)
+            with Image.open(album / f"{index}.scs.png") as result:
+                assert result.tobytes() == expected.tobytes()
+
+    def test_a_series_that_goes_on_has_the_same_reference(self, colorize, album):
+        options = ("--reference", "first", "--scale", 1)
+        assert colorize(album, *options) == 0
+        whole = (album / "2.scs.png").read_bytes()
+        (album / "2.scs.png").unlink()
+        assert colorize(album, *options, "--skip-existing") == 0
+        assert (album / "2.scs.png").read_bytes() == whole
+
+
+class TestLimits:
+    def test_pixels(self, colorize, photo, capsys, monkeypatch):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+        assert colorize(photo, "--max-megapixels", 24 * 16 / 1e6, "--scale", 1) == 0
+        assert colorize(photo, "--max-megapixels", 24 * 15 / 1e6) == 2
+        assert "--max-megapixels" in capsys.readouterr().err
+
+    def test_frames(self, colorize, tmp_path, capsys):
+        path = tmp_path / "moving.gif"
+        make_picture(8, 8).save(path, save_all=True, append_images=[make_picture(8, 8, seed=1)])
+        assert colorize(path, "--max-frames", 2) == 0
+        assert colorize(path, "--max-frames", 1) == 2
+        assert "--max-frames" in capsys.readouterr().err
 
 
 class TestFailures:
