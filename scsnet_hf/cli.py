@@ -191,14 +191,18 @@ def _file_colorizer(
 ) -> "Callable[[Work], str]":
     """What colorizes one file; raises what is wrong with the arguments before any is read."""
     from .colorizing import FilmColorizer, PictureColorizer
+    from .image_io import load_picture
     from .series import Series
 
-    options = {"reference": _reference(pipe, args, work), "propagate": args.propagate}
-    series = partial(Series, pipe, **options, **_call_arguments(args))
-    film = FilmColorizer(series, args.quality, remark)
+    reference = args.reference
+    if reference not in (None, FIRST):
+        reference = load_picture(reference)
+    series = partial(Series, pipe, propagate=args.propagate, **_call_arguments(args))
+    each_its_own = partial(series, reference)
+    film = FilmColorizer(each_its_own, args.quality, remark)
     picture = PictureColorizer(
-        still=series(follow_scenes=False),
-        animation=series,
+        still=series(_earlier_first(pipe, args, work) or reference, follow_scenes=False),
+        animation=each_its_own,
         quality=args.quality,
         keep_metadata=args.keep_metadata,
         most_frames=args.max_frames,
@@ -207,18 +211,13 @@ def _file_colorizer(
     return lambda item: film(item) if item.is_film else picture(item)
 
 
-def _reference(pipe, args: argparse.Namespace, work: "list[Work]"):
-    """The reference picture, or "first"; what that was before, if it is not made again."""
-    from .image_io import load_picture
-
-    if args.reference is None:
-        return None
-    if args.reference != FIRST:
-        return load_picture(args.reference)
+def _earlier_first(pipe, args: argparse.Namespace, work: "list[Work]"):
+    """What was "first" in a series of which an earlier run made the first picture, else None."""
     pictures = [item for item in work if not item.is_film]
-    if args.skip_existing and pictures and pictures[0].is_done:
-        return pipe(str(pictures[0].source), **_call_arguments(args))
-    return FIRST
+    goes_on = args.reference == FIRST and args.skip_existing
+    if not (goes_on and pictures and pictures[0].is_done):
+        return None
+    return pipe(str(pictures[0].source), **_call_arguments(args))
 
 
 def _check_quality(quality: int | None, work: "list[Work]") -> None:

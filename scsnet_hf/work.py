@@ -24,7 +24,8 @@ class Work(NamedTuple):
     @property
     def is_done(self) -> bool:
         """Whether the result is there, also as the pages that a `.tif` holds instead."""
-        return any(t.exists() for t in (self.target, self.target.with_suffix(".tif")))
+        pages = self.target.with_suffix(".tif")
+        return self.target.exists() or (_may_have_pages(self.source) and pages.exists())
 
     @property
     def is_film(self) -> bool:
@@ -35,6 +36,10 @@ class Work(NamedTuple):
     def has_quality(self) -> bool:
         """Whether the target can be written at different qualities."""
         return self.is_film or format_of(self.target) in LOSSY_FORMATS
+
+
+def _may_have_pages(path: Path) -> bool:
+    return path.suffix.lower() in (".tif", ".tiff")
 
 
 def _is_film(path: Path) -> bool:

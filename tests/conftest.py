@@ -1,6 +1,7 @@
 """Shared pieces: a tiny network with random weights, and pictures made on the spot."""
 
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -46,13 +47,23 @@ def vgg_file(tmp_path_factory):
     return path
 
 
-@pytest.fixture
-def tiny_checkpoint(tmp_path, tiny_model):
-    """A folder that `from_pretrained` and `scsnet --model` take."""
-    folder = tmp_path / "checkpoint"
-    tiny_model.save_pretrained(folder)
+def save_checkpoint(model: SCSNetForImageToImage, folder: Path) -> Path:
+    """Make a folder that `from_pretrained` and `scsnet --model` take."""
+    model.save_pretrained(folder)
     SCSNetImageProcessor().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def tiny_checkpoint(tmp_path, tiny_model):
+    """A checkpoint of the tiny network, for a test to damage."""
+    return save_checkpoint(tiny_model, tmp_path / "checkpoint")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, tiny_model):
+    """A checkpoint of the tiny network, for tests that leave it as it is."""
+    return save_checkpoint(tiny_model, tmp_path_factory.mktemp("checkpoint"))
 
 
 def make_picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.Image:

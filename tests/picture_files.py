@@ -4,29 +4,40 @@ import io
 import struct
 import zlib
 from functools import cache
+from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import tifffile
 from conftest import make_picture
 from picture_checks import encoded
-from PIL import Image, PngImagePlugin
-from pillow_heif import register_heif_opener
-
-register_heif_opener()
+from PIL import ExifTags, Image, PngImagePlugin
 
 SIZE = (29, 22)
-ORIENTATION, DESCRIPTION, ARTIST = 274, 270, 315  # EXIF 2.3
 
 
 def exif_block(orientation: int = 1, **tags: str) -> bytes:
-    """An EXIF block with an orientation, and tags by their names in `PIL.ExifTags.Base`."""
-    from PIL.ExifTags import Base
-
+    """An EXIF block with an orientation, and tags by the names that Pillow has for them."""
     exif = Image.Exif()
-    exif[ORIENTATION] = orientation
+    exif[ExifTags.Base.Orientation] = orientation
     for name, value in tags.items():
-        exif[Base[name]] = value
+        exif[ExifTags.Base[name]] = value
     return exif.tobytes()
+
+
+def as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """How a camera stores an upright picture (H, W, ...) under an EXIF orientation (EXIF 2.3)."""
+    stored = {
+        1: lambda: upright,
+        2: lambda: upright[:, ::-1],
+        3: lambda: upright[::-1, ::-1],
+        4: lambda: upright[::-1],
+        5: lambda: upright.swapaxes(0, 1),
+        6: lambda: np.rot90(upright, 1),
+        7: lambda: np.rot90(upright, 2).swapaxes(0, 1),
+        8: lambda: np.rot90(upright, -1),
+    }[orientation]()
+    return np.ascontiguousarray(stored)
 
 
 def tiff_bytes(array: np.ndarray, **options) -> bytes:
@@ -36,34 +47,67 @@ def tiff_bytes(array: np.ndarray, **options) -> bytes:
     return buffer.getvalue()
 
 
+def tiff_12_bits(levels: np.ndarray) -> bytes:
+    """A TIFF of (1, W) levels with 12 bits, W even."""
+    pairs = levels.reshape(-1, 2).astype(int)
+    content = b"".join((int(a) << 12 | int(b)).to_bytes(3, "big") for a, b in pairs)
+    height, width = levels.shape
+    tags = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 277: 1, 278: height}
+    tags |= {273: 8, 279: len(content)}
+    content += bytes(len(content) % 2)
+    directory = b"".join(struct.pack("<HHII", tag, 4, 1, tags[tag]) for tag in sorted(tags))
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(content))
+    return start + content + struct.pack("<H", len(tags)) + directory + bytes(4)
+
+
 def png_chunk(kind: bytes, content: bytes) -> bytes:
     crc = zlib.crc32(kind + content)
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
 
 
-def png_bytes(
-    width: int, height: int, depth: int, color_type: int, rows: bytes, transparent: bytes = b""
-) -> bytes:
-    """A PNG from its rows, each after its filter byte; also kinds that Pillow only reads."""
+def png_bytes(levels: np.ndarray, depth: int, transparent: tuple[int, ...] = ()) -> bytes:
+    """A PNG of (H, W) or (H, W, 2 to 4) with any depth; also kinds that Pillow only reads."""
+    height, width = levels.shape[:2]
+    color_type = {1: 0, 2: 4, 3: 2, 4: 6}[levels[0, 0].size]
+    rows = levels.reshape(height, -1)
+    if depth < 8:
+        bits = (rows[..., None] >> np.arange(depth)[::-1]) & 1
+        packed = np.packbits(bits.reshape(height, -1).astype(np.uint8), axis=1)
+    else:
+        packed = np.ascontiguousarray(rows, dtype=">u2" if depth == 16 else "u1").view(np.uint8)
+    content = np.pad(packed, ((0, 0), (1, 0))).tobytes()  # after the number of no filter
     header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
-    return b"".join(
-        (
-            b"\x89PNG\r\n\x1a\n",
-            png_chunk(b"IHDR", header),
-            png_chunk(b"tRNS", transparent) if transparent else b"",
-            png_chunk(b"IDAT", zlib.compress(rows)),
-            png_chunk(b"IEND", b""),
-        )
-    )
+    chunks = [png_chunk(b"IHDR", header), png_chunk(b"IDAT", zlib.compress(content))]
+    if transparent:
+        chunks.insert(1, png_chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks) + png_chunk(b"IEND", b"")
 
 
-def deep_gray() -> np.ndarray:
-    """(H, W) uint16."""
-    width, height = SIZE
+def with_checksums(png: bytes) -> bytes:
+    """A PNG whose chunks have right checksums: else nothing behind a wrong one is looked at."""
+    content, place = bytearray(png), 8
+    while place + 12 <= len(content):
+        end = place + 8 + int.from_bytes(content[place : place + 4], "big")
+        if end + 4 > len(content):
+            break
+        struct.pack_into(">I", content, end, zlib.crc32(content[place + 4 : end]))
+        place = end + 4
+    return bytes(content)
+
+
+def heic_bytes(picture: Image.Image, **options) -> bytes:
+    """By pillow-heif itself: Pillow is to learn of it from the library."""
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(picture).save(buffer, **options)
+    return buffer.getvalue()
+
+
+def deep_gray(width: int = SIZE[0], height: int = SIZE[1]) -> np.ndarray:
+    """(H, W) uint16, from 0 to 65535."""
     return np.linspace(0, 65535, width * height).astype(np.uint16).reshape(height, width)
 
 
-def moving(mode: str, frames: int = 3) -> list[Image.Image]:
+def moving(mode: str = "RGB", frames: int = 3) -> list[Image.Image]:
     """Frames of an animation, all different."""
     return [make_picture(*SIZE, mode, seed) for seed in range(frames)]
 
@@ -71,6 +115,17 @@ def moving(mode: str, frames: int = 3) -> list[Image.Image]:
 def encoded_frames(frames: list[Image.Image], picture_format: str, **options) -> bytes:
     """All frames or pages in one file."""
     return encoded(frames[0], picture_format, save_all=True, append_images=frames[1:], **options)
+
+
+def frames_of(path: Path) -> list[tuple[Image.Image, float | None]]:
+    """The frames of a file (RGBA), and how long each stays."""
+    with Image.open(path) as file:
+        return [_frame(file, index) for index in range(file.n_frames)]
+
+
+def _frame(file: Image.Image, index: int) -> tuple[Image.Image, float | None]:
+    file.seek(index)
+    return file.convert("RGBA"), file.info.get("duration")
 
 
 @cache
@@ -84,8 +139,8 @@ def sample_files() -> dict[str, bytes]:
     text.add_text("Title", "a title")
     text.add_itxt("Comment", "a comment", zip=True)
     deep = deep_gray()
-    colors = np.stack((deep, deep[::-1], deep[:, ::-1]), axis=-1)
-    files = {
+    deep_colors = np.stack((deep, deep[::-1], deep[:, ::-1]), axis=-1)
+    return {
         "gray.jpg": encoded(picture.convert("L"), "JPEG"),
         "rgb.jpg": encoded(picture, "JPEG", exif=exif, comment="a comment", dpi=(300, 300)),
         "progressive.jpg": encoded(picture, "JPEG", progressive=True, icc_profile=b"none"),
@@ -95,7 +150,7 @@ def sample_files() -> dict[str, bytes]:
         "bits.png": encoded(picture.convert("1")),
         "palette.png": encoded(picture.quantize(16), transparency=b"\x00\x80\xff"),
         "gray16.png": encoded(Image.fromarray(deep)),
-        "animated.png": encoded_frames(moving("RGB"), "PNG", duration=70, loop=2),
+        "animated.png": encoded_frames(moving(), "PNG", duration=70, loop=2),
         "lossy.webp": encoded(picture, "WEBP", exif=exif),
         "lossless.webp": encoded(clear, "WEBP", lossless=True),
         "animated.webp": encoded_frames(moving("RGBA"), "WEBP", duration=70, loop=2),
@@ -107,18 +162,17 @@ def sample_files() -> dict[str, bytes]:
         "cmyk.tif": encoded(picture.convert("CMYK"), "TIFF"),
         "gray16.tif": tiff_bytes(deep, byteorder=">", photometric="minisblack"),
         "float.tif": tiff_bytes(deep.astype(np.float32), photometric="minisblack"),
-        "rgb16.tif": tiff_bytes(colors, photometric="rgb", compression="zlib"),
+        "rgb16.tif": tiff_bytes(deep_colors, photometric="rgb", compression="zlib"),
         "tiled.tif": tiff_bytes(np.tile(deep, (2, 2)), photometric="minisblack", tile=(16, 16)),
         "pages.tif": encoded_frames([picture, clear, picture.convert("L")], "TIFF"),
-        "still.gif": encoded(picture, "GIF", transparency=3),
-        "animated.gif": encoded_frames(moving("RGB"), "GIF", duration=70, loop=2),
+        "still.gif": encoded(picture.quantize(16), "GIF", transparency=3),
+        "animated.gif": encoded_frames(moving(), "GIF", duration=70, loop=2),
         "rgb.bmp": encoded(picture, "BMP"),
         "palette.bmp": encoded(picture.quantize(16), "BMP"),
         "rgb.ppm": encoded(picture, "PPM"),
-        "plain.pgm": b"P2 3 2 255 " + b"0 50 100 150 200 250",
+        "plain.pgm": b"P2 3 2 255 0 50 100 150 200 250",
         "deep.pgm": encoded(Image.fromarray(deep), "PPM"),
         "rgb.avif": encoded(picture, "AVIF", exif=exif),
         "animated.avif": encoded_frames(moving("RGBA"), "AVIF", duration=70),
-        "rgb.heic": encoded(clear, "HEIF", exif=exif),
+        "rgb.heic": heic_bytes(clear, exif=exif),
     }
-    return files

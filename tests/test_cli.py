@@ -12,17 +12,9 @@ import pytest
 from conftest import make_picture
 from PIL import Image
 
-from scsnet_hf import SCSNetImageProcessor, cli
+from scsnet_hf import cli
 
 REPOSITORY = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory, tiny_model):
-    folder = tmp_path_factory.mktemp("model")
-    tiny_model.save_pretrained(folder)
-    SCSNetImageProcessor().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

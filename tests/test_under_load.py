@@ -13,7 +13,6 @@ import pytest
 from conftest import make_picture
 from PIL import Image
 
-from scsnet_hf import SCSNetImageProcessor
 from scsnet_hf.cli import main
 from scsnet_hf.colorizing import PictureColorizer
 
@@ -47,14 +46,6 @@ def test_memory_stays_where_it_is(tiny_pipe):
     after_some, after_many = call(60), call(200)
     # One result kept a call, in float32, would be 200 times 250 kB.
     assert after_many - after_some < 10 * 2**20
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory, tiny_model):
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tiny_model.save_pretrained(folder)
-    SCSNetImageProcessor().save_pretrained(folder)
-    return folder
 
 
 def command(checkpoint, *arguments) -> list[str]:
