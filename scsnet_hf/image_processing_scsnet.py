@@ -1,6 +1,6 @@
 """`SCSNetImageProcessor`: pictures to the network's units and back."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ LUMINANCES = ("network", "source")
 OUTPUT_TYPES = ("pil", "np", "np16", "pt")
 
 _BACK_PROJECTIONS = 2
+_BLOCK_PIXELS = 2**16
 
 
 class SCSNetImageProcessor(BaseImageProcessor):
@@ -94,7 +95,7 @@ class SCSNetImageProcessor(BaseImageProcessor):
 
     def source_tensor(self, picture: Image.Image) -> torch.Tensor:
         """A picture of mode L, LA, I;16, RGB or RGBA to normalized L (1, 1, H, W), float32."""
-        return _normalized_lab(picture)[:, :1]
+        return _normalized_lab(picture, channels=1)
 
     def reference_tensor(self, picture: Image.Image) -> torch.Tensor:
         """A loaded picture to normalized Lab (1, 3, Hr, Wr), at most `reference_size` long."""
@@ -139,11 +140,12 @@ class SCSNetImageProcessor(BaseImageProcessor):
         pictures = []
         for index, reconstruction in enumerate(reconstructions):
             normalized = reconstruction.float().reshape(1, *reconstruction.shape[-3:])
+            lightness, chroma = normalized.split((1, 2), dim=1)
             if pixel_values is not None:
-                change = _enlarged_source if luminance == "source" else _agreeing_with_source
-                normalized = _with_lightness(change, normalized, pixel_values[index])
-            lab = fit_gamut(scale_chroma(denormalize_lab(normalized), saturation))
-            pictures.append(_as_output(lab_to_srgb(lab)[0], output_type))
+                source = pixel_values[index].float().to(lightness.device)
+                change = _enlarged if luminance == "source" else _agreeing_with_source
+                lightness = change(source.reshape(1, 1, *source.shape[-2:]), lightness)
+            pictures.append(_as_output(lightness, chroma, saturation, output_type))
         return pictures
 
 
@@ -152,52 +154,76 @@ def _stack(tensors: list[torch.Tensor]):
     return torch.cat(tensors) if same else tensors
 
 
-def _normalized_lab(picture: Image.Image) -> torch.Tensor:
-    """A picture of mode L, LA, I;16, RGB or RGBA to normalized Lab (1, 3, H, W), alpha left out."""
+def _blocks(height: int, width: int) -> Iterator[slice]:
+    """Rows that are converted at once, so that intermediate values stay in the cache."""
+    rows = max(1, _BLOCK_PIXELS // width)
+    for top in range(0, height, rows):
+        yield slice(top, min(top + rows, height))
+
+
+def _normalized_lab(picture: Image.Image, channels: int = 3) -> torch.Tensor:
+    """A picture of mode L, LA, I;16, RGB or RGBA to the first `channels` of normalized Lab.
+
+    Returns:
+        (1, channels, H, W), float32; what alpha hides is filled from around.
+    """
     colors, alpha = split_alpha(picture)
     white = 65535 if colors.mode == "I;16" else 255
-    pixels = torch.from_numpy(np.array(colors, dtype=np.float32)).div_(white)
-    rgb = pixels.reshape(colors.height, colors.width, -1).permute(2, 0, 1).expand(3, -1, -1)
-    values = normalize_lab(srgb_to_lab(rgb))[None]
+    levels = np.asarray(colors).reshape(colors.height, colors.width, -1)
+    values = torch.empty(1, channels, colors.height, colors.width)
+    for rows in _blocks(*levels.shape[:2]):
+        block = torch.from_numpy(levels[rows].astype(np.float32)).div_(white).permute(2, 0, 1)
+        values[0, :, rows] = normalize_lab(srgb_to_lab(block.expand(3, -1, -1)))[:channels]
     if alpha is None:
         return values
     return fill_hidden(values, torch.from_numpy(np.array(alpha) > 0)[None, None])
 
 
-def _with_lightness(
-    change: Callable, normalized: torch.Tensor, pixel_values: torch.Tensor
-) -> torch.Tensor:
-    """Replace L of (1, 3, Ho, Wo) by `change(L, source's L)`."""
-    source = pixel_values.float().reshape(1, 1, *pixel_values.shape[-2:]).to(normalized.device)
-    lightness, chroma = normalized.split((1, 2), dim=1)
-    return torch.cat((change(lightness, source), chroma), dim=1)
+def _enlarged(source: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """(1, 1, H, W) by bicubic interpolation to the size of `like` (1, 1, Ho, Wo)."""
+    return _add_enlarged(torch.zeros_like(like), source)
 
 
-def _enlarged(source: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """(1, 1, H, W) by bicubic interpolation to (1, 1, *size)."""
-    return resize(source, PixelGrid.whole(tuple(source.shape[-2:]), tuple(size)), cubic=True)
+def _add_enlarged(lightness: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+    """Add (1, 1, H, W), enlarged bicubically, to (1, 1, Ho, Wo), in place."""
+    size = tuple(lightness.shape[-2:])
+    whole = PixelGrid.whole(tuple(source.shape[-2:]), size)
+    for rows in _blocks(*size):
+        window = whole._replace(start=(rows.start, 0), length=(rows.stop - rows.start, size[1]))
+        lightness[..., rows, :] += resize(source, window, cubic=True)
+    return lightness
 
 
-def _enlarged_source(lightness: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    return _enlarged(source, lightness.shape[-2:])
-
-
-def _agreeing_with_source(lightness: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
+def _agreeing_with_source(source: torch.Tensor, lightness: torch.Tensor) -> torch.Tensor:
     """Back-projection (Irani and Peleg 1991): shrunk again, the result is the source."""
+    lightness = lightness.clone()
     for _ in range(_BACK_PROJECTIONS):
         shrunk = nn.functional.interpolate(
             lightness, source.shape[-2:], mode="bicubic", antialias=True
         )
-        lightness = lightness + _enlarged(source - shrunk, lightness.shape[-2:])
+        _add_enlarged(lightness, source - shrunk)
     return lightness
 
 
-def _as_output(rgb: torch.Tensor, output_type: str) -> Image.Image | np.ndarray | torch.Tensor:
+def _as_output(
+    lightness: torch.Tensor, chroma: torch.Tensor, saturation: float, output_type: str
+) -> Image.Image | np.ndarray | torch.Tensor:
+    """Normalized L (1, 1, Ho, Wo) and a, b (1, 2, Ho, Wo) as a picture of the type asked for."""
+    size = tuple(lightness.shape[-2:])
     if output_type == "pt":
-        return rgb
-    kind = np.uint16 if output_type == "np16" else np.uint8
-    levels = (rgb * np.iinfo(kind).max).round().permute(1, 2, 0).cpu().numpy().astype(kind)
-    return Image.fromarray(levels) if output_type == "pil" else levels
+        picture = torch.empty(*size, 3, device=lightness.device)
+    else:
+        picture = np.empty((*size, 3), np.uint16 if output_type == "np16" else np.uint8)
+    for rows in _blocks(*size):
+        normalized = torch.cat((lightness[0, :, rows], chroma[0, :, rows]))
+        lab = fit_gamut(scale_chroma(denormalize_lab(normalized), saturation))
+        rgb = lab_to_srgb(lab).permute(1, 2, 0)
+        if output_type != "pt":
+            rgb = (rgb * np.iinfo(picture.dtype).max).round_().cpu().numpy()
+        picture[rows] = rgb
+    if output_type == "pt":
+        return picture.permute(2, 0, 1)
+    return Image.fromarray(picture) if output_type == "pil" else picture
 
 
 SCSNetImageProcessor.register_for_auto_class()

@@ -290,7 +290,7 @@ class ScsColorizeSrPipeline(Pipeline):
         arguments = (reference_tokens, reference_strength, tile_size, return_attention)
         return self._finite(
             lambda model: _reconstruct(model, jobs, *arguments),
-            lambda done: all(job.reconstruction.isfinite().all() for job in done),
+            lambda done: all(job.reconstruction.sum().isfinite() for job in done),
         )
 
     def _finite(self, compute: Callable, is_finite: Callable):
