@@ -6,6 +6,7 @@
     python scripts/benchmark.py cascades --output cascades.json
     python scripts/benchmark.py heads --scale 2.7
     python scripts/benchmark.py backends medium exported
+    python scripts/benchmark.py sizes --repeats 3
 
 `loader`: does the loader keep up with training? Pictures per second that it delivers alone and
 that a training step takes in, and where the time of a sample goes. Where the ratio of the two is
@@ -25,6 +26,8 @@ or any COLORIZER@SIZE+UPSCALER of scsnet_hf/peers. `scripts/figures.py efficienc
 
 `backends`: what does a whole call of the pipeline take, on PyTorch and with the graphs that
 scripts/export.py wrote, and how much do the pictures differ?
+
+`sizes`: what do results of many sizes cost, in whole calls of the pipeline, and how much memory?
 
 Peak memory is what a fresh process needs above importing, weights included. Ratios are to the first
 row in the same repeat.
@@ -68,7 +71,8 @@ from scsnet_hf.benchmarking.backends import measure_backends
 from scsnet_hf.benchmarking.cascades import measure_cascades
 from scsnet_hf.benchmarking.heads import measure_heads
 from scsnet_hf.benchmarking.rounds import Repeats
-from scsnet_hf.benchmarking.tables import backend_table, cost_table, spread, table
+from scsnet_hf.benchmarking.sizes import measure_sizes
+from scsnet_hf.benchmarking.tables import backend_table, cost_table, size_table, spread, table
 from scsnet_hf.data import (
     SOURCES,
     DataSource,
@@ -153,6 +157,15 @@ def parse_arguments() -> argparse.Namespace:
     heads.set_defaults(measure=run_heads, show=partial(cost_table, "head"))
     heads.add_argument("--scale", type=float, default=4.0, help="magnification")
     add_cost_options(heads)
+
+    sizes = commands.add_parser("sizes", help="what do large results cost?")
+    sizes.set_defaults(measure=run_sizes, show=size_table)
+    add = sizes.add_argument
+    add("--model", default="medium", help="embedded checkpoint, folder or Hub id")
+    add("--rows", nargs="+", default=[], metavar="WxH", help="sizes of results (default: many)")
+    add("--scale", type=float, default=4.0, help="magnification")
+    add("--device", default="cpu", help="of torch")
+    add_common_options(sizes)
 
     backends = commands.add_parser("backends", help="PyTorch, or exported graphs?")
     backends.set_defaults(measure=run_backends, show=backend_table)
@@ -460,6 +473,11 @@ def run_heads(args: argparse.Namespace) -> dict[str, Repeats]:
 def run_backends(args: argparse.Namespace) -> dict[str, Repeats]:
     """See `measure_backends`."""
     return measure_backends(args.models, args.picture, args.size, args.scale, args.repeats)
+
+
+def run_sizes(args: argparse.Namespace) -> dict[str, Repeats]:
+    """See `measure_sizes`."""
+    return measure_sizes(args.model, args.rows, args.repeats, args.scale, args.device)
 
 
 # What is shown

@@ -126,6 +126,19 @@ def test_backends(benchmark, capsys, tiny_checkpoint):
     assert float(other.split("|")[-2]) < 100
 
 
+def test_sizes(benchmark, capsys, tiny_checkpoint):
+    benchmark("sizes", "--model", tiny_checkpoint, "--rows", "40x30", "200x100", "--repeats", 2)
+    header, _, small, large = capsys.readouterr().out.strip().split("\n")
+    assert header.startswith("| result | megapixels |")
+    assert small.startswith("| 40x30 | 0.0 |")
+    assert large.startswith("| 200x100 | 0.0 |")
+
+
+def test_a_size_that_is_none_is_one_line(benchmark):
+    with pytest.raises(SystemExit, match=r"^benchmark\.py: 'large' is no size"):
+        benchmark("sizes", "--rows", "large")
+
+
 def test_a_row_that_is_none_is_one_line(benchmark):
     with pytest.raises(SystemExit, match=r"^benchmark\.py: no row 'huge'"):
         benchmark("cascades", "--rows", "huge")

@@ -1,8 +1,10 @@
 """Markdown tables of what was measured."""
 
+import math
 import statistics
 
 from .rounds import Repeats
+from .sizes import size_of
 
 
 def spread(values: list[float], digits: int = 1) -> str:
@@ -40,6 +42,24 @@ def cost_table(title: str, values: dict[str, Repeats]) -> str:
             ]
         )
     return table(header, rows)
+
+
+def size_table(values: dict[str, Repeats]) -> str:
+    """What `measure_sizes` returned."""
+    rows = []
+    for row, seconds in values["wall"].items():
+        megapixels = math.prod(size_of(row)) / 1e6
+        memory = values["memory"].get(row)
+        rows.append(
+            [
+                row,
+                f"{megapixels:.1f}",
+                spread(seconds, 2),
+                spread([second / megapixels for second in seconds], 3),
+                f"{memory[0]:.0f}" if memory else "-",
+            ]
+        )
+    return table(["result", "megapixels", "wall s", "s a megapixel", "peak memory (MiB)"], rows)
 
 
 def backend_table(values: dict[str, Repeats]) -> str:
