@@ -3,13 +3,18 @@
 The colour branch has seen the whole picture before, so colours cannot differ between tiles.
 """
 
+import re
 from collections.abc import Iterator
 
 import torch
+from transformers.utils import logging
 
 from .pixel_mapping import PixelGrid, resize
 
+logger = logging.get_logger(__name__)
+
 AUTO_TILE_SIZE = 512  # source pixels; larger tiles gain no speed on a CPU
+_SMALLEST_WINDOW = 64  # output pixels a side; smaller ones would be mostly halo
 
 
 def plan_tiles(
@@ -58,16 +63,52 @@ def run_tiled(
 
     Returns:
         (B, 3, Ho, Wo) normalized Lab, float32, on the CPU.
+
+    Raises:
+        MemoryError: if memory does not even suffice for the smallest tiles. Where it does not
+            suffice for a tile, that one is halved until it does.
     """
     source = tuple(pixel_values.shape[-2:])
     if tile_size == "auto":
         tile_size = AUTO_TILE_SIZE if max(source) > AUTO_TILE_SIZE else None
     result = torch.empty(len(pixel_values), 3, *output_size)
-    for grid in plan_tiles(source, output_size, tile_size):
+    todo = list(plan_tiles(source, output_size, tile_size))[::-1]
+    while todo:
+        grid = todo.pop()
+        try:
+            pixels = decode_window(model, pixel_values, color_features, grid)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            todo += _halves(grid)
+            continue
         (top, left), (height, width) = grid.start, grid.length
-        pixels = decode_window(model, pixel_values, color_features, grid)
         result[..., top : top + height, left : left + width] = pixels
     return result
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    # What the allocator of the CPU raises is a RuntimeError like any other.
+    return known or bool(re.search("can't allocate memory|not enough memory", str(error)))
+
+
+def _halves(grid: PixelGrid) -> list[PixelGrid]:
+    """Two windows that together are the grid's, split across its longer side."""
+    axis = int(grid.length[1] > grid.length[0])
+    if grid.length[axis] < 2 * _SMALLEST_WINDOW:
+        raise MemoryError(
+            f"not enough memory for {grid.length[1]}x{grid.length[0]} pixels of the result, the "
+            "smallest tile: free memory, or ask for a smaller result (scale, size or long_side)"
+        )
+    logger.warning_once("Not enough memory for a tile: tiles are halved (tile_size sets theirs).")
+    half = grid.length[axis] // 2
+    start, length = list(grid.start), list(grid.length)
+    length[axis] = half
+    first = grid._replace(length=tuple(length))
+    start[axis] += half
+    length[axis] = grid.length[axis] - half
+    return [grid._replace(start=tuple(start), length=tuple(length)), first]
 
 
 def decode_window(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import build_tiny_model
 
-from scsnet_hf import SCSNetForImageToImage
+from scsnet_hf import SCSNetForImageToImage, tiling
 from scsnet_hf.configuration_scsnet import UPSAMPLERS
 from scsnet_hf.tiling import AUTO_TILE_SIZE, plan_tiles, run_tiled
 
@@ -111,3 +111,49 @@ def test_large_picture_never_passes_in_one_piece():
     reconstruct(model, gray(90, 100), (180, 200), 20)
     assert len(shapes) == 25
     assert max(max(shape) for shape in shapes) <= 20 + 2 * model.halo
+
+
+def with_memory_for(pixels: int, error: Exception, monkeypatch) -> list[int]:
+    """Let windows of more output pixels fail; returns a list that fills with those computed."""
+    decode_window, computed = tiling.decode_window, []
+
+    def decode(model, pixel_values, color_features, grid):
+        area = grid.length[0] * grid.length[1]
+        if area > pixels:
+            raise error
+        computed.append(area)
+        return decode_window(model, pixel_values, color_features, grid)
+
+    monkeypatch.setattr(tiling, "decode_window", decode)
+    return computed
+
+
+OUT_OF_MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["python", "accelerator", "cpu"])
+@pytest.mark.parametrize("tile_size", [None, 40])
+def test_tiles_are_halved_until_memory_suffices(monkeypatch, error, tile_size):
+    model = build_tiny_model(color_size=16)
+    pixels, output = gray(70, 60), (280, 240)
+    expected = reconstruct(model, pixels, output, None)
+    computed = with_memory_for(10_000, error, monkeypatch)
+    result = reconstruct(model, pixels, output, tile_size)
+    assert sum(computed) == 280 * 240
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_too_little_memory_for_the_smallest_tile_is_an_error(monkeypatch):
+    with_memory_for(100, MemoryError(), monkeypatch)
+    with pytest.raises(MemoryError, match="not enough memory .* smaller result"):
+        reconstruct(build_tiny_model(), gray(70, 60), (280, 240), None)
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(monkeypatch):
+    with_memory_for(100, RuntimeError("shapes differ"), monkeypatch)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        reconstruct(build_tiny_model(), gray(70, 60), (280, 240), None)
