@@ -149,7 +149,7 @@ def test_tiles_are_halved_until_memory_suffices(monkeypatch, error, tile_size):
 
 def test_too_little_memory_for_the_smallest_tile_is_an_error(monkeypatch):
     with_memory_for(100, MemoryError(), monkeypatch)
-    with pytest.raises(MemoryError, match="not enough memory .* smaller result"):
+    with pytest.raises(MemoryError, match=r"not enough memory .* smaller result"):
         reconstruct(build_tiny_model(), gray(70, 60), (280, 240), None)
 
 
