@@ -1,0 +1,118 @@
+"""Colorize and enlarge whole data sets on Ray Data, on this machine or on a cluster.
+
+    python scripts/colorize_dataset.py album/ -o coloured --output-format folder --workers 2
+    python scripts/colorize_dataset.py 'shards/*.tar' -o coloured --scale 2
+    python scripts/colorize_dataset.py owner/name --split test -o /shared/coloured --address auto
+
+Killed at any moment, the same command goes on with what is left. Results are in OUT/pictures, rows
+that failed in OUT/errors.parquet. Exit code: 0 all done, 1 some rows failed, 2 wrong arguments or
+nothing done. On a cluster, the package is installed on every machine, and input, output and a model
+in a folder lie on a disk that all of them see. It needs `pip install '.[ray]'`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from scsnet_hf.bulk import OUTPUTS, Job, Pool, Recipe, Source, Summary, run
+
+ALL_DONE, SOME_FAILED, NOTHING_DONE, STOPPED = 0, 1, 2, 130
+
+CALL_ARGUMENTS = ("scale", "size", "long_side", "reference_strength", "saturation", "luminance")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="a folder of parquet files, tar shards (webdataset) or pictures; such files or "
+        "patterns; or the id of a data set on the Hub",
+    )
+    add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
+    add("--output-format", choices=OUTPUTS, default="parquet", help="default parquet")
+    add("--image-column", metavar="NAME", help="column of the pictures; in a tar the suffix")
+    add("--config", metavar="NAME", help="configuration of a data set on the Hub")
+    add("--split", metavar="NAME", help="split of a data set on the Hub, default train")
+    how_large = parser.add_mutually_exclusive_group()
+    how_large.add_argument("--scale", type=float, metavar="P", help="magnification (default 4)")
+    how_large.add_argument("--size", type=size, metavar="WxH", help="exact output size in pixels")
+    how_large.add_argument("--long-side", type=int, metavar="N", help="long side in pixels")
+    add("--reference", type=Path, metavar="IMG", help="picture whose colours to use")
+    add("--reference-strength", type=float, metavar="S", help="0 (automatic) to 1 (default)")
+    add("--saturation", type=float, metavar="S", help="0 is gray, 1 the default")
+    add("--luminance", choices=("network", "source"), help="source keeps the pictures' lightness")
+    add("--model", default="medium", metavar="M", help="medium, small, a folder or a Hub id")
+    add("--device", metavar="D", help="cpu, cuda, mps (default: GPUs if there are any)")
+    add(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="for each GPU (default 1); without GPUs on each machine (default: as many as its "
+        "processors take)",
+    )
+    add("--threads", type=int, default=1, metavar="N", help="of each worker (default 1)")
+    add("--rows-per-part", type=int, default=64, metavar="N", help="written in one go (default 64)")
+    add("--address", metavar="A", help="auto, or that of a Ray cluster (default: this machine)")
+    return parser.parse_args()
+
+
+def size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, for example 1920x1080")
+    return int(width), int(height)
+
+
+def job_of(args: argparse.Namespace) -> Job:
+    given = {name: getattr(args, name) for name in CALL_ARGUMENTS}
+    return Job(
+        Source(tuple(args.inputs), args.image_column, args.config, args.split),
+        Recipe(
+            str(Path(args.model).absolute()) if Path(args.model).is_dir() else args.model,
+            {name: value for name, value in given.items() if value is not None},
+            args.reference and args.reference.read_bytes(),
+        ),
+        OUTPUTS[args.output_format](args.output.absolute()),
+        args.rows_per_part,
+    )
+
+
+def colorize(args: argparse.Namespace) -> Summary:
+    pool = Pool(args.workers, args.threads, args.device, args.address)
+    with tqdm(unit="row", disable=None) as bar:
+
+        def show(summary: Summary) -> None:
+            if bar.total is None:  # what earlier runs did tells nothing of the speed
+                bar.total, bar.initial = summary.rows, summary.finished
+            bar.n = summary.finished
+            bar.set_postfix(failed=summary.failed)
+
+        return run(job_of(args), pool, show)
+
+
+def main() -> int:
+    args = parse_arguments()
+    try:
+        summary = colorize(args)
+    except KeyboardInterrupt:
+        sys.stderr.write("colorize_dataset.py: stopped; the same command goes on\n")
+        return STOPPED
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        sys.stderr.write(f"colorize_dataset.py: error: {error}\n")
+        return NOTHING_DONE
+    where = f" ({args.output / 'errors.parquet'})" if summary.failed else ""
+    sys.stderr.write(f"colorize_dataset.py: {summary.done} done, {summary.failed} failed{where}\n")
+    if not summary.failed:
+        return ALL_DONE
+    return SOME_FAILED if summary.done else NOTHING_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
