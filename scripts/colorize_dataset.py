@@ -17,10 +17,14 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scsnet_hf.bulk import OUTPUTS, Job, Pool, Recipe, Source, Summary, run
-
-ALL_DONE, SOME_FAILED, NOTHING_DONE, STOPPED = 0, 1, 2, 130
-
-CALL_ARGUMENTS = ("scale", "size", "long_side", "reference_strength", "saturation", "luminance")
+from scsnet_hf.cli import (
+    ALL_DONE,
+    INTERRUPTED,
+    NOTHING_DONE,
+    SOME_FAILED,
+    add_look,
+    call_arguments,
+)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -40,16 +44,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--image-column", metavar="NAME", help="column of the pictures; in a tar the suffix")
     add("--config", metavar="NAME", help="configuration of a data set on the Hub")
     add("--split", metavar="NAME", help="split of a data set on the Hub, default train")
-    how_large = parser.add_mutually_exclusive_group()
-    how_large.add_argument("--scale", type=float, metavar="P", help="magnification (default 4)")
-    how_large.add_argument("--size", type=size, metavar="WxH", help="exact output size in pixels")
-    how_large.add_argument("--long-side", type=int, metavar="N", help="long side in pixels")
     add("--reference", type=Path, metavar="IMG", help="picture whose colours to use")
-    add("--reference-strength", type=float, metavar="S", help="0 (automatic) to 1 (default)")
-    add("--saturation", type=float, metavar="S", help="0 is gray, 1 the default")
-    add("--luminance", choices=("network", "source"), help="source keeps the pictures' lightness")
-    add("--model", default="medium", metavar="M", help="medium, small, a folder or a Hub id")
-    add("--device", metavar="D", help="cpu, cuda, mps (default: GPUs if there are any)")
+    add_look(parser)
     add(
         "--workers",
         type=int,
@@ -63,20 +59,12 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, for example 1920x1080")
-    return int(width), int(height)
-
-
 def job_of(args: argparse.Namespace) -> Job:
-    given = {name: getattr(args, name) for name in CALL_ARGUMENTS}
     return Job(
         Source(tuple(args.inputs), args.image_column, args.config, args.split),
         Recipe(
             str(Path(args.model).absolute()) if Path(args.model).is_dir() else args.model,
-            {name: value for name, value in given.items() if value is not None},
+            call_arguments(args),
             args.reference and args.reference.read_bytes(),
         ),
         OUTPUTS[args.output_format](args.output.absolute()),
@@ -103,7 +91,7 @@ def main() -> int:
         summary = colorize(args)
     except KeyboardInterrupt:
         sys.stderr.write("colorize_dataset.py: stopped; the same command goes on\n")
-        return STOPPED
+        return INTERRUPTED
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"colorize_dataset.py: error: {error}\n")
         return NOTHING_DONE

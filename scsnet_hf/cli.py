@@ -43,32 +43,33 @@ def build_parser() -> argparse.ArgumentParser:
         help="file for one input, else a folder that mirrors the tree; "
         "without it NAME.scs.png beside the input",
     )
-    _add_look(colorize)
+    add_look(colorize)
     _add_series(colorize)
     _add_files(colorize)
     return parser
 
 
-def _add_look(colorize: argparse.ArgumentParser) -> None:
-    how_large = colorize.add_mutually_exclusive_group()
+def add_look(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how results look, which `call_arguments` reads, and of the model."""
+    how_large = parser.add_mutually_exclusive_group()
     how_large.add_argument("--scale", type=float, metavar="P", help="magnification (default 4)")
     how_large.add_argument("--size", type=_size, metavar="WxH", help="exact output size in pixels")
     how_large.add_argument("--long-side", type=int, metavar="N", help="long side in pixels")
-    colorize.add_argument(
+    parser.add_argument(
         "--reference-strength", type=float, metavar="S", help="0 (automatic) to 1 (default)"
     )
-    colorize.add_argument("--saturation", type=float, metavar="S", help="0 is gray, 1 the default")
-    colorize.add_argument(
+    parser.add_argument("--saturation", type=float, metavar="S", help="0 is gray, 1 the default")
+    parser.add_argument(
         "--luminance", choices=("network", "source"), help="source keeps the picture's lightness"
     )
-    colorize.add_argument(
+    parser.add_argument(
         "--model",
         default=DEFAULT_CHECKPOINT,
         metavar="ID_OR_FOLDER",
         help="other weights; small is a lighter network in the package",
     )
-    colorize.add_argument("--device", metavar="D", help="cpu, cuda, mps, ... (default: the best)")
-    colorize.add_argument("--tile-size", type=int, metavar="N", help="source pixels a side")
+    parser.add_argument("--device", metavar="D", help="cpu, cuda, mps, ... (default: the best)")
+    parser.add_argument("--tile-size", type=int, metavar="N", help="source pixels a side")
 
 
 def _add_series(colorize: argparse.ArgumentParser) -> None:
@@ -149,7 +150,8 @@ def _one_line(error: BaseException) -> str:
     return text if len(text) <= 300 else f"{text[:297]}..."
 
 
-def _call_arguments(args: argparse.Namespace) -> dict:
+def call_arguments(args: argparse.Namespace) -> dict:
+    """Those of a call of the pipeline that were given, but for the reference."""
     names = "scale size long_side reference_strength saturation luminance tile_size".split()
     return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
@@ -197,7 +199,7 @@ def _file_colorizer(
     reference = args.reference
     if reference not in (None, FIRST):
         reference = load_picture(reference)
-    series = partial(Series, pipe, propagate=args.propagate, **_call_arguments(args))
+    series = partial(Series, pipe, propagate=args.propagate, **call_arguments(args))
     each_its_own = partial(series, reference)
     film = FilmColorizer(each_its_own, args.quality, remark)
     picture = PictureColorizer(
@@ -217,7 +219,7 @@ def _earlier_first(pipe, args: argparse.Namespace, work: "list[Work]"):
     goes_on = args.reference == FIRST and args.skip_existing
     if not (goes_on and pictures and pictures[0].is_done):
         return None
-    return pipe(str(pictures[0].source), **_call_arguments(args))
+    return pipe(str(pictures[0].source), **call_arguments(args))
 
 
 def _check_quality(quality: int | None, work: "list[Work]") -> None:
