@@ -35,8 +35,8 @@ from scsnet_hf.evaluation import (
     evaluate,
     make_samples,
     modes_of,
-    write_json,
 )
+from scsnet_hf.kept_settings import write_json
 from scsnet_hf.metrics import FeatureNetwork
 from scsnet_hf.training.ablation import (
     TABLES,

@@ -61,8 +61,8 @@ from scsnet_hf.evaluation import (
     table_rows,
     weights_sha256,
     write_inputs,
-    write_json,
 )
+from scsnet_hf.kept_settings import write_json
 from scsnet_hf.metrics import FeatureNetwork
 from scsnet_hf.registration import load_pipeline
 from scsnet_hf.vgg import HUB_REPOSITORY, VGG16Features

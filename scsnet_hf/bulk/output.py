@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..atomic_files import TEMPORARY_PREFIX, replacing
+from ..kept_settings import begin_or_go_on, write_json
 from .file_names import picture_path
 
 
@@ -66,12 +67,10 @@ class Output(ABC):
             ValueError: if the folder holds another job, or something else.
         """
         record = self.folder / "job.json"
-        if record.exists():
-            _check_same(json.loads(record.read_text()), settings, self.folder)
-            return
-        if self.folder.exists() and (not self.folder.is_dir() or _holds_files(self.folder)):
+        new = not record.exists() and self.folder.exists()
+        if new and (not self.folder.is_dir() or _holds_files(self.folder)):
             raise ValueError(f"{self.folder}: holds other files; choose a new folder")
-        _write_json(record, settings)
+        begin_or_go_on(record, settings)
 
     def write(self, part: int, results: Iterable[Colored | Failed]) -> Report:
         """Write a part; OSError if that is not possible."""
@@ -87,7 +86,7 @@ class Output(ABC):
                 yield result
 
         self._write_pictures(part, counted())
-        _write_json(self._record(part), {"done": done, "failed": failures})
+        write_json(self._record(part), {"done": done, "failed": failures})
         return Report(done, len(failures))
 
     def notes(self, part: int) -> Path:
@@ -175,22 +174,3 @@ OUTPUTS = {"parquet": ParquetOutput, "folder": FolderOutput}
 
 def _holds_files(folder: Path) -> bool:
     return any(not path.name.startswith(TEMPORARY_PREFIX) for path in folder.iterdir())
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def _check_same(begun: dict[str, Any], given: dict[str, Any], folder: Path) -> None:
-    given = json.loads(json.dumps(given))  # tuples become lists, as in the file
-    changes = [
-        f"{name} {begun.get(name)}, now {given.get(name)}"
-        for name in {**begun, **given}
-        if begun.get(name) != given.get(name)
-    ]
-    if changes:
-        raise ValueError(
-            f"{folder}: holds a job begun with {'; '.join(changes)}. Give the same input and "
-            "arguments, or choose a new folder"
-        )

@@ -21,7 +21,7 @@ made by Pillow's antialiased bicubic kernel.
 from .behaviour import HueFollowing, Stability, circular_correlation
 from .exchange import made_elsewhere, pairs_of, write_inputs
 from .hashes import picture_sha256, weights_sha256
-from .journal import Journal, write_json
+from .journal import Journal
 from .measures import Closeness, Colors, Measure, Perceptual, psnr
 from .methods import FLOORS_AND_CEILING, MODES, Method, cascade, modes_of
 from .pixels import Pixels
@@ -71,5 +71,4 @@ __all__ = [
     "table_rows",
     "weights_sha256",
     "write_inputs",
-    "write_json",
 ]

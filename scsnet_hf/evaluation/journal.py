@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..atomic_files import replacing
+from ..kept_settings import begin_or_go_on, write_json
 from ..saving import save_picture
 from .pixels import Pixels
 
@@ -29,11 +29,7 @@ class Journal:
         self._folder = folder
         self._keep_pictures = keep_pictures
         (folder / _NUMBERS_FOLDER).mkdir(parents=True, exist_ok=True)
-        kept = folder / _SETTINGS_FILE
-        if kept.exists():
-            _check_same(json.loads(kept.read_text()), settings, folder)
-        else:
-            write_json(kept, settings)
+        begin_or_go_on(folder / _SETTINGS_FILE, settings)
 
     def read(self, index: int, picture: str) -> dict[str, Any] | None:
         """What was written of picture `index`; None if nothing was.
@@ -66,19 +62,3 @@ class Journal:
 
     def _path(self, index: int) -> Path:
         return self._folder / _NUMBERS_FOLDER / f"{index:05}.json"
-
-
-def write_json(path: Path, content: dict[str, Any], indent: int | None = 2) -> None:
-    """Write a JSON file under its name only once it is whole."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=indent) + "\n")
-
-
-def _check_same(kept: dict[str, Any], settings: dict[str, Any], folder: Path) -> None:
-    settings = json.loads(json.dumps(settings))  # tuples become lists, as in the file
-    differing = [key for key in {**kept, **settings} if kept.get(key) != settings.get(key)]
-    if differing:
-        changes = "; ".join(
-            f"{key}: {kept.get(key)} there, {settings.get(key)} now" for key in differing
-        )
-        raise ValueError(f"{folder} holds another run ({changes}): choose a new output folder")
