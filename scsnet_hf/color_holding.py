@@ -10,8 +10,8 @@ from torch import nn
 from .color import fit_gamut, lab_to_srgb, srgb_to_lab
 
 _SHARE = 0.8  # of the colours before; the memory fades within about five pictures
-_TOLERANCE = 3.0  # CIE L; what differs by less is taken for the same thing
-_RADIUS = 2  # pixels around each, over which differences are averaged
+_TOLERANCE = 1.5  # CIE L; what differs by less is taken for the same thing
+_GRAIN, _AROUND = 3, 7  # pixels a side, over which differences and then their sizes are averaged
 
 
 def hold_colors(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
@@ -33,18 +33,23 @@ def hold_colors(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
     moved = _shifted(before, _shift_between(before[0], now[0]))
     colors, difference = min(
         ((lab[1:], _difference(lab[0], now[0])) for lab in (before, moved)),
-        key=lambda candidate: candidate[1].nanmean().item(),
+        key=lambda candidate: candidate[1].abs().nanmean().item(),
     )
-    around = nn.functional.pad(difference[None, None], (_RADIUS,) * 4, mode="replicate")
-    same = nn.functional.avg_pool2d(around, 2 * _RADIUS + 1, stride=1)[0, 0] < _TOLERANCE
+    same = _averaged(_averaged(difference, _GRAIN).abs(), _AROUND) < _TOLERANCE
     chroma = torch.where(same, torch.lerp(now[1:], colors, _SHARE), now[1:])
     return lab_to_srgb(fit_gamut(torch.cat((now[:1], chroma))))
 
 
 def _difference(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
-    """|L - L'| (H, W) but for a change of exposure; NaN where there is no L before."""
+    """L - L' (H, W) but for a change of exposure; NaN where there is no L before."""
     difference = before - now
-    return (difference - difference.nanmedian()).abs()
+    return difference - difference.nanmedian()
+
+
+def _averaged(plane: torch.Tensor, side: int) -> torch.Tensor:
+    """Means of the squares around every pixel of (H, W)."""
+    padded = nn.functional.pad(plane[None, None], (side // 2,) * 4, mode="replicate")
+    return nn.functional.avg_pool2d(padded, side, stride=1)[0, 0]
 
 
 def _shift_between(before: torch.Tensor, now: torch.Tensor) -> tuple[int, int]:

@@ -53,7 +53,7 @@ class PictureColorizer:
 
         Raises:
             PictureError: if the source cannot be read.
-            ValueError: if the target cannot hold it.
+            ValueError: if the target cannot hold it, or pages would overwrite the source.
             OSError: if the target cannot be written; then it is as it was before.
         """
         description = describe_file(work.source, self.most_frames)

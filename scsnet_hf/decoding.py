@@ -6,6 +6,8 @@ import struct
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from .gray_profile import srgb_levels
+
 # What Pillow raises on damaged files, depending on the format.
 DECODING_ERRORS = (
     OSError,
@@ -52,8 +54,8 @@ def decode(picture: Image.Image, name: str, deep: bool = False) -> Image.Image:
 
     Returns:
         Mode L, LA, RGB or RGBA, and I;16 where `deep`. Gray of 16 bits and more is mapped by its
-        depth, never by its values: `F` as Pillow has it, from 0 to 255, `I` from 0 to 65535, that of
-        a TIFF from 0 to the largest of its integers; values beyond are clipped.
+        depth, never by its values: `F` as Pillow has it, from 0 to 255, `I` from 0 to 65535, a TIFF
+        of integers from 0 to the largest of them; values beyond are clipped.
 
     Raises:
         PictureError: if it has no pixels, is damaged, or holds what is not finite.
@@ -62,7 +64,7 @@ def decode(picture: Image.Image, name: str, deep: bool = False) -> Image.Image:
         raise PictureError(f"{name}: has no pixels ({picture.width}x{picture.height})")
     try:
         _check_planes(picture, name)
-        transparent = _transparent(picture)
+        transparent = _transparent_in_png(picture)
         picture.load()
         ends = _black_and_white(picture)
         upright = ImageOps.exif_transpose(picture)
@@ -71,7 +73,7 @@ def decode(picture: Image.Image, name: str, deep: bool = False) -> Image.Image:
         if upright.mode in _DEEP_GRAY_MODES:
             plain = _plain_gray(upright, ends, name, deep)
         else:
-            plain = _to_plain_mode(_to_srgb(_without_palette(upright)))
+            plain = _to_plain_mode(_to_srgb(_looked_up(upright)))
     except PictureError:
         raise
     except DECODING_ERRORS as error:
@@ -96,13 +98,16 @@ def _check_planes(picture: Image.Image, name: str) -> None:
         )
 
 
-def _transparent(picture: Image.Image) -> int | tuple[int, ...] | bytes | None:
-    """What is declared transparent, in levels of the pixels; to be asked before they are read."""
+def _transparent_in_png(picture: Image.Image) -> int | tuple[int, ...] | None:
+    """What a PNG declares transparent, where Pillow has it in other levels than the pixels.
+
+    To be asked before pixels are read.
+    """
     declared = picture.info.get("transparency")
     raw_mode = picture.tile[0].args if getattr(picture, "tile", None) else None
     factor = _TRANSPARENCY_FACTORS.get(raw_mode) if isinstance(raw_mode, str) else None
     if declared is None or factor is None:
-        return declared
+        return None
     if isinstance(declared, tuple):
         return tuple(int(level * factor) for level in declared)
     return int(declared * factor)
@@ -130,7 +135,10 @@ def _plain_gray(picture: Image.Image, ends: tuple[int, int], name: str, deep: bo
         raise PictureError(f"{name}: holds values that are not finite")
     levels = values.clip(min(ends), max(ends)).astype(np.float64)
     levels = (levels - black) * (65535 / (white - black))
-    levels = _through_profile(levels.round(), picture.info.get("icc_profile")).astype(np.uint16)
+    levels = levels.round().astype(np.uint16)
+    curve = srgb_levels(picture.info.get("icc_profile"))
+    if curve is not None:
+        levels = curve[levels]
     shallow = Image.fromarray((levels // 257).astype(np.uint8))
     hidden = picture.info.get("transparency")
     if isinstance(hidden, int):
@@ -139,18 +147,10 @@ def _plain_gray(picture: Image.Image, ends: tuple[int, int], name: str, deep: bo
     return Image.fromarray(levels) if deep else shallow
 
 
-def _through_profile(levels: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """Gray from 0 to 65535 through an embedded profile, whose curve is known at 256 points."""
-    if not profile:
-        return levels
-    ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-    ramp.info["icc_profile"] = profile
-    curve = np.asarray(_to_srgb(ramp))[0].astype(np.float64)
-    return np.interp(levels, 257.0 * np.arange(256), 257.0 * curve).round()
-
-
-def _without_palette(picture: Image.Image) -> Image.Image:
-    return _to_plain_mode(picture) if picture.mode in ("P", "PA") else picture
+def _looked_up(picture: Image.Image) -> Image.Image:
+    """Without a palette and a declared transparent colour, which profiles do not know of."""
+    declared = picture.mode in ("P", "PA") or "transparency" in picture.info
+    return _to_plain_mode(picture) if declared else picture
 
 
 def _to_srgb(picture: Image.Image) -> Image.Image:
@@ -159,28 +159,33 @@ def _to_srgb(picture: Image.Image) -> Image.Image:
     if not profile or picture.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
         return picture
     colors, alpha = split_alpha(picture)
+    convert = _gray_to_srgb if colors.mode == "L" else _colors_to_srgb
+    converted = convert(colors, profile)
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
+
+
+def _gray_to_srgb(gray: Image.Image, profile: bytes) -> Image.Image:
+    curve = srgb_levels(profile)
+    return gray if curve is None else gray.point((curve[::257] / 257).round().astype(int).tolist())
+
+
+def _colors_to_srgb(colors: Image.Image, profile: bytes) -> Image.Image:
     try:
-        converted = ImageCms.profileToProfile(
+        return ImageCms.profileToProfile(
             colors,
             ImageCms.ImageCmsProfile(io.BytesIO(profile)),
             ImageCms.createProfile("sRGB"),
             outputMode="RGB",
         )
     except (ImageCms.PyCMSError, OSError):
-        return picture
-    if colors.mode == "L":
-        converted = converted.convert("L")
-    if alpha is not None:
-        converted.putalpha(alpha)
-    return converted
+        return colors
 
 
 def _to_plain_mode(picture: Image.Image) -> Image.Image:
-    if picture.mode in ("LA", "La"):
-        return picture.convert("LA")
-    if picture.has_transparency_data:
-        return picture.convert("RGBA")
-    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+    mode = "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
+    return picture.convert(f"{mode}A" if picture.has_transparency_data else mode)
 
 
 def split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:

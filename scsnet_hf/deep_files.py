@@ -1,4 +1,4 @@
-"""PNG and TIFF files with 16 bits a channel, which Pillow does not write in colour."""
+"""PNG and TIFF files that Pillow does not write: colour of 16 bits a channel, TIFF with EXIF."""
 
 import io
 import struct
@@ -8,6 +8,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, TiffImagePlugin, TiffTags
+
+from .metadata import as_written
 
 DEEP_FORMATS = ("PNG", "TIFF")
 
@@ -20,7 +22,7 @@ _DEFLATE = 8  # TIFF 6.0, Adobe Photoshop TIFF Technical Notes
 def write_deep(
     array: np.ndarray, file: BinaryIO, picture_format: str, arguments: dict[str, Any]
 ) -> None:
-    """Write (H, W, 3 or 4) uint16 sRGB as `"PNG"` or `"TIFF"`.
+    """Write (H, W, 3 or 4) uint16 sRGB as `"PNG"` or `"TIFF"`; TIFF also takes uint8.
 
     Args:
         array: alpha, if any, is the last channel, not multiplied in.
@@ -81,13 +83,14 @@ def _write_png_pixels(file: BinaryIO, array: np.ndarray) -> None:
 
 def _write_tiff(array: np.ndarray, model: bytes, file: BinaryIO) -> None:
     height, width, channels = array.shape
-    content = zlib.compress(array.astype("<u2").tobytes())
+    content = zlib.compress(array.astype(array.dtype.newbyteorder("<")).tobytes())
     with Image.open(io.BytesIO(model)) as opened:
         tags = TiffImagePlugin.ImageFileDirectory_v2()
         for tag, value in opened.tag_v2.items():
-            tags[tag] = opened.getexif().get_ifd(tag) if tag in (34665, 34853) else value
+            directory = tag in (34665, 34853)
+            tags[tag] = opened.getexif().get_ifd(tag) if directory else as_written(value)
     tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH] = width, height
-    tags[TiffImagePlugin.BITSPERSAMPLE] = (16,) * channels
+    tags[TiffImagePlugin.BITSPERSAMPLE] = (8 * array.itemsize,) * channels
     tags[TiffImagePlugin.COMPRESSION] = _DEFLATE
     tags[TiffImagePlugin.ROWSPERSTRIP] = height
     for tag in (TiffImagePlugin.STRIPBYTECOUNTS, TiffImagePlugin.STRIPOFFSETS):

@@ -1,10 +1,12 @@
 """Pictures from the web, within limits of time and size."""
 
 import http.client
+import re
 import time
 import urllib.request
 
-_SCHEMES = ("http://", "https://")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # RFC 3986, Sec. 3.1
+_FETCHED = ("http://", "https://")
 _SILENCE = 20  # seconds without a byte
 _SECONDS = 120  # in all
 _BYTES = 256 * 2**20
@@ -13,8 +15,7 @@ _CHUNK = 2**16
 
 def is_url(source: str) -> bool:
     """Whether `source` names something on the web, of any kind, and not a file."""
-    scheme, separator, _ = source.partition("://")
-    return bool(separator) and scheme.isalpha()
+    return _SCHEME.match(source) is not None
 
 
 def download(url: str) -> bytes:
@@ -24,7 +25,7 @@ def download(url: str) -> bytes:
         OSError: if it is another kind of URL, cannot be fetched, is larger than 256 MiB, or takes
             longer than two minutes. The message does not name the URL.
     """
-    if not url.startswith(_SCHEMES):
+    if not url.lower().startswith(_FETCHED):
         raise OSError("only http and https URLs are fetched")
     try:
         with _opener().open(url, timeout=_SILENCE) as response:

@@ -97,7 +97,7 @@ def read_frames(path: Path, description: Description, deep: bool = False) -> Ite
         first = _default_images(picture)
         for index in range(description.frames):
             picture.seek(first + index)
-            label = f"{name}, frame {index + 1}"
+            label = f"{name}, frame {index + 1}" if description.several else name
             check_pixels(picture.size, label)
             frame = decode(picture, label, deep)
             description.durations.append(round(picture.info.get("duration") or 0))
@@ -155,7 +155,9 @@ def write_frames(
     arguments = metadata.save_arguments(picture_format) if metadata else {}
     if picture_format == "GIF" and any(picture.mode == "RGBA" for picture in pictures):
         pictures = [picture.convert("RGBA") for picture in pictures]
-        arguments["disposal"] = 2  # else transparent pixels would show the frame before
+        # Else transparent pixels would show the frame before, or its background colour: Pillow
+        # optimizes an index away that a frame declares transparent but has not.
+        arguments |= {"disposal": 2, "optimize": False}
     frames = [fitting(picture, picture_format) for picture in pictures]
     if description.loop is not None:
         arguments["loop"] = description.loop

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePlugin
 
 # Tags of EXIF 2.3 that are about the picture, not about how the file stores it.
 _DESCRIPTIVE_TAGS = frozenset(
@@ -44,10 +44,9 @@ class Metadata:
     def of(cls, picture: Image.Image) -> "Metadata":
         """Of a picture as Pillow opened it, its pixels loaded."""
         xmp = ImageOps.exif_transpose(picture).info.get("xmp", b"")  # without the orientation
-        dpi = picture.info.get("dpi")
         return cls(
             _descriptive(picture.getexif()),
-            tuple(float(value) for value in dpi) if dpi and min(dpi) > 1 else None,
+            _dots_per_inch(picture),
             xmp.encode() if isinstance(xmp, str) else bytes(xmp),
             _text(picture),
         )
@@ -58,7 +57,9 @@ class Metadata:
         The result is tagged as sRGB, which it is.
         """
         arguments: dict[str, Any] = {"icc_profile": _srgb_profile()}
-        if self.exif:
+        if picture_format == "TIFF":
+            arguments["exif"] = self._tiff_tags()
+        elif self.exif:
             arguments["exif"] = self.exif
         if self.dpi and picture_format in ("PNG", "JPEG", "TIFF", "BMP"):
             arguments["dpi"] = self.dpi
@@ -70,6 +71,16 @@ class Metadata:
             arguments["comment"] = self.text["Comment"].encode()
         return arguments
 
+    def _tiff_tags(self) -> Image.Exif:
+        """EXIF and XMP as tags of a TIFF."""
+        tags = Image.Exif()
+        tags.load(self.exif)
+        for tag, value in tags.items():
+            tags[tag] = as_written(value)
+        if self.xmp:
+            tags[TiffImagePlugin.XMP] = self.xmp
+        return tags
+
     def _png_text(self) -> PngImagePlugin.PngInfo:
         chunks = PngImagePlugin.PngInfo()
         for keyword, text in self.text.items():
@@ -79,16 +90,31 @@ class Metadata:
         return chunks
 
 
+def as_written(value: Any) -> Any:
+    """A tag of EXIF or TIFF with the bytes that it was read from.
+
+    Pillow reads text as Latin-1, whatever it is, and would write it as ASCII.
+    """
+    return value.encode("latin-1", "replace") if isinstance(value, str) else value
+
+
 def _descriptive(exif: Image.Exif) -> bytes:
     kept = Image.Exif()
     for tag in _DESCRIPTIVE_TAGS & set(exif):
-        kept[tag] = exif[tag]
+        kept[tag] = as_written(exif[tag])
     for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
         details = exif.get_ifd(tag)
         for name in details.keys() - _STORED_SIZE:
             kept.get_ifd(tag)[name] = details[name]
     block = kept.tobytes()
     return block if block != Image.Exif().tobytes() else b""
+
+
+def _dots_per_inch(picture: Image.Image) -> tuple[float, float] | None:
+    """None where a file gives only the aspect ratio, or nonsense."""
+    horizontal, vertical = (float(value) for value in picture.info.get("dpi", (0, 0)))
+    sensible = 1 < horizontal < 2**16 and 1 < vertical < 2**16
+    return (horizontal, vertical) if sensible else None
 
 
 def _text(picture: Image.Image) -> dict[str, str]:

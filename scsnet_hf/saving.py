@@ -83,6 +83,9 @@ def write_picture(
 ) -> None:
     """As `save_picture`, into an open file, in a format as Pillow names it."""
     arguments = metadata.save_arguments(picture_format) if metadata else {}
+    if metadata and picture_format == "TIFF" and isinstance(picture, Image.Image):
+        # Pillow compresses with libtiff, which takes no directories of EXIF.
+        picture = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     if isinstance(picture, np.ndarray):
         if picture_format not in DEEP_FORMATS:
             raise ValueError(f"{picture_format} does not hold 16 bits a channel, PNG and TIFF do")
@@ -110,10 +113,7 @@ def fitting(picture: Image.Image, picture_format: str) -> Image.Image:
 
 
 def _with_transparent_index(colors: Image.Image, alpha: Image.Image) -> Image.Image:
-    """255 colours and one more index for what is transparent, declared also if nothing is.
-
-    Pillow leaves it out where no pixel is transparent, and then animations go wrong.
-    """
+    """255 colours and one more index for what is transparent, declared also where nothing is."""
     indices = colors.convert("RGB").quantize(255)
     indices.paste(255, mask=alpha.point(lambda level: 255 * (level < 128)))
     indices.info["transparency"] = 255

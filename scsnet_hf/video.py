@@ -5,6 +5,7 @@ It needs PyAV: `pip install 'scsnet_hf[video]'`.
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from .series import Series
     from .video_parts import Parts, Progress
     from .video_reading import Film, Frame
+    from .video_writing import Layout
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .vob .ts .mts .m2ts .wmv .asf .flv .3gp .ogv"
@@ -80,7 +82,9 @@ def colorize_video(
     the size of the first result. Memory does not grow with the length of the film.
 
     Damage: what cannot be decoded is left out, the frame before stays for as long, and `damaged`
-    counts it. A file that is cut off gives the film up to there.
+    counts it, but for what the container itself skips. A file that is cut off gives the film up to
+    there. Where time stamps jump back, as in films put together from several, frames follow at
+    once and sound is left out: let FFmpeg write such a film anew first.
 
     Args:
         source: any film that FFmpeg decodes; read only.
@@ -107,6 +111,7 @@ def colorize_video(
 
     crf = _DEFAULT_CRF if quality is None else round(_WORST_CRF * (100 - quality) / 100)
     with open_film(source) as film:
+        check_holds_sound(source, target)
         settings = {
             "source": file_sha256(source),
             "quality": crf,
@@ -118,12 +123,12 @@ def colorize_video(
         resumed = progress.frames
         on_frame(resumed, progress.frames if progress.finished else film.expected)
         if not progress.finished:
-            check_holds_sound(source, target, parts.draft)
             series.restore(state)
             _make_segments(film, series, parts, progress, crf, on_frame)
+        layout = _layout(film, progress, crf)
         last_duration = progress.last_duration * film.time_base
     segments = [parts.segment(index) for index in range(progress.segments)]
-    join_segments(segments, source, parts.draft, last_duration)
+    join_segments(segments, layout, last_duration, source, parts.draft)
     parts.deliver()
     return ColorizedVideo(
         target, progress.frames, progress.size, resumed, progress.damaged, progress.interlaced
@@ -163,7 +168,7 @@ def _make_segments(
 ) -> None:
     """Colorize what is left of a film, and keep `progress` and the state after every segment."""
     from .video_reading import VideoError
-    from .video_writing import Layout, even_size, write_segment
+    from .video_writing import even_size, write_segment
 
     def colorized(frames: "Iterable[Frame]") -> "Iterator[Frame]":
         for frame in frames:
@@ -177,16 +182,24 @@ def _make_segments(
     for first in frames:
         segment = colorized(chain([first], islice(frames, SEGMENT_FRAMES - 1)))
         begin = next(segment)
-        progress.size = progress.size or even_size(begin.picture)
-        layout = Layout(progress.size, film.time_base, film.rate, film.aspect, crf)
+        if progress.size is None:
+            progress.size = even_size(begin.picture)
+            progress.aspect = film.aspect and str(film.aspect)
         with replacing(parts.segment(progress.segments)) as temporary:
-            write_segment(temporary, chain([begin], segment), layout)
+            write_segment(temporary, chain([begin], segment), _layout(film, progress, crf))
         progress.segments += 1
         _save(parts, progress, film, series)
     if not progress.frames:
         raise VideoError(f"{film.path}: none of its frames can be decoded")
     progress.finished = True
     _save(parts, progress, film, series)
+
+
+def _layout(film: "Film", progress: "Progress", crf: int) -> "Layout":
+    from .video_writing import Layout
+
+    aspect = progress.aspect and Fraction(progress.aspect)
+    return Layout(progress.size, film.time_base, film.rate, aspect, crf)
 
 
 def _save(parts: "Parts", progress: "Progress", film: "Film", series: "Series") -> None:

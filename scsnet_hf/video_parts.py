@@ -29,6 +29,7 @@ class Progress:
         segments: finished files.
         frames: frames in them.
         size: (width, height) of the first result.
+        aspect: of a pixel, as text; None if not known.
         last_duration: of the last frame, in units of time stamps.
         damaged: packets of the source that could not be decoded.
         interlaced: whether a frame was marked as two fields.
@@ -38,6 +39,7 @@ class Progress:
     segments: int = 0
     frames: int = 0
     size: tuple[int, int] | None = None
+    aspect: str | None = None
     last_duration: int = 0
     damaged: int = 0
     interlaced: bool = False
@@ -56,19 +58,15 @@ class Parts:
 
     Raises:
         ValueError: if the folder holds a film with other settings.
-        OSError: if it cannot be written.
     """
 
     def __init__(self, target: Path, settings: dict[str, Any]):
         self._target = target
         self._folder = target.with_name(f"{target.name}.parts")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self._settings = settings
         kept = self._folder / _SETTINGS_FILE
         if kept.exists():
             _check_same(json.loads(kept.read_text()), settings, self._folder)
-        else:
-            with replacing(kept) as temporary:
-                temporary.write_text(json.dumps(settings, indent=2) + "\n")
 
     def load(self) -> tuple[Progress, dict[str, torch.Tensor]]:
         """How far an earlier run came, and the state of its series then."""
@@ -82,6 +80,8 @@ class Parts:
 
     def save(self, progress: Progress, state: dict[str, torch.Tensor]) -> None:
         """Note that the segments of `progress` are complete."""
+        with replacing(self._folder / _SETTINGS_FILE) as temporary:
+            temporary.write_text(json.dumps(self._settings, indent=2) + "\n")
         with replacing(self._folder / _STATE_FILE) as temporary:
             save_file(state, temporary, {_PROGRESS: json.dumps(asdict(progress))})
 

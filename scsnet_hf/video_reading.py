@@ -11,17 +11,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.reformatter import Colorspace
 from PIL import Image
 
-# Full resolution of colours, exact rounding, the same on every machine.
-EXACT = (
-    Interpolation.BICUBIC
-    | Interpolation.ACCURATE_RND
-    | Interpolation.FULL_CHR_H_INT
-    | Interpolation.FULL_CHR_H_INP
-    | Interpolation.BITEXACT
-)
+# Flags of FFmpeg's scaler, which not every version of PyAV has names for: bicubic, full resolution
+# of colours both ways, accurate rounding, the same bits on every machine.
+EXACT = 0x4 | 0x2000 | 0x4000 | 0x40000 | 0x80000
 
 _UNTOLD = 2  # AVCOL_SPC_UNSPECIFIED
 _LARGEST_SD = (1279, 576)  # pixels, from which on players take BT.709 for granted
@@ -71,8 +66,8 @@ class Film:
     time_base: Fraction
     rate: Fraction
     expected: int | None
-    _container: "av.container.InputContainer" = field(repr=False)
-    _stream: "av.VideoStream" = field(repr=False)
+    _container: av.container.InputContainer = field(repr=False)
+    _stream: av.VideoStream = field(repr=False)
     damaged: int = 0
     interlaced: bool = False
     aspect: Fraction | None = None
@@ -98,16 +93,18 @@ class Film:
             if index >= skip:
                 yield Frame(_upright_picture(decoded, matrix), time, decoded.duration or usual)
 
-    def _decoded(self) -> Iterator["av.VideoFrame"]:
-        packets = self._container.demux(self._stream)
-        while True:
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        for packet in self._packets():
             try:
-                packet = next(packets)
                 yield from packet.decode()
-            except StopIteration:
-                return
-            except (av.error.EOFError, av.error.InvalidDataError):
+            except av.error.FFmpegError:
                 self.damaged += 1
+
+    def _packets(self) -> Iterator[av.Packet]:
+        try:
+            yield from self._container.demux(self._stream)
+        except (av.error.EOFError, av.error.InvalidDataError):
+            self.damaged += 1
 
 
 @contextmanager
@@ -120,12 +117,12 @@ def open_film(path: Path) -> Iterator[Film]:
     """
     with opened(path) as container:
         stream = picture_stream(container, path)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rate = stream.guessed_rate or stream.average_rate or Fraction(25)
         yield Film(path, stream.time_base, rate, _expected(container, stream), container, stream)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator["av.container.InputContainer"]:
+def opened(path: Path) -> Iterator[av.container.InputContainer]:
     """A file as PyAV opens it.
 
     Raises:
@@ -133,13 +130,15 @@ def opened(path: Path) -> Iterator["av.container.InputContainer"]:
     """
     try:
         container = av.open(str(path), metadata_errors="replace")
-    except (av.error.InvalidDataError, av.error.EOFError) as error:
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
         raise VideoError(f"{path}: is no film that can be read ({error.strerror})") from None
     with container:
         yield container
 
 
-def picture_stream(container: "av.container.InputContainer", path: Path) -> "av.VideoStream":
+def picture_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     """The moving pictures of a container; a cover is none. Raises VideoError without any."""
     streams = [
         stream
@@ -153,7 +152,7 @@ def picture_stream(container: "av.container.InputContainer", path: Path) -> "av.
     return streams[0]
 
 
-def _expected(container: "av.container.InputContainer", stream: "av.VideoStream") -> int | None:
+def _expected(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
     if stream.frames:
         return stream.frames
     if container.duration is None or stream.average_rate is None:
@@ -161,7 +160,7 @@ def _expected(container: "av.container.InputContainer", stream: "av.VideoStream"
     return round(container.duration / av.time_base * stream.average_rate)
 
 
-def _display_matrix(frame: "av.VideoFrame") -> tuple[int, ...]:
+def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...]:
     """Signs of a, b, c, d; what is no multiple of a quarter turn is left as it is."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
@@ -170,14 +169,14 @@ def _display_matrix(frame: "av.VideoFrame") -> tuple[int, ...]:
     return tuple(np.sign(values).flatten().tolist())
 
 
-def _pixel_aspect(stream: "av.VideoStream", matrix: tuple[int, ...]) -> Fraction | None:
+def _pixel_aspect(stream: av.VideoStream, matrix: tuple[int, ...]) -> Fraction | None:
     aspect = stream.sample_aspect_ratio
     if not aspect:
         return None
     return 1 / aspect if matrix in _TURNING else aspect
 
 
-def _upright_picture(frame: "av.VideoFrame", matrix: tuple[int, ...]) -> Image.Image:
+def _upright_picture(frame: av.VideoFrame, matrix: tuple[int, ...]) -> Image.Image:
     large = frame.width > _LARGEST_SD[0] or frame.height > _LARGEST_SD[1]
     untold = frame.colorspace == _UNTOLD
     rgb = frame.reformat(

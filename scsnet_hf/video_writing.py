@@ -8,18 +8,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
 from .video_reading import EXACT, Frame, VideoError, opened, picture_stream
 
 _CODEC, _PIXELS = "libx264", "yuv420p"  # what every player shows
+_BT709 = 1  # in all three lists of FFmpeg
 _THREADS = "4"  # the bits of x264 hang on it
 _COPIED = ("audio", "subtitle")
 _OF_THE_FILE = {"encoder", "major_brand", "minor_version", "compatible_brands"}  # not of the film
+_ADVICE = {  # by whether the target is .mkv already
+    False: "write to a .mkv file, which holds more kinds",
+    True: "convert it first, sound to FLAC for example",
+}
 _TOLD_OF_STREAMS = ("language", "title")
 
 
@@ -61,12 +67,14 @@ def write_segment(path: Path, frames: Iterable[Frame], layout: Layout) -> None:
             for frame in frames:
                 container.mux(stream.encode(_encodable(frame, layout)))
             container.mux(stream.encode(None))
-    except (av.error.ExternalError, av.error.ArgumentError, av.error.InvalidDataError) as error:
+    except (av.error.ExternalError, av.error.ArgumentError) as error:
         width, height = layout.size
-        raise VideoError(f"frames of {width}x{height} cannot be encoded ({error})") from None
+        raise VideoError(
+            f"frames of {width}x{height} cannot be encoded ({error.strerror}); make them smaller"
+        ) from None
 
 
-def _add_encoder(container: "av.container.OutputContainer", layout: Layout) -> "av.VideoStream":
+def _add_encoder(container: av.container.OutputContainer, layout: Layout) -> av.VideoStream:
     # Without B-frames the order of decoding is that of showing, and segments join as they are.
     options = {"crf": str(layout.crf), "bf": "0", "threads": _THREADS}
     stream = container.add_stream(_CODEC, rate=layout.rate, options=options)
@@ -76,14 +84,12 @@ def _add_encoder(container: "av.container.OutputContainer", layout: Layout) -> "
     context.time_base = layout.time_base
     if layout.aspect is not None:
         context.sample_aspect_ratio = layout.aspect
-    context.colorspace = Colorspace.ITU709
     context.color_range = ColorRange.MPEG
-    context.color_primaries = ColorPrimaries.BT709
-    context.color_trc = ColorTrc.BT709
+    context.colorspace = context.color_primaries = context.color_trc = _BT709
     return stream
 
 
-def _encodable(frame: Frame, layout: Layout) -> "av.VideoFrame":
+def _encodable(frame: Frame, layout: Layout) -> av.VideoFrame:
     levels = np.asarray(_fitted(frame.picture, layout.size))
     encodable = av.VideoFrame.from_ndarray(levels).reformat(
         format=_PIXELS,
@@ -111,31 +117,23 @@ def encoder_version() -> str:
     return f"PyAV {av.__version__}"
 
 
-def check_holds_sound(source: Path, target: Path, trial: Path) -> None:
-    """Raise VideoError unless a file like `target` can hold sound and subtitles of `source`.
-
-    Args:
-        source: the film.
-        target: file that is to be written.
-        trial: file with the same suffix that is written to find out, and removed.
-    """
+def check_holds_sound(source: Path, target: Path) -> None:
+    """Raise VideoError unless `target` can hold sound and subtitles of `source`, by a trial."""
     layout = Layout((16, 16), Fraction(1, 25), Fraction(25), None, 23)
-    with opened(source) as film:
+    with opened(source) as film, TemporaryDirectory() as folder:
         try:
-            with av.open(str(trial), "w") as container:
+            with av.open(f"{folder}/trial{target.suffix}", "w") as container:
                 _add_encoder(container, layout)
                 _add_copies(container, film, target)
                 container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
             reason = error if isinstance(error, VideoError) else f"{target}: {error}"
-            raise VideoError(f"{reason}; write to a .mkv file, which holds nearly all") from None
-        finally:
-            trial.unlink(missing_ok=True)
+            raise VideoError(f"{reason}; {_ADVICE[target.suffix.lower() == '.mkv']}") from None
 
 
 def _add_copies(
-    container: "av.container.OutputContainer", film: "av.container.InputContainer", target: Path
-) -> dict[int, "av.stream.Stream"]:
+    container: av.container.OutputContainer, film: av.container.InputContainer, target: Path
+) -> dict[int, av.stream.Stream]:
     """Streams that are copied, by their index in the source."""
     copies = {}
     for stream in film.streams:
@@ -153,33 +151,34 @@ def _add_copies(
     return copies
 
 
-def _tell(copy: "av.stream.Stream", stream: "av.stream.Stream") -> None:
+def _tell(copy: av.stream.Stream, stream: av.stream.Stream) -> None:
     """Hand on what a stream says of itself."""
     told = {name: stream.metadata[name] for name in _TOLD_OF_STREAMS if name in stream.metadata}
     copy.metadata.update(told)
-    copy.disposition = stream.disposition
+    copy.disposition = stream.disposition.value
 
 
 def join_segments(
-    segments: Sequence[Path], source: Path, target: Path, last_duration: Fraction
+    segments: Sequence[Path], layout: Layout, last_duration: Fraction, source: Path, target: Path
 ) -> None:
     """Write the film: pictures of the segments, and all else of the source as it is.
 
     Args:
         segments: files of `write_segment`, at least one.
+        layout: of all of them.
+        last_duration: how long the last frame stays, in seconds.
         source: whose sound, subtitles, chapters and title are copied.
         target: file to write.
-        last_duration: how long the last frame stays, in seconds.
 
     Raises:
         VideoError: if a segment is damaged, or the target does not hold a stream.
     """
     with (
         opened(source) as film,
-        opened(segments[0]) as first,
         av.open(str(target), "w", options={"fflags": "bitexact"}) as container,
     ):
-        pictures = container.add_stream_from_template(first.streams.video[0])
+        # It encodes nothing, but its header is that of the segments.
+        pictures = _add_encoder(container, layout)
         _tell(pictures, picture_stream(film, source))
         copies = _add_copies(container, film, target)
         container.metadata.update(
@@ -194,12 +193,18 @@ def join_segments(
         for packet in heapq.merge(*streams, key=lambda one: one.dts * one.time_base):
             packet.pts -= round(start / packet.time_base)
             packet.dts -= round(start / packet.time_base)
-            container.mux_one(packet)
+            try:
+                container.mux_one(packet)
+            except av.error.ArgumentError as error:
+                raise VideoError(
+                    f"{source}: what it holds beside its pictures is damaged and cannot be copied "
+                    f"({error.strerror})"
+                ) from None
 
 
 def _picture_packets(
-    segments: Sequence[Path], stream: "av.VideoStream", last: Fraction
-) -> Iterator["av.Packet"]:
+    segments: Sequence[Path], stream: av.VideoStream, last: Fraction
+) -> Iterator[av.Packet]:
     """Packets of all segments, each lasting until the next; the last one `last` seconds."""
     before = None
     for segment in segments:
@@ -210,15 +215,15 @@ def _picture_packets(
                 if before is not None:
                     before.duration = packet.pts - before.pts
                     yield before
-                packet.stream = stream
+                packet.stream, packet.dts = stream, packet.pts
                 before = packet
     before.duration = round(last / before.time_base)
     yield before
 
 
 def _copied_packets(
-    film: "av.container.InputContainer", copies: dict[int, "av.stream.Stream"]
-) -> Iterator["av.Packet"]:
+    film: av.container.InputContainer, copies: dict[int, av.stream.Stream]
+) -> Iterator[av.Packet]:
     """Packets of streams that are copied; without those that a file cannot hold, back in time."""
     last: dict[int, int] = {}
     if not copies:

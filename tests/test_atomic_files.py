@@ -32,3 +32,21 @@ def test_it_may_be_read_as_other_files(tmp_path):
     with replacing(path) as temporary:
         temporary.touch()
     assert path.stat().st_mode == plain.stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["写真 一.png", "a" * 200 + ".png"])
+def test_names_may_be_of_any_script_and_long(tmp_path, name):
+    with replacing(tmp_path / name) as temporary:
+        temporary.write_text("whole")
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_two_at_once_do_not_disturb_each_other(tmp_path):
+    path = tmp_path / "file.txt"
+    with replacing(path) as first:
+        with replacing(path) as second:
+            first.write_text("first")
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

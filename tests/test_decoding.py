@@ -5,7 +5,8 @@ import struct
 import numpy as np
 import pytest
 from conftest import make_picture
-from picture_checks import assert_same, encoded, pixels
+from picture_checks import assert_same, encoded, pixels, refusal
+from picture_files import as_stored, deep_gray, exif_block, png_bytes, tiff_12_bits, tiff_bytes
 from PIL import Image, ImageCms
 
 from scsnet_hf.decoding import split_alpha
@@ -74,6 +75,115 @@ def test_dim_deep_gray_is_not_stretched():
     assert pixels(load_picture(encoded(Image.fromarray(deep)))).max() == 10
 
 
+def deep(source) -> np.ndarray:
+    """(H, W) of 16 bits, as loaded."""
+    picture = load_picture(source, deep=True)
+    assert picture.mode == "I;16"
+    return pixels(picture)
+
+
+GRAY = deep_gray()
+
+
+@pytest.mark.parametrize("highest", [300, 4095, 65535])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_deep_gray_is_never_stretched(highest, order):
+    levels = (GRAY // (65535 // highest)).astype(np.uint16)
+    source = tiff_bytes(levels, byteorder=order, photometric="minisblack")
+    assert np.array_equal(deep(source), levels)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "zlib"},
+        {"compression": "zlib", "predictor": True, "byteorder": ">"},
+        {"tile": (16, 16)},
+        {"bigtiff": True},
+        {"rowsperstrip": 3},
+    ],
+    ids=str,
+)
+def test_deep_gray_is_the_same_in_every_layout(options):
+    assert np.array_equal(deep(tiff_bytes(GRAY, photometric="minisblack", **options)), GRAY)
+
+
+def test_white_may_be_zero():
+    levels = tiff_bytes(GRAY, photometric="miniswhite")
+    assert np.array_equal(deep(levels), 65535 - GRAY)
+
+
+@pytest.mark.parametrize(
+    ("array", "white"),
+    [
+        (GRAY.astype(np.uint32) * 65537, 65535),
+        ((GRAY.astype(np.int64) * 32768).astype(np.int32), 65535),
+        ((GRAY // 2).astype(np.int16), 65535),
+        ((GRAY / 257).astype(np.float32), 65535),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", "")),
+)
+def test_white_of_every_kind_is_the_largest_of_its_kind(array, white):
+    levels = deep(tiff_bytes(array, photometric="minisblack"))
+    assert np.abs(levels - GRAY).max() <= 2
+    assert levels.min() == 0
+
+
+def test_white_of_12_bits_is_4095():
+    levels = np.array([[0, 100, 2048, 4095]])
+    assert np.array_equal(deep(tiff_12_bits(levels)), np.round(levels * 65535 / 4095))
+
+
+@pytest.mark.parametrize("values", [[-5.0, 0.0, 127.5, 300.0], [-1, 0, 32768, 10**6]])
+def test_values_beyond_black_and_white_are_clipped(values):
+    kind = np.float32 if isinstance(values[0], float) else np.int32
+    levels = deep(Image.fromarray(np.array([values], dtype=kind)))
+    assert np.abs(levels - [[0, 0, 32768, 65535]]).max() <= 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(value):
+    values = np.array([[0, value]], dtype=np.float32)
+    assert "not finite" in refusal(Image.fromarray(values))
+
+
+def test_planes_that_pillow_mixes_up_are_refused():
+    planes = np.stack([GRAY] * 3)
+    options = {"photometric": "rgb", "planarconfig": "separate"}
+    assert "separate planes" in refusal(tiff_bytes(planes, **options))
+    read = load_picture(tiff_bytes(planes, compression="zlib", **options))
+    assert np.abs(pixels(read)[..., 0] - GRAY / 257).max() <= 1
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
+def test_level_that_a_png_declares_transparent_is_so(depth):
+    levels = np.arange(64).reshape(8, 8) * (2**depth - 1) // 63
+    chosen = levels[5, 2]
+    loaded = load_picture(png_bytes(levels, depth, (int(chosen),)), deep=True)
+    assert np.array_equal(pixels(loaded)[..., -1], 255 * (levels != chosen))
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_colour_that_a_png_declares_transparent_is_so(depth):
+    levels = np.random.default_rng(0).integers(0, 2**depth, (8, 8, 3))
+    loaded = load_picture(png_bytes(levels, depth, tuple(levels[5, 2].tolist())))
+    expected = np.full((8, 8), 255)
+    expected[5, 2] = 0
+    assert np.array_equal(pixels(loaded)[..., 3], expected)
+
+
+def test_alpha_of_a_palette_is_kept():
+    picture = make_picture(24, 17, "RGBA")
+    picture.putalpha(77)
+    assert load_picture(picture.quantize(16)).getchannel("A").getextrema() == (77, 77)
+
+
+def test_inverted_cmyk_of_photoshop_is_not_inverted():
+    content = encoded(PICTURE.convert("CMYK"), "JPEG", quality=95)
+    assert b"Adobe" in content  # whose levels of ink are stored inverted
+    assert np.abs(pixels(load_picture(content)) - pixels(PICTURE)).mean() < 4
+
+
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_split_alpha_separates_colours_and_alpha(mode):
     picture = make_picture(8, 8, mode)
@@ -93,20 +203,8 @@ def test_opaque_picture_has_no_alpha_to_split():
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("picture_format", ["PNG", "TIFF"])
 def test_exif_orientation_is_applied(orientation, picture_format):
-    # How a camera stores the upright picture under each orientation (EXIF 2.3, tag 274).
-    stored = {
-        1: lambda upright: upright,
-        2: lambda upright: upright[:, ::-1],
-        3: lambda upright: upright[::-1, ::-1],
-        4: lambda upright: upright[::-1],
-        5: lambda upright: upright.transpose(1, 0, 2),
-        6: lambda upright: np.rot90(upright, 1),
-        7: lambda upright: np.rot90(upright, 2).transpose(1, 0, 2),
-        8: lambda upright: np.rot90(upright, -1),
-    }[orientation](np.asarray(PICTURE))
-    exif = Image.Exif()
-    exif[274] = orientation
-    source = encoded(Image.fromarray(stored.copy()), picture_format, exif=exif)
+    stored = Image.fromarray(as_stored(np.asarray(PICTURE), orientation))
+    source = encoded(stored, picture_format, exif=exif_block(orientation))
     assert_same(load_picture(source), PICTURE)
 
 
@@ -132,3 +230,54 @@ def test_embedded_profile_is_converted(mode):
 def test_unusable_profile_is_left_out(mode):
     picture = make_picture(8, 8, mode)
     assert_same(load_picture(encoded(picture, icc_profile=b"no profile")), picture)
+
+
+def gray_profile(gamma: float) -> bytes:
+    """A gray profile with a curve of one gamma (ICC.1:2001-04)."""
+    curve = struct.pack(">4sIIHxx", b"curv", 0, 1, round(gamma * 256))
+    white = struct.pack(">4sIiii", b"XYZ ", 0, 63190, 65536, 54061)  # D50
+    start = 128 + 4 + 2 * 12
+    table = struct.pack(">I", 2)
+    table += struct.pack(">4sII", b"kTRC", start, len(curve))
+    table += struct.pack(">4sII", b"wtpt", start + len(curve), len(white))
+    body = table + curve + white
+    header = struct.pack(
+        ">I4sI4s4s4s12s4s28xiii48x",
+        128 + len(body), bytes(4), 0x02400000, b"mntr", b"GRAY", b"XYZ ", bytes(12), b"acsp",
+        63190, 65536, 54061,
+    )  # fmt: skip
+    return header + body
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_gray_profile_is_converted(mode):
+    half = Image.new("L", (2, 2), 128).convert(mode)
+    loaded = load_picture(encoded(half, icc_profile=gray_profile(1.0)))
+    assert loaded.mode == mode
+    assert loaded.convert("L").getpixel((0, 0)) == pytest.approx(188, abs=2)  # sRGB of 50 % light
+
+
+def test_gray_profile_of_16_bits_is_converted_in_16_bits():
+    ramp = Image.fromarray(GRAY)
+    levels = deep(encoded(ramp, icc_profile=gray_profile(1.0)))
+    light = GRAY / 65535
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(levels - 65535 * srgb).max() < 20
+
+
+def test_transparent_level_is_found_before_the_profile_changes_it():
+    gray = Image.fromarray(np.array([[0, 100], [128, 255]], dtype=np.uint8))
+    loaded = load_picture(encoded(gray, icc_profile=gray_profile(1.0), transparency=128))
+    assert np.array_equal(pixels(loaded)[..., -1], [[255, 255], [0, 255]])
+    assert loaded.getpixel((0, 1))[0] == pytest.approx(188, abs=2)
+
+
+def test_profile_of_colours_in_a_gray_picture_is_left_out():
+    gray = make_picture(8, 8, "L")
+    assert_same(load_picture(encoded(gray, icc_profile=swapped_profile())), gray)
+
+
+def test_second_reading_applies_nothing_again():
+    turned = encoded(PICTURE, exif=exif_block(6), icc_profile=swapped_profile())
+    once = load_picture(turned)
+    assert_same(load_picture(once), once)

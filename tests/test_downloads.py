@@ -1,12 +1,16 @@
 """Pictures from the web: what is fetched, and what is refused."""
 
+import socket
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from conftest import make_picture
 from picture_checks import assert_same, encoded, refusal
 
+from scsnet_hf import downloads
+from scsnet_hf.downloads import download, is_url
 from scsnet_hf.image_io import load_picture
 
 PICTURE = make_picture(24, 17)
@@ -14,10 +18,28 @@ PICTURE = make_picture(24, 17)
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        content = {"/picture.png": encoded(PICTURE), "/page.html": b"<html>"}.get(self.path)
-        self.send_response(404 if content is None else 200)
+        if self.path.startswith("/to?"):
+            self.send_response(int(self.path[4:7]))
+            self.send_header("Location", self.path[8:])
+            self.end_headers()
+        elif self.path == "/slow.png":
+            self._answer_slowly()
+        else:
+            content = {"/picture.png": encoded(PICTURE), "/page.html": b"<html>"}.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+    def _answer_slowly(self):
+        """A byte now and then, without end."""
+        self.send_response(200)
         self.end_headers()
-        self.wfile.write(content or b"")
+        try:
+            while not self.server.is_done:
+                self.wfile.write(b"\x89")
+                time.sleep(0.02)
+        except OSError:  # the other side has had enough
+            pass
 
     def log_message(self, *args):
         pass
@@ -25,10 +47,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server():
-    with HTTPServer(("127.0.0.1", 0), _Handler) as http:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as http:
+        http.is_done = False
         thread = threading.Thread(target=http.serve_forever, args=(0.05,))
         thread.start()
         yield f"http://127.0.0.1:{http.server_port}"
+        http.is_done = True
         http.shutdown()
         thread.join()
 
@@ -59,3 +83,90 @@ def test_url_with_a_space_is_refused_by_name(server):
 @pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:port/a.png", "http://127.0.0.1:1/a"])
 def test_url_without_a_server_is_refused_by_name(url):
     assert refusal(url).startswith(url)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_redirect_to_http_is_followed(server, code):
+    assert_same(load_picture(f"{server}/to?{code}:{server}/picture.png"), PICTURE)
+
+
+@pytest.mark.parametrize("place", ["file", "ftp", "data", "gopher"])
+def test_redirect_to_anything_else_is_refused_by_name(server, tmp_path, place):
+    path = tmp_path / "secret.png"
+    PICTURE.save(path)
+    other = {
+        "file": path.as_uri(),
+        "ftp": f"ftp://{server[7:]}/picture.png",
+        "data": "data:image/png;base64,AAAA",
+        "gopher": f"gopher://{server[7:]}/picture.png",
+    }[place]
+    url = f"{server}/to?302:{other}"
+    message = refusal(url)
+    assert message.startswith(url)
+    assert "is not allowed" in message or "unknown url type" in message
+
+
+def test_redirect_to_itself_ends(server):
+    url = f"{server}/to?302:/to?302:/to"
+    assert refusal(url).startswith(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/hostname",
+        "ftp://127.0.0.1/a.png",
+        "data://text/plain,a",
+        "s3://bucket/a.png",
+        "FILE:///etc/hostname",
+    ],
+)
+def test_other_kinds_of_url_are_refused_by_name(url):
+    assert refusal(url) == f"{url}: only http and https URLs are fetched"
+
+
+@pytest.mark.parametrize("kind", ["HTTP", "Http"])
+def test_kind_of_url_may_be_written_in_capitals(server, kind):
+    assert_same(load_picture(f"{kind}{server[4:]}/picture.png"), PICTURE)
+
+
+@pytest.mark.parametrize(
+    ("source", "answer"),
+    [
+        ("http://a/b", True),
+        ("s3://a/b", True),
+        ("a.png", False),
+        ("C:/a.png", False),
+        ("//server/a.png", False),
+        ("a b://c", False),
+        ("://a", False),
+        ("", False),
+    ],
+)
+def test_url_is_told_from_a_path(source, answer):
+    assert is_url(source) == answer
+
+
+def test_content_beyond_the_limit_is_refused(server, monkeypatch):
+    size = len(encoded(PICTURE))
+    monkeypatch.setattr(downloads, "_BYTES", size)
+    assert len(download(f"{server}/picture.png")) == size
+    monkeypatch.setattr(downloads, "_BYTES", size - 1)
+    assert "is larger than" in refusal(f"{server}/picture.png")
+
+
+def test_endless_content_is_refused_by_its_size(server, monkeypatch):
+    monkeypatch.setattr(downloads, "_BYTES", 5)
+    assert "is larger than" in refusal(f"{server}/slow.png")
+
+
+def test_endless_content_is_refused_by_its_time(server, monkeypatch):
+    monkeypatch.setattr(downloads, "_SECONDS", 0.3)
+    assert "took longer than" in refusal(f"{server}/slow.png")
+
+
+def test_silence_is_refused(monkeypatch):
+    monkeypatch.setattr(downloads, "_SILENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes calls, and says nothing
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.png"
+        assert "timed out" in refusal(url)

@@ -104,7 +104,7 @@ class TestJournal:
 
     def test_other_settings_are_refused_by_name(self, tmp_path):
         self.run(tmp_path, Counting())
-        with pytest.raises(ValueError, match="seed 0, now 1.*choose a new folder"):
+        with pytest.raises(ValueError, match=r"seed 0, now 1.*choose a new folder"):
             self.run(tmp_path, Counting(), settings={"seed": 1})
 
     def test_other_pictures_are_refused(self, tmp_path):

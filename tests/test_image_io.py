@@ -1,17 +1,20 @@
 """Reading whatever a user may hold."""
 
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from conftest import make_picture
 from picture_checks import assert_same, encoded, pixels, refusal
+from picture_files import heic_bytes
 from PIL import Image, features
 
 from scsnet_hf.folders import pictures_in
-from scsnet_hf.image_io import load_picture
+from scsnet_hf.image_io import PictureError, load_picture
 
 PICTURE = make_picture(24, 17)
 
@@ -206,3 +209,47 @@ def test_pictures_of_a_folder_are_found_in_depth_and_in_order(tmp_path):
         (tmp_path / name).write_bytes(b"")
     found = [file.relative_to(tmp_path).as_posix() for file in pictures_in(tmp_path)]
     assert found == ["a.png", "b.JPG", "deep/c.webp"]
+
+
+# HEIC
+
+
+def test_heic_is_read_without_further_ado(tmp_path, monkeypatch):
+    forget_heif(monkeypatch)
+    path = tmp_path / "photo.heic"
+    path.write_bytes(heic_bytes(PICTURE.convert("L"), quality=-1))
+    assert_same(load_picture(path), PICTURE.convert("L"))
+
+
+def test_heic_without_its_package_is_refused_with_what_to_install(monkeypatch):
+    forget_heif(monkeypatch)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert "pip install 'scsnet_hf[heif]'" in refusal(heic_bytes(PICTURE))
+
+
+def forget_heif(monkeypatch) -> None:
+    """Let Pillow be as before the first HEIC."""
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    monkeypatch.setattr(Image, "OPEN", {k: v for k, v in Image.OPEN.items() if k != "HEIF"})
+
+
+# Files
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+@pytest.mark.parametrize("name", ["Grüße aus Köln.png", "写真 一.png", "снимок.png"])
+def test_refusal_names_files_of_every_script(tmp_path, kind, name):
+    (tmp_path / name).write_bytes(b"no picture")
+    assert name in refusal(kind(tmp_path / name))
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_file_is_closed_afterwards(tmp_path, good):
+    path = tmp_path / "picture.gif"
+    path.write_bytes(encoded(PICTURE, "GIF") if good else b"GIF89a")
+    before = len(psutil.Process().open_files())
+    try:
+        load_picture(path)
+    except PictureError:
+        assert not good
+    assert len(psutil.Process().open_files()) == before
