@@ -99,7 +99,9 @@ class FilmColorizer:
                 progress.total = total
                 progress.update(done - progress.n)
 
-            made = colorize_video(work.source, work.target, self.series(), self.quality, show)
+            made = colorize_video(
+                work.source, work.target, self.series(), quality=self.quality, progress=show
+            )
         if made.damaged:
             self.remark(f"{work.source}: {made.damaged} damaged packets were left out")
         if made.interlaced:

@@ -22,6 +22,8 @@ READABLE_SUFFIXES = frozenset(
 )
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# Pillow reads more, but some of it starts other programs (EPS), or takes any file for its own.
+_FORMATS = "JPEG MPO PNG WEBP TIFF BMP DIB GIF PPM AVIF JPEG2000 TGA ICO HEIF".split()
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 
@@ -93,7 +95,7 @@ def _file(source: str | os.PathLike | bytes) -> tuple[io.BufferedIOBase, str]:
 def _open(file: io.BufferedIOBase, name: str) -> Image.Image:
     _check_png_header(file, name)
     try:
-        picture = Image.open(file)
+        picture = Image.open(file, formats=_formats())
     except UnidentifiedImageError:
         if _registered_heif(file, name):
             return _open(file, name)
@@ -104,6 +106,12 @@ def _open(file: io.BufferedIOBase, name: str) -> Image.Image:
         raise _too_large(name) from None
     check_pixels(picture.size, name)
     return picture
+
+
+def _formats() -> list[str]:
+    """Those of `_FORMATS` that this Pillow reads."""
+    Image.init()
+    return [name for name in _FORMATS if name in Image.OPEN]
 
 
 def _check_png_header(file: io.BufferedIOBase, name: str) -> None:

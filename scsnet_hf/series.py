@@ -73,11 +73,11 @@ class Series:
         self._propagate = propagate
         self._follow_scenes = follow_scenes
         self._arguments = call_arguments
+        self._given = None  # tokens
         if self._from_first:
             check_takes_references(pipe.model.config)
-        self._given = (
-            None if reference is None or self._from_first else pipe.encode_reference(reference)
-        )
+        elif reference is not None:
+            self._given = pipe.encode_reference(reference)
         self._scene: _Scene | None = None
 
     def __call__(self, picture: PictureSource, depth: int = 8) -> Image.Image | np.ndarray:
@@ -147,7 +147,8 @@ class Series:
         look = {name: value for name, value in self._arguments.items() if name not in _SIZES}
         levels = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
         test = Image.fromarray(levels).resize((64, 64), Image.Resampling.BICUBIC)
-        result = self._pipe(test, reference_tokens=self._given, scale=1, **look)
+        reference = self._pipe.encode_reference(test) if self._from_first else self._given
+        result = self._pipe(test, reference_tokens=reference, scale=1, **look)
         return {
             "reference": FIRST if self._from_first else self._given is not None,
             "propagate": self._propagate,

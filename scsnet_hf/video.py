@@ -3,20 +3,13 @@
 It needs PyAV: `pip install 'scsnet_hf[video]'`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from fractions import Fraction
-from itertools import chain, islice
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .atomic_files import replacing
-
 if TYPE_CHECKING:
     from .series import Series
-    from .video_parts import Parts, Progress
-    from .video_reading import Film, Frame
-    from .video_writing import Layout
 
 VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .vob .ts .mts .m2ts .wmv .asf .flv .3gp .ogv"
@@ -24,7 +17,6 @@ VIDEO_SUFFIXES = frozenset(
 )
 WRITABLE_VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv".split())
 
-SEGMENT_FRAMES = 24  # what a killed run loses at most
 _DEFAULT_CRF = 16  # of x264; differences are hard to see
 _WORST_CRF = 51
 
@@ -62,8 +54,9 @@ def colorize_video(
     source: Path,
     target: Path,
     series: "Series",
+    *,
     quality: int | None = None,
-    on_frame: OnFrame = lambda done, total: None,
+    progress: OnFrame = lambda done, total: None,
 ) -> ColorizedVideo:
     """Colorize a film.
 
@@ -92,7 +85,7 @@ def colorize_video(
         series: what colorizes the frames; it begins anew.
         quality: 1 to 100, which is CRF 50 to 0 of x264. None is CRF 16, hard to tell from the
             network's output. At 100 only resolution of colours is lost, but few players show it.
-        on_frame: called with the number of finished frames and that of all of them, which may be an
+        progress: called with the number of finished frames and that of all of them, which may be an
             estimate, or None if unknown: once at the beginning and after each frame.
 
     Raises:
@@ -104,35 +97,14 @@ def colorize_video(
         OSError: if a file cannot be read or written. What is finished stays.
     """
     _check_arguments(source, target, quality)
-    _check_pyav()
-    from .video_parts import Parts, file_sha256
-    from .video_reading import open_film
-    from .video_writing import check_holds_sound, encoder_version, join_segments
-
+    try:
+        from .video_making import make_film
+    except ImportError as error:
+        raise ImportError(
+            "films need PyAV 17.1 or newer: pip install 'scsnet_hf[video]'"
+        ) from error
     crf = _DEFAULT_CRF if quality is None else round(_WORST_CRF * (100 - quality) / 100)
-    with open_film(source) as film:
-        check_holds_sound(source, target)
-        settings = {
-            "source": file_sha256(source),
-            "quality": crf,
-            "encoder": encoder_version(),
-            **series.settings(),
-        }
-        parts = Parts(target, settings)
-        progress, state = parts.load()
-        resumed = progress.frames
-        on_frame(resumed, progress.frames if progress.finished else film.expected)
-        if not progress.finished:
-            series.restore(state)
-            _make_segments(film, series, parts, progress, crf, on_frame)
-        layout = _layout(film, progress, crf)
-        last_duration = progress.last_duration * film.time_base
-    segments = [parts.segment(index) for index in range(progress.segments)]
-    join_segments(segments, layout, last_duration, source, parts.draft)
-    parts.deliver()
-    return ColorizedVideo(
-        target, progress.frames, progress.size, resumed, progress.damaged, progress.interlaced
-    )
+    return make_film(source, target, series, crf, progress)
 
 
 def _check_arguments(source: Path, target: Path, quality: int | None) -> None:
@@ -149,59 +121,3 @@ def _check_arguments(source: Path, target: Path, quality: int | None) -> None:
 
 def _is_writable(target: Path) -> bool:
     return target.suffix.lower() in WRITABLE_VIDEO_SUFFIXES
-
-
-def _check_pyav() -> None:
-    try:
-        import av  # noqa: F401
-    except ImportError as error:
-        raise ImportError("films need PyAV: pip install 'scsnet_hf[video]'") from error
-
-
-def _make_segments(
-    film: "Film",
-    series: "Series",
-    parts: "Parts",
-    progress: "Progress",
-    crf: int,
-    on_frame: OnFrame,
-) -> None:
-    """Colorize what is left of a film, and keep `progress` and the state after every segment."""
-    from .video_reading import VideoError
-    from .video_writing import even_size, write_segment
-
-    def colorized(frames: "Iterable[Frame]") -> "Iterator[Frame]":
-        for frame in frames:
-            picture = series(frame.picture)
-            progress.frames += 1
-            progress.last_duration = frame.duration
-            on_frame(progress.frames, film.expected)
-            yield replace(frame, picture=picture)
-
-    frames = film.frames(skip=progress.frames)
-    for first in frames:
-        segment = colorized(chain([first], islice(frames, SEGMENT_FRAMES - 1)))
-        begin = next(segment)
-        if progress.size is None:
-            progress.size = even_size(begin.picture)
-            progress.aspect = film.aspect and str(film.aspect)
-        with replacing(parts.segment(progress.segments)) as temporary:
-            write_segment(temporary, chain([begin], segment), _layout(film, progress, crf))
-        progress.segments += 1
-        _save(parts, progress, film, series)
-    if not progress.frames:
-        raise VideoError(f"{film.path}: none of its frames can be decoded")
-    progress.finished = True
-    _save(parts, progress, film, series)
-
-
-def _layout(film: "Film", progress: "Progress", crf: int) -> "Layout":
-    from .video_writing import Layout
-
-    aspect = progress.aspect and Fraction(progress.aspect)
-    return Layout(progress.size, film.time_base, film.rate, aspect, crf)
-
-
-def _save(parts: "Parts", progress: "Progress", film: "Film", series: "Series") -> None:
-    progress.damaged, progress.interlaced = film.damaged, film.interlaced
-    parts.save(progress, series.state())

@@ -21,6 +21,7 @@ CODE = {
     "decoding.py",
     "downloads.py",
     "efficientnet.py",
+    "gray_profile.py",
     "image_io.py",
     "image_processing_scsnet.py",
     "modeling_scsnet.py",

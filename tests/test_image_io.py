@@ -253,3 +253,13 @@ def test_file_is_closed_afterwards(tmp_path, good):
     except PictureError:
         assert not good
     assert len(psutil.Process().open_files()) == before
+
+
+def test_what_starts_other_programs_is_refused():
+    postscript = encoded(PICTURE, "EPS")
+    assert "is not a picture" in refusal(postscript)
+
+
+@pytest.mark.parametrize("picture_format", ["JPEG2000", "TGA", "ICO"])
+def test_rarer_formats_are_read(picture_format):
+    assert load_picture(encoded(make_picture(32, 32), picture_format)).size == (32, 32)

@@ -1,0 +1,95 @@
+"""Files of 16 bits a channel, as other programs read them."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from scsnet_hf.deep_files import write_deep
+from scsnet_hf.image_io import load_picture
+from scsnet_hf.saving import save_picture
+
+SIZES = [(1, 1), (1, 7), (7, 1), (22, 29), (64, 3), (65, 3), (200, 5)]  # 64 rows are one block
+
+
+def deep_picture(height: int, width: int, channels: int = 3) -> np.ndarray:
+    """(H, W, C) uint16 of random levels."""
+    return np.random.default_rng(0).integers(0, 2**16, (height, width, channels), dtype=np.uint16)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("size", SIZES)
+def test_png_is_read_by_ffmpeg_to_the_last_bit(tmp_path, size, channels):
+    picture = deep_picture(*size, channels)
+    save_picture(picture, tmp_path / "deep.png")
+    with av.open(tmp_path / "deep.png") as file:
+        (frame,) = file.decode(video=0)
+    assert frame.format.name == {3: "rgb48be", 4: "rgba64be"}[channels]
+    line = np.frombuffer(frame.planes[0], dtype=">u2").reshape(size[0], -1)
+    assert np.array_equal(line[:, : size[1] * channels].reshape(picture.shape), picture)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint8])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("size", SIZES)
+def test_tiff_is_read_by_tifffile_to_the_last_bit(tmp_path, size, channels, dtype):
+    picture = deep_picture(*size, channels).astype(dtype)
+    with (tmp_path / "deep.tif").open("wb+") as file:
+        write_deep(picture, file, "TIFF", {})
+    read = tifffile.imread(tmp_path / "deep.tif")
+    assert read.dtype == dtype
+    assert np.array_equal(read, picture)
+
+
+def test_alpha_of_tiff_is_not_multiplied_in(tmp_path):
+    save_picture(deep_picture(5, 5, 4), tmp_path / "deep.tif")
+    with tifffile.TiffFile(tmp_path / "deep.tif") as file:
+        assert file.pages[0].extrasamples == (tifffile.EXTRASAMPLE.UNASSALPHA,)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".TIFF"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_pillow_reads_the_same_in_8_bits(tmp_path, suffix, channels):
+    picture = deep_picture(22, 29, channels)
+    save_picture(picture, tmp_path / f"deep{suffix}")
+    read = np.asarray(load_picture(tmp_path / f"deep{suffix}"))
+    assert np.array_equal(read, picture >> 8)
+
+
+@pytest.mark.parametrize("picture_format", ["PNG", "TIFF"])
+def test_smooth_pictures_become_smaller(picture_format):
+    levels = np.linspace(0, 65535, 300).astype(np.uint16)
+    picture = np.stack([np.tile(levels, (300, 1))] * 3, axis=-1)
+    file = io.BytesIO()
+    write_deep(picture, file, picture_format, {})
+    assert len(file.getvalue()) < picture.nbytes / 4
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".gif", ".ppm", ".avif"])
+def test_other_formats_refuse_16_bits_and_write_nothing(tmp_path, suffix):
+    with pytest.raises(ValueError, match="does not hold 16 bits"):
+        save_picture(deep_picture(5, 5), tmp_path / f"deep{suffix}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_gray_of_16_bits_comes_back_through_the_pipeline(tmp_path, tiny_pipe, suffix):
+    source = np.random.default_rng(0).integers(0, 2**16, (22, 29), dtype=np.uint16)
+    path = tmp_path / f"deep{suffix}"
+    save_picture(tiny_pipe(source, scale=1, luminance="source", saturation=0, depth=16), path)
+    read = tifffile.imread(path) if suffix == ".tif" else _by_ffmpeg(path)
+    assert np.abs(read.astype(int) - source[..., None]).max() <= 16
+
+
+def _by_ffmpeg(path) -> np.ndarray:
+    with av.open(path) as file:
+        return next(file.decode(video=0)).to_ndarray(format="rgb48le")
+
+
+def test_pillow_finds_no_fault_in_the_checksums(tmp_path):
+    save_picture(deep_picture(200, 31, 4), tmp_path / "deep.png")
+    with Image.open(tmp_path / "deep.png") as file:
+        file.verify()
