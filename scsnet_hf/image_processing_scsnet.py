@@ -21,10 +21,9 @@ from .color import (
     scale_chroma,
     srgb_to_lab,
 )
-from .decoding import split_alpha
 from .image_io import PictureSource, load_picture
 from .pixel_mapping import PixelGrid, resize
-from .transparency import fill_hidden
+from .transparency import visible_colors
 
 LUMINANCES = ("network", "source")
 OUTPUT_TYPES = ("pil", "np", "np16", "pt")
@@ -99,7 +98,7 @@ class SCSNetImageProcessor(BaseImageProcessor):
 
     def reference_tensor(self, picture: Image.Image) -> torch.Tensor:
         """A loaded picture to normalized Lab (1, 3, Hr, Wr), at most `reference_size` long."""
-        picture = picture.copy()
+        picture = visible_colors(picture).copy()
         picture.thumbnail((self.reference_size,) * 2, Image.Resampling.BICUBIC)
         return _normalized_lab(picture)
 
@@ -167,16 +166,14 @@ def _normalized_lab(picture: Image.Image, channels: int = 3) -> torch.Tensor:
     Returns:
         (1, channels, H, W), float32; what alpha hides is filled from around.
     """
-    colors, alpha = split_alpha(picture)
+    colors = visible_colors(picture)
     white = 65535 if colors.mode == "I;16" else 255
     levels = np.asarray(colors).reshape(colors.height, colors.width, -1)
     values = torch.empty(1, channels, colors.height, colors.width)
     for rows in _blocks(*levels.shape[:2]):
         block = torch.from_numpy(levels[rows].astype(np.float32)).div_(white).permute(2, 0, 1)
         values[0, :, rows] = normalize_lab(srgb_to_lab(block.expand(3, -1, -1)))[:channels]
-    if alpha is None:
-        return values
-    return fill_hidden(values, torch.from_numpy(np.array(alpha) > 0)[None, None])
+    return values
 
 
 def _enlarged(source: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

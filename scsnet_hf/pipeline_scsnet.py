@@ -19,7 +19,7 @@ from .image_processing_scsnet import LUMINANCES
 from .modeling_scsnet import DEFAULT_SCALE, output_size_of
 from .onnx_backend import as_onnx, uses_onnx
 from .tiling import run_tiled
-from .transparency import resized_alpha
+from .transparency import resized_alpha, visible_colors
 
 logger = logging.get_logger(__name__)
 
@@ -256,6 +256,7 @@ class ScsColorizeSrPipeline(Pipeline):
             inputs, reference = inputs["image"], inputs.get("reference")
         picture = load_picture(inputs, deep=True)
         _, alpha = split_alpha(picture)
+        picture = visible_colors(picture)
         if _has_colors(picture):
             logger.warning_once("A source has colours: only its lightness (CIE L) is used.")
         height, width = (output_size or OutputSize()).of(picture)

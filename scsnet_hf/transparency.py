@@ -1,8 +1,22 @@
 """Transparent pictures: colours that nobody sees, and alpha at another size."""
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+
+from .decoding import split_alpha
+
+
+def visible_colors(picture: Image.Image) -> Image.Image:
+    """A plain picture without alpha (L, I;16 or RGB), what is hidden filled by `fill_hidden`."""
+    colors, alpha = split_alpha(picture)
+    if alpha is None:
+        return colors
+    levels = torch.from_numpy(np.array(colors, dtype=np.float32))
+    levels = levels.reshape(1, *np.shape(alpha), -1).permute(0, 3, 1, 2)
+    filled = fill_hidden(levels, torch.from_numpy(np.array(alpha) > 0)[None, None])
+    return Image.fromarray(filled[0].permute(1, 2, 0).squeeze(2).round().byte().numpy())
 
 
 def fill_hidden(values: torch.Tensor, visible: torch.Tensor) -> torch.Tensor:
