@@ -1,0 +1,202 @@
+"""Small films made on the spot, what is in them, and runs that can be killed."""
+
+import functools
+import multiprocessing
+import os
+import signal
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from conftest import make_picture
+from PIL import Image
+from transformers import pipeline
+
+import scsnet_hf
+from scsnet_hf import video_making, video_parts
+from scsnet_hf.series import Series
+from scsnet_hf.video import colorize_video
+
+TIME_BASE = Fraction(1, 12800)
+RATE = 25
+USUAL = 512  # units of time a frame
+
+
+def pictures(count: int, size: tuple[int, int] = (48, 32), seed: int = 0) -> list[Image.Image]:
+    """A gray window that moves by a pixel a frame."""
+    width, height = size
+    scene = make_picture(width + count, height, "L", seed)
+    return [scene.crop((i, 0, i + width, height)) for i in range(count)]
+
+
+def write_film(
+    path: Path,
+    frames: list[Image.Image],
+    *,
+    codec: str = "libx264",
+    pixels: str = "yuv420p",
+    sound: str | None = "aac",
+    times: list[int] | None = None,
+    time_base: Fraction = TIME_BASE,
+    turned: tuple[float, bool, bool] | None = None,
+    aspect: Fraction | None = None,
+    subtitle: str | None = None,
+    **options: str,
+) -> Path:
+    """Write a film.
+
+    Args:
+        path: file.
+        frames: of one size.
+        codec, pixels, options: of the pictures.
+        sound: codec of a tone; None for silence.
+        times: time stamps in units of `time_base`.
+        time_base: in seconds.
+        turned: degrees and flips (horizontal, vertical) that a player is told to apply.
+        aspect: of a pixel.
+        subtitle: codec of a line of text in .mkv.
+    """
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream(codec, rate=RATE, options=options)
+        stream.width, stream.height = frames[0].size
+        stream.pix_fmt = pixels
+        stream.codec_context.time_base = time_base
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        if turned is not None:
+            stream.set_display_rotation(*turned)
+        tone = film.add_stream(sound, rate=48000) if sound else None
+        if tone is not None:
+            tone.codec_context.layout = "mono"
+            tone.codec_context.bit_rate = 64_000
+        for index, picture in enumerate(frames):
+            frame = av.VideoFrame.from_image(picture).reformat(format=pixels)
+            frame.pts = times[index] if times else index * round(1 / (RATE * time_base))
+            frame.time_base = time_base
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+        if tone is not None:
+            _write_tone(film, tone, seconds=len(frames) / RATE)
+    return path
+
+
+def _write_tone(film, stream, seconds: float) -> None:
+    wave = np.sin(np.arange(int(seconds * 48000)) / 20)
+    samples = (wave * 8000).astype(np.int16)[None]
+    frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+    frame.sample_rate, frame.pts = 48000, 0
+    resampler = av.AudioResampler(
+        stream.codec_context.format, "mono", 48000, stream.codec_context.frame_size or 1024
+    )
+    for part in [*resampler.resample(frame), *resampler.resample(None)]:
+        film.mux(stream.encode(part))
+    film.mux(stream.encode(None))
+
+
+def frames_of(path: Path) -> list:
+    """All frames of a film, as PyAV decodes them."""
+    with av.open(str(path)) as film:
+        return list(film.decode(video=0))
+
+
+def times_of(path: Path) -> list[Fraction]:
+    """Seconds at which the frames are shown."""
+    return [frame.pts * frame.time_base for frame in frames_of(path)]
+
+
+def packets_of(path: Path, kind: str) -> list[bytes]:
+    """What the packets of all streams of a kind hold."""
+    with av.open(str(path)) as film:
+        streams = [stream for stream in film.streams if stream.type == kind]
+        return [bytes(packet) for packet in film.demux(streams) if packet.size] if streams else []
+
+
+def levels_of(path: Path) -> list[np.ndarray]:
+    """All frames as R'G'B', (H, W, 3)."""
+    return [frame.to_ndarray(format="rgb24") for frame in frames_of(path)]
+
+
+class Painter:
+    """Stands in for a series: notes what it gets, and gives what `paint` makes of it."""
+
+    def __init__(self, paint=lambda picture: picture):
+        self.paint = paint
+        self.seen: list[Image.Image] = []
+
+    def __call__(self, picture: Image.Image) -> Image.Image:
+        self.seen.append(picture)
+        return self.paint(picture)
+
+    def settings(self) -> dict:
+        return {}
+
+    def state(self) -> dict:
+        return {}
+
+    def restore(self, state: dict) -> None:
+        self.seen.clear()
+
+
+@functools.cache
+def _server() -> multiprocessing.context.ForkServerContext:
+    """Processes that have imported everything already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["film_files"])
+    # The server takes no sys.path from here, and passes over what it cannot import.
+    folders = [str(Path(__file__).parent), str(Path(scsnet_hf.__file__).parent.parent)]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, os.environ.get("PYTHONPATH", "")])
+    return context
+
+
+def colorize_in_process(
+    source: Path, target: Path, checkpoint: Path, dies_at: int | str | None = None
+) -> int:
+    """Colorize a film in a process of its own; returns its exit code, -9 if it was killed.
+
+    Args:
+        source, target: of `colorize_video`.
+        checkpoint: folder of the model.
+        dies_at: number of the frame, or the name of the step, after which it kills itself.
+    """
+    process = _server().Process(target=_colorize, args=(source, target, checkpoint, dies_at))
+    process.start()
+    process.join(timeout=120)
+    code = process.exitcode
+    process.kill()
+    return code
+
+
+def _colorize(source: Path, target: Path, checkpoint: Path, dies_at: int | str | None) -> None:
+    torch.set_num_threads(1)
+    pipe = pipeline("scs-colorize-sr", model=str(checkpoint), device="cpu")
+    series = Series(pipe, reference="first", propagate=True, scale=1.5)
+    if isinstance(dies_at, str):
+        _die_after(dies_at)
+
+    def on_frame(done: int, total: int | None) -> None:
+        if done == dies_at:
+            _die()
+
+    colorize_video(source, target, series, progress=on_frame)
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_after(step: str) -> None:
+    """Die between the step and what follows it."""
+    module, name = {
+        "segment": (video_making, "write_segment"),
+        "state": (video_parts, "save_file"),
+        "join": (video_making, "join_segments"),
+    }[step]
+    original = getattr(module, name)
+
+    def run_and_die(*args, **kwargs):
+        original(*args, **kwargs)
+        _die()
+
+    setattr(module, name, run_and_die)
