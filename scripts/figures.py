@@ -36,10 +36,10 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+from scsnet_hf.files.saving import save_picture
 from scsnet_hf.image_io import load_picture
 from scsnet_hf.panels import draw_panels
 from scsnet_hf.registration import load_pipeline
-from scsnet_hf.saving import save_picture
 
 
 def parse_arguments() -> argparse.Namespace:

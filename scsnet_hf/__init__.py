@@ -19,6 +19,8 @@ _HOMES = {
     "SCSNetImageProcessor": "image_processing_scsnet",
     "ScsColorizeSrPipeline": "pipeline_scsnet",
     "PictureError": "image_io",
+    "Series": "film.series",
+    "colorize_video": "film.video",
     "AttentionMaps": "attention_maps",
     "ReferenceGallery": "reference_gallery",
     "ReferenceFromTextPipeline": "reference_from_text",

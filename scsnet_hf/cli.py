@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .registration import DEFAULT_CHECKPOINT, find_checkpoint, load_pipeline
 
 if TYPE_CHECKING:
-    from .work import Work
+    from .files.work import Work
 
 ALL_DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 INTERRUPTED, TERMINATED = 130, 143  # as shells count the signals 2 and 15
@@ -160,7 +160,7 @@ def colorize(args: argparse.Namespace) -> int:
     """Run `scsnet colorize`; returns the exit code."""
     from tqdm import tqdm
 
-    from .work import plan
+    from .files.work import plan
 
     work = plan(args.inputs, args.output, args.format)
     _check_quality(args.quality, work)
@@ -192,9 +192,9 @@ def _file_colorizer(
     pipe, args: argparse.Namespace, work: "list[Work]", remark: "Callable[[str], None]"
 ) -> "Callable[[Work], str]":
     """What colorizes one file; raises what is wrong with the arguments before any is read."""
-    from .colorizing import FilmColorizer, PictureColorizer
+    from .files.colorizing import FilmColorizer, PictureColorizer
+    from .film.series import Series
     from .image_io import load_picture
-    from .series import Series
 
     reference = args.reference
     if reference not in (None, FIRST):

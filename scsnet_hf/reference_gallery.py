@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from tqdm import tqdm
 
-from .folders import pictures_in
+from .files.folders import pictures_in
 from .image_io import PictureError, PictureSource, load_picture
 from .pipeline_scsnet import ScsColorizeSrPipeline
 

@@ -14,8 +14,8 @@ from components import (
     uploads_only,
 )
 from demonstration import Demonstration, fitting_scale, friendly, read_source, without_folders
-from scsnet_hf.folders import RESULT_MARK
-from scsnet_hf.saving import save_picture
+from scsnet_hf.files.folders import RESULT_MARK
+from scsnet_hf.files.saving import save_picture
 
 _MOST_PICTURES = 50
 _ZIP, _REPORT = "coloured.zip", "report.txt"

@@ -23,8 +23,8 @@ from demonstration import (
     friendly,
     read_source,
 )
-from scsnet_hf.folders import RESULT_MARK
-from scsnet_hf.saving import save_picture
+from scsnet_hf.files.folders import RESULT_MARK
+from scsnet_hf.files.saving import save_picture
 
 _BEFORE, _SUMMARY = "before.png", "summary.txt"
 

@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from scsnet_hf import PictureError, ReferenceGallery, ScsColorizeSrPipeline
 from scsnet_hf.decoding import split_alpha
-from scsnet_hf.folders import pictures_in
+from scsnet_hf.files.folders import pictures_in
+from scsnet_hf.files.saving import save_picture
 from scsnet_hf.image_io import load_picture
 from scsnet_hf.registration import DEFAULT_CHECKPOINT, load_pipeline
-from scsnet_hf.saving import save_picture
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples").glob("*.jpg")))

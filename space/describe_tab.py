@@ -9,7 +9,7 @@ import gradio as gr
 
 from components import ONE_DEVICE, keep_result, magnification_input, picture_input
 from demonstration import EXAMPLES, Demonstration, fitting_scale, friendly, read_source
-from scsnet_hf.saving import save_picture
+from scsnet_hf.files.saving import save_picture
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline

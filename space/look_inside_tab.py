@@ -16,7 +16,7 @@ from demonstration import EXAMPLES, SHOWN_REFERENCES, Demonstration, friendly, r
 from scsnet_hf import AttentionMaps
 from scsnet_hf.attention_maps import draw_point
 from scsnet_hf.decoding import split_alpha
-from scsnet_hf.saving import save_picture
+from scsnet_hf.files.saving import save_picture
 
 _POINT = "point.png"
 _KINDS = ("attention", "source valve", "reference valve")

@@ -15,8 +15,8 @@ from components import (
 )
 from demonstration import EXAMPLES, Demonstration, friendly, read_source
 from scsnet_hf import ZoomView
+from scsnet_hf.files.saving import save_picture
 from scsnet_hf.panels import draw_panels
-from scsnet_hf.saving import save_picture
 from scsnet_hf.zoom import save_animation
 
 _FRAMES = 48

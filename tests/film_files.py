@@ -16,8 +16,8 @@ from transformers import pipeline
 
 import scsnet_hf
 from scsnet_hf import video_making, video_parts
-from scsnet_hf.series import Series
-from scsnet_hf.video import colorize_video
+from scsnet_hf.film.series import Series
+from scsnet_hf.film.video import colorize_video
 
 TIME_BASE = Fraction(1, 12800)
 RATE = 25

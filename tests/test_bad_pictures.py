@@ -19,10 +19,10 @@ from picture_files import (
 )
 from PIL import Image
 
-from scsnet_hf.colorizing import PictureColorizer
-from scsnet_hf.frames import describe_file, read_frames
+from scsnet_hf.files.colorizing import PictureColorizer
+from scsnet_hf.files.frames import describe_file, read_frames
+from scsnet_hf.files.work import Work
 from scsnet_hf.image_io import PictureError, load_picture
-from scsnet_hf.work import Work
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Pillow, about these files
 

@@ -6,7 +6,7 @@ import torch
 from conftest import make_picture
 
 from scsnet_hf.color import fit_gamut, lab_to_srgb, srgb_to_lab
-from scsnet_hf.color_holding import hold_colors
+from scsnet_hf.film.color_holding import hold_colors
 
 SHARE = 0.8  # of the colours before
 

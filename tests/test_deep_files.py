@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from scsnet_hf.deep_files import write_deep
+from scsnet_hf.files.deep import write_deep
+from scsnet_hf.files.saving import save_picture
 from scsnet_hf.image_io import load_picture
-from scsnet_hf.saving import save_picture
 
 SIZES = [(1, 1), (1, 7), (7, 1), (22, 29), (64, 3), (65, 3), (200, 5)]  # 64 rows are one block
 

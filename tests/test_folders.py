@@ -5,7 +5,7 @@ import os
 import pytest
 
 from scsnet_hf.atomic_files import replacing
-from scsnet_hf.folders import files_in, pictures_in
+from scsnet_hf.files.folders import files_in, pictures_in
 from scsnet_hf.image_io import READABLE_SUFFIXES
 
 

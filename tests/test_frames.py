@@ -22,7 +22,7 @@ from picture_files import (
 )
 from PIL import Image, TiffImagePlugin
 
-from scsnet_hf.frames import (
+from scsnet_hf.files.frames import (
     Description,
     check_holds_several,
     describe_file,

@@ -19,7 +19,7 @@ import pytest
 from picture_files import sample_files, with_checksums
 from PIL import Image
 
-from scsnet_hf.frames import describe_file, read_frames, read_metadata
+from scsnet_hf.files.frames import describe_file, read_frames, read_metadata
 from scsnet_hf.image_io import PictureError, load_picture
 
 FILES = int(os.environ.get("SCSNET_FUZZ", "600"))

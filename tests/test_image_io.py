@@ -13,7 +13,7 @@ from picture_checks import assert_same, encoded, pixels, refusal
 from picture_files import heic_bytes
 from PIL import Image, features
 
-from scsnet_hf.folders import pictures_in
+from scsnet_hf.files.folders import pictures_in
 from scsnet_hf.image_io import PictureError, load_picture
 
 PICTURE = make_picture(24, 17)

@@ -9,10 +9,10 @@ from picture_checks import encoded
 from picture_files import SIZE, exif_block, heic_bytes
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin, features
 
-from scsnet_hf.frames import read_metadata
+from scsnet_hf.files.frames import read_metadata
+from scsnet_hf.files.metadata import Metadata
+from scsnet_hf.files.saving import save_picture
 from scsnet_hf.image_io import load_picture
-from scsnet_hf.metadata import Metadata
-from scsnet_hf.saving import save_picture
 
 PICTURE = make_picture(*SIZE)
 FORMATS = [

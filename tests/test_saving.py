@@ -8,8 +8,7 @@ from conftest import make_picture
 from picture_checks import assert_same, encoded, pixels
 from PIL import Image
 
-from scsnet_hf.image_io import load_picture
-from scsnet_hf.saving import (
+from scsnet_hf.files.saving import (
     WRITABLE_SUFFIXES,
     check_quality,
     check_writable_suffix,
@@ -17,6 +16,7 @@ from scsnet_hf.saving import (
     holds_deep,
     save_picture,
 )
+from scsnet_hf.image_io import load_picture
 
 PICTURE = make_picture(24, 17)
 

@@ -5,7 +5,7 @@ import pytest
 from conftest import make_picture
 from PIL import Image, ImageOps
 
-from scsnet_hf.scenes import is_blank, is_cut, thumbnail_of
+from scsnet_hf.film.scenes import is_blank, is_cut, thumbnail_of
 
 PICTURE = make_picture(200, 160)
 

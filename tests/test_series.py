@@ -12,7 +12,7 @@ from transformers import pipeline
 
 from scsnet_hf import PictureError, SCSNetImageProcessor
 from scsnet_hf.evaluation.flicker import flicker, panning_clip
-from scsnet_hf.series import Series
+from scsnet_hf.film.series import Series
 
 SCENE = make_picture(80, 48, "L")
 WINDOWS = [SCENE.crop((x, 0, x + 64, 48)) for x in range(0, 8, 2)]  # of one scene

@@ -14,7 +14,7 @@ from conftest import make_picture
 from PIL import Image
 
 from scsnet_hf.cli import main
-from scsnet_hf.colorizing import PictureColorizer
+from scsnet_hf.files.colorizing import PictureColorizer
 
 THREADS, CALLS = 16, 50
 

@@ -22,16 +22,16 @@ from film_files import (
 )
 from PIL import Image
 
-from scsnet_hf.series import Series
-from scsnet_hf.video import (
+from scsnet_hf.film.making import SEGMENT_FRAMES
+from scsnet_hf.film.parts import Parts
+from scsnet_hf.film.reading import VideoError, open_film
+from scsnet_hf.film.series import Series
+from scsnet_hf.film.video import (
     VIDEO_SUFFIXES,
     WRITABLE_VIDEO_SUFFIXES,
     colorize_video,
     video_target,
 )
-from scsnet_hf.video_making import SEGMENT_FRAMES
-from scsnet_hf.video_parts import Parts
-from scsnet_hf.video_reading import VideoError, open_film
 
 FRAMES = SEGMENT_FRAMES + 5  # two segments
 
@@ -421,7 +421,7 @@ class TestRefusals:
             colorize_video(film, tmp_path / "a.mp4", Painter())
 
     def test_pyav_is_not_imported_before_there_is_a_film(self):
-        code = "import sys, scsnet_hf.video; sys.exit('av' in sys.modules)"
+        code = "import sys, scsnet_hf.film.video; sys.exit('av' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
     def test_the_result_that_was_there_stays_until_the_new_one_is_whole(self, film, tmp_path):

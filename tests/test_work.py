@@ -2,7 +2,7 @@
 
 import pytest
 
-from scsnet_hf.work import Work, find_inputs, plan
+from scsnet_hf.files.work import Work, find_inputs, plan
 
 
 @pytest.fixture

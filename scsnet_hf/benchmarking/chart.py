@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..files.saving import save_picture
 from ..panels import rendered
-from ..saving import save_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

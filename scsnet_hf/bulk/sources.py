@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..folders import files_in, pictures_in
+from ..files.folders import files_in, pictures_in
 from .hub_data_sets import data_set_parts
 from .parquet_files import parquet_parts
 from .parts import Part, as_text

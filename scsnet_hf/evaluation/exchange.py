@@ -13,9 +13,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..folders import pictures_in
+from ..files.folders import pictures_in
+from ..files.saving import save_picture
 from ..image_io import load_picture
-from ..saving import save_picture
 from .methods import Method
 from .samples import Sample, enlarged
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..series import FIRST, Series
+from ..film.series import FIRST, Series
 from .pixels import Pixels
 from .samples import without_colors
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ..files.saving import save_picture
 from ..kept_settings import begin_or_go_on, write_json
-from ..saving import save_picture
 from .pixels import Pixels
 
 _SETTINGS_FILE = "settings.json"

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ..folders import pictures_in
+from ..files.folders import pictures_in
 from ..image_io import load_picture
 
 Pictures = dict[str, dict[str, Path]]  # files by the name of the picture and by method

@@ -9,8 +9,8 @@ import numpy as np
 from transformers import TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
+from ..files.saving import save_picture
 from ..panels import rendered
-from ..saving import save_picture
 from .checkpoints import last_complete_checkpoint
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from PIL import Image
 from transformers import TrainerCallback
 
 from ..color import denormalize_lab, lab_to_srgb
+from ..files.saving import save_picture
 from ..panels import draw_panels
-from ..saving import save_picture
 
 _PANEL_WIDTH = 128  # pixels, at least
 

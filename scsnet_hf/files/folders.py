@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from .atomic_files import TEMPORARY_PREFIX
-from .image_io import READABLE_SUFFIXES
+from ..atomic_files import TEMPORARY_PREFIX
+from ..image_io import READABLE_SUFFIXES
 
 RESULT_MARK = ".scs"  # before the suffix of a result that lies beside its input
 

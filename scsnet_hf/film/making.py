@@ -1,6 +1,6 @@
 """`make_film`: a film segment by segment, each kept as soon as it is complete.
 
-PyAV is needed; `scsnet_hf.video` imports this module when there is a film.
+PyAV is needed; `scsnet_hf.film.video` imports this module when there is a film.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,13 +9,13 @@ from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 
-from . import __version__
-from .atomic_files import replacing
+from .. import __version__
+from ..atomic_files import replacing
+from .parts import Parts, Progress, file_sha256
+from .reading import Film, Frame, VideoError, open_film
 from .series import Series
 from .video import ColorizedVideo, OnFrame
-from .video_parts import Parts, Progress, file_sha256
-from .video_reading import Film, Frame, VideoError, open_film
-from .video_writing import (
+from .writing import (
     Layout,
     check_holds_sound,
     encoder_version,

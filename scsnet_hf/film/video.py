@@ -98,7 +98,7 @@ def colorize_video(
     """
     _check_arguments(source, target, quality)
     try:
-        from .video_making import make_film
+        from .making import make_film
     except ImportError as error:
         raise ImportError(
             "films need PyAV 17.1 or newer: pip install 'scsnet_hf[video]'"

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..film.video import VIDEO_SUFFIXES, WRITABLE_VIDEO_SUFFIXES, video_target
+from ..image_io import READABLE_SUFFIXES
 from .folders import RESULT_MARK, files_in
-from .image_io import READABLE_SUFFIXES
 from .saving import LOSSY_FORMATS, check_writable_suffix, format_of
-from .video import VIDEO_SUFFIXES, WRITABLE_VIDEO_SUFFIXES, video_target
 
 DEFAULT_FORMAT = "png"
 

@@ -1,6 +1,6 @@
 """Films in: every frame upright, in R'G'B' of 8 bits, with its time stamp.
 
-PyAV is needed; `scsnet_hf.video` imports this module when there is a film.
+PyAV is needed; `scsnet_hf.film.video` imports this module when there is a film.
 """
 
 from collections.abc import Iterator

@@ -7,7 +7,7 @@ temporal filter for television picture noise reduction", 1980), here of a and b 
 import torch
 from torch import nn
 
-from .color import fit_gamut, lab_to_srgb, srgb_to_lab
+from ..color import fit_gamut, lab_to_srgb, srgb_to_lab
 
 _SHARE = 0.8  # of the colours before; the memory fades within about five pictures
 _TOLERANCE = 1.5  # CIE L; what differs by less is taken for the same thing

@@ -1,6 +1,6 @@
 """Films out: frames to segments of H.264, and segments to a film with the sound of its source.
 
-PyAV is needed; `scsnet_hf.video` imports this module when there is a film.
+PyAV is needed; `scsnet_hf.film.video` imports this module when there is a film.
 """
 
 import heapq
@@ -15,7 +15,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image
 
-from .video_reading import EXACT, Frame, VideoError, opened, picture_stream
+from .reading import EXACT, Frame, VideoError, opened, picture_stream
 
 _CODEC, _PIXELS = "libx264", "yuv420p"  # what every player shows
 _BT709 = 1  # in all three lists of FFmpeg

@@ -8,8 +8,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
-from .decoding import PictureError, decode
-from .image_io import check_pixels, opened
+from ..decoding import PictureError, decode
+from ..image_io import check_pixels, opened
 from .metadata import Metadata
 from .saving import encoding_arguments, fitting, format_of, write_picture
 

@@ -8,7 +8,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .atomic_files import replacing
+from ..atomic_files import replacing
+from ..film.series import Series
+from ..film.video import colorize_video
 from .frames import (
     MOST_FRAMES,
     Description,
@@ -19,8 +21,6 @@ from .frames import (
     write_frames,
 )
 from .saving import LOSSY_FORMATS, format_of, holds_deep, write_picture
-from .series import Series
-from .video import colorize_video
 from .work import Work
 
 Colorize = Callable[..., Image.Image | np.ndarray]  # (picture, depth=8 or 16) to the result

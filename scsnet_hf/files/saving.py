@@ -6,9 +6,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from .atomic_files import replacing
-from .decoding import split_alpha
-from .deep_files import DEEP_FORMATS, write_deep
+from ..atomic_files import replacing
+from ..decoding import split_alpha
+from .deep import DEEP_FORMATS, write_deep
 from .metadata import Metadata
 
 WRITABLE_SUFFIXES = frozenset(".jpg .jpeg .png .apng .webp .tif .tiff .bmp .gif .ppm .avif".split())

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .attention import Tokens
+from ..attention import Tokens
+from ..image_io import PictureSource, load_picture
+from ..modeling_scsnet import check_takes_references
+from ..pipeline_scsnet import ScsColorizeSrPipeline
 from .color_holding import hold_colors
-from .image_io import PictureSource, load_picture
-from .modeling_scsnet import check_takes_references
-from .pipeline_scsnet import ScsColorizeSrPipeline
 from .scenes import is_blank, is_cut, thumbnail_of
 
 FIRST = "first"

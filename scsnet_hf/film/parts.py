@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from .atomic_files import TEMPORARY_PREFIX, replacing
+from ..atomic_files import TEMPORARY_PREFIX, replacing
 
 SEGMENT_SUFFIX = ".nut"  # a container that keeps any time base exactly
 

@@ -1,0 +1,16 @@
+"""Pictures that belong together, and films, in steady colours.
+
+series.py         pictures one after the other, with the state that they share
+scenes.py         where a scene ends
+color_holding.py  what has not changed keeps its colours
+video.py          films in, colour films with the same sound out
+making.py         a film from end to end, to be killed and resumed
+parts.py          what is finished of a film
+reading.py        frames of a film
+writing.py        frames to a film
+"""
+
+from .series import Series
+from .video import ColorizedVideo, colorize_video
+
+__all__ = ["ColorizedVideo", "Series", "colorize_video"]
