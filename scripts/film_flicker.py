@@ -1,6 +1,6 @@
 """Measure how much colours flicker in films, in each way to keep them steady.
 
-    python scripts/film_flicker.py space/examples --clips 5
+    python scripts/film_flicker.py space/examples --side 128
     python scripts/film_flicker.py 'validation-*.parquet' --noise 3
     python scripts/film_flicker.py 'validation-*.parquet' --noise 3 --shift 0,0
 
@@ -34,7 +34,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("data", metavar="DATA", help="folder, parquet or tar files, a pattern, or a Hub id")
-    add("--clips", type=int, default=12, help="one of each photograph")
+    add("--clips", type=int, default=12, help="at most, one of each photograph")
     add("--frames", type=int, default=12, help="of a clip")
     add("--side", type=int, default=192, help="of the window in pixels")
     add("--shift", type=shift, default=(6, 2), metavar="X,Y", help="pixels from frame to frame")
@@ -56,8 +56,12 @@ def shift(text: str) -> tuple[int, int]:
 
 
 def make_clips(args: argparse.Namespace) -> Iterator[Clip]:
-    for seed, photograph in enumerate(islice(iterate_photographs(args.data), args.clips)):
-        yield panning_clip(photograph, args.side, args.shift, args.frames, args.noise, seed)
+    """Clips of the photographs that are large enough."""
+    for seed, photograph in enumerate(iterate_photographs(args.data)):
+        try:
+            yield panning_clip(photograph, args.side, args.shift, args.frames, args.noise, seed)
+        except ValueError as error:
+            tqdm.write(f"film_flicker.py: left out: {error}", file=sys.stderr)
 
 
 def main() -> None:
@@ -65,7 +69,7 @@ def main() -> None:
     try:
         pipe = load_pipeline(args.model, args.device)
         with tqdm(total=args.clips, unit="clip", disable=None) as bar:
-            told = flicker_of_ways(make_clips(args), pipe, bar.update)
+            told = flicker_of_ways(islice(make_clips(args), args.clips), pipe, bar.update)
     except (ImportError, OSError, ValueError) as error:
         sys.exit(f"film_flicker.py: {describe(error)}")
     print(flicker_table(told), end="\n\n")

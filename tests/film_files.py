@@ -15,7 +15,7 @@ from PIL import Image
 from transformers import pipeline
 
 import scsnet_hf
-from scsnet_hf import video_making, video_parts
+from scsnet_hf.film import making, parts
 from scsnet_hf.film.series import Series
 from scsnet_hf.film.video import colorize_video
 
@@ -189,9 +189,9 @@ def _die() -> None:
 def _die_after(step: str) -> None:
     """Die between the step and what follows it."""
     module, name = {
-        "segment": (video_making, "write_segment"),
-        "state": (video_parts, "save_file"),
-        "join": (video_making, "join_segments"),
+        "segment": (making, "write_segment"),
+        "state": (parts, "save_file"),
+        "join": (making, "join_segments"),
     }[step]
     original = getattr(module, name)
 

@@ -104,6 +104,10 @@ class TestWays:
         assert table[-1].endswith("| 1.00 (1.00) | 1.00 (1.00) |")
         assert all(name in table[0] for name in DEFINITIONS)
 
+    def test_a_clip_in_which_nothing_changes(self, tiny_pipe):
+        told = flicker_of_ways([panning_clip(PHOTOGRAPH, 40, (0, 0), 2)], tiny_pipe)
+        assert flicker_table(told).endswith("| nan (nan) | nan (nan) |")
+
 
 def test_a_pan_in_the_colors_of_its_first_result_is_steady():
     """The chroma of a pan changes at most 1.5 times as much as with the truth's first frame."""
@@ -124,14 +128,16 @@ class TestScript:
 
     def test_it_prints_a_table(self, monkeypatch, tmp_path, tiny_checkpoint, capsys):
         PHOTOGRAPH.save(tmp_path / "a.png")
+        make_picture(30, 30).save(tmp_path / "b.png")
         arguments = ["--model", tiny_checkpoint, "--frames", 3, "--side", 40, "--device", "cpu"]
-        self.run(monkeypatch, tmp_path, "--clips", 1, "--shift", "2,1", *arguments)
-        printed = capsys.readouterr().out
-        assert all(f"| {way} |" in printed for way in WAYS)
+        self.run(monkeypatch, tmp_path, "--shift", "2,1", *arguments)
+        printed = capsys.readouterr()
+        assert all(f"| {way} |" in printed.out for way in WAYS)
+        assert "left out: 3 windows of 40 pixels" in printed.err
 
     def test_a_mistake_is_one_line(self, monkeypatch, tmp_path, tiny_checkpoint):
         PHOTOGRAPH.save(tmp_path / "a.png")
         with pytest.raises(SystemExit) as stopped:
             self.run(monkeypatch, tmp_path, "--model", tiny_checkpoint, "--side", 90)
         assert stopped.value.code.startswith("film_flicker.py: ")
-        assert "do not fit" in stopped.value.code
+        assert "too small" in stopped.value.code

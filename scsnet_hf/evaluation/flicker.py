@@ -6,6 +6,7 @@ truth and motion are known.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from math import nan
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -155,13 +156,19 @@ def _same_places(
 def flicker_of_ways(
     clips: Iterable[Clip], pipe: "ScsColorizeSrPipeline", on_clip: Callable[[], None] = lambda: None
 ) -> dict[str, list[Numbers]]:
-    """`flicker` of the truth and of all `WAYS`, for every clip."""
+    """`flicker` of the truth and of all `WAYS`, for every clip.
+
+    Raises:
+        ValueError: if there are no clips.
+    """
     told: dict[str, list[Numbers]] = {"truth": [], **{way: [] for way in WAYS}}
     for clip in clips:
         told["truth"].append(flicker(clip, clip.truth))
         for way in WAYS:
             told[way].append(flicker(clip, colorized(clip, way, pipe)))
         on_clip()
+    if not told["truth"]:
+        raise ValueError("no clips to measure: the photographs are too small, or there are none")
     return told
 
 
@@ -174,7 +181,7 @@ def flicker_table(told: dict[str, list[Numbers]]) -> str:
         cells = [f"{fmean(one[name] for one in numbers):.2f}" for name in DEFINITIONS]
         for name in _COMPARED:
             pairs = zip(numbers, told[TRUTHS_FIRST], strict=True)
-            shares = [one[name] / other[name] for one, other in pairs]
+            shares = [one[name] / other[name] if other[name] else nan for one, other in pairs]
             cells.append(f"{fmean(shares):.2f} ({max(shares):.2f})")
         lines.append(f"| {' | '.join([way, *cells])} |")
     return "\n".join(lines)

@@ -90,7 +90,7 @@ def colorize_video(
 
     Raises:
         ImportError: if PyAV is not installed.
-        video_reading.VideoError: a ValueError that names the file: if the source is no film or no
+        reading.VideoError: a ValueError that names the file: if the source is no film or no
             frame of it can be decoded, or the target cannot be written or cannot hold the sound.
         ValueError: on a `quality` out of its range, or if TARGET.parts holds a film that was begun
             with other arguments.
