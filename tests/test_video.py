@@ -416,7 +416,7 @@ class TestRefusals:
     def test_without_pyav(self, film, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "av", None)
         for name in ("making", "reading", "writing"):
-            monkeypatch.delitem(sys.modules, f"scsnet_hf.video_{name}")
+            monkeypatch.delitem(sys.modules, f"scsnet_hf.film.{name}")
         with pytest.raises(ImportError, match=r"pip install 'scsnet_hf\[video\]'"):
             colorize_video(film, tmp_path / "a.mp4", Painter())
 
