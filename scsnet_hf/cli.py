@@ -76,13 +76,14 @@ def _add_series(colorize: argparse.ArgumentParser) -> None:
     colorize.add_argument(
         "--reference",
         metavar="IMG",
-        help=f"picture whose colours to use; {FIRST}: the first result of a series or film, "
-        "so that colours stay",
+        help=f"picture whose colours to use; {FIRST}: the first result of a series, so that "
+        "colours stay (default of films and animations)",
     )
     colorize.add_argument(
         "--propagate",
-        action="store_true",
-        help="also take colours from the result before, until the scene changes",
+        action=argparse.BooleanOptionalAction,
+        help="hold the colours of the result before where nothing has changed (default of films "
+        "and animations)",
     )
 
 
@@ -199,12 +200,17 @@ def _file_colorizer(
     reference = args.reference
     if reference not in (None, FIRST):
         reference = load_picture(reference)
-    series = partial(Series, pipe, propagate=args.propagate, **call_arguments(args))
-    each_its_own = partial(series, reference)
-    film = FilmColorizer(each_its_own, args.quality, remark)
+    series = partial(Series, pipe, **call_arguments(args))
+    steady = FIRST if pipe.model.config.cross_attention != "none" else None
+    moving = partial(series, reference or steady, propagate=args.propagate is not False)
+    film = FilmColorizer(moving, args.quality, remark)
     picture = PictureColorizer(
-        still=series(_earlier_first(pipe, args, work) or reference, follow_scenes=False),
-        animation=each_its_own,
+        still=series(
+            _earlier_first(pipe, args, work) or reference,
+            propagate=bool(args.propagate),
+            follow_scenes=False,
+        ),
+        animation=moving,
         quality=args.quality,
         keep_metadata=args.keep_metadata,
         most_frames=args.max_frames,

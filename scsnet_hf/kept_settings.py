@@ -35,5 +35,5 @@ def begin_or_go_on(path: Path, settings: dict[str, Any]) -> None:
     if changes:
         raise ValueError(
             f"{path.parent}: holds another run, begun with {'; '.join(changes)}; "
-            "give the same, or choose a new folder"
+            "give the same, choose a new folder, or remove this one"
         )

@@ -9,6 +9,7 @@ protocol.py   which pictures are restored in which mode
 measures.py   numbers of results of the truth's size
 sets.py       distances of the set of results and the set of truths
 behaviour.py  how results change with the reference, the magnification and the source's size
+flicker.py    how steady colours are in films
 hashes.py     what tells pictures and weights from others
 journal.py    what was measured of each picture, so that a run can go on
 trials.py     all of it over a stream of photographs

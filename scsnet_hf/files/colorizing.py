@@ -31,8 +31,8 @@ class PictureColorizer:
     """Colorizes picture files.
 
     Attributes:
-        still: colorizes single pictures, one after the other.
-        animation: gives what colorizes the frames or pages of one file.
+        still: colorizes single pictures and pages, one after the other.
+        animation: gives what colorizes the frames of one file.
         quality: see `saving.save_picture`; formats without one are written as ever.
         keep_metadata: carry metadata of the source over.
         most_frames: files with more frames are refused.
@@ -62,7 +62,8 @@ class PictureColorizer:
             raise ValueError(f"{target}: the result would overwrite its source")
         check_holds_several(target, description)
         metadata = read_metadata(work.source) if self.keep_metadata else None
-        colorize = self.animation() if description.several else self.still
+        animated = description.several and not description.paged
+        colorize = self.animation() if animated else self.still
         results = _Results(colorize, holds_deep(target))
         with replacing(target) as temporary, temporary.open("wb+") as file:
             pictures = results.of(read_frames(work.source, description, deep=True))

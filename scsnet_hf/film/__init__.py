@@ -8,9 +8,6 @@ making.py         a film from end to end, to be killed and resumed
 parts.py          what is finished of a film
 reading.py        frames of a film
 writing.py        frames to a film
+
+Nothing is imported here, so that what a film is can be asked without PyTorch.
 """
-
-from .series import Series
-from .video import ColorizedVideo, colorize_video
-
-__all__ = ["ColorizedVideo", "Series", "colorize_video"]

@@ -12,6 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from ..atomic_files import TEMPORARY_PREFIX, replacing
+from ..kept_settings import begin_or_go_on
 
 SEGMENT_SUFFIX = ".nut"  # a container that keeps any time base exactly
 
@@ -64,9 +65,9 @@ class Parts:
         self._target = target
         self._folder = target.with_name(f"{target.name}.parts")
         self._settings = settings
-        kept = self._folder / _SETTINGS_FILE
-        if kept.exists():
-            _check_same(json.loads(kept.read_text()), settings, self._folder)
+        self._kept = self._folder / _SETTINGS_FILE
+        if self._kept.exists():
+            begin_or_go_on(self._kept, settings)
 
     def load(self) -> tuple[Progress, dict[str, torch.Tensor]]:
         """How far an earlier run came, and the state of its series then."""
@@ -80,8 +81,7 @@ class Parts:
 
     def save(self, progress: Progress, state: dict[str, torch.Tensor]) -> None:
         """Note that the segments of `progress` are complete."""
-        with replacing(self._folder / _SETTINGS_FILE) as temporary:
-            temporary.write_text(json.dumps(self._settings, indent=2) + "\n")
+        begin_or_go_on(self._kept, self._settings)
         with replacing(self._folder / _STATE_FILE) as temporary:
             save_file(state, temporary, {_PROGRESS: json.dumps(asdict(progress))})
 
@@ -110,12 +110,3 @@ def file_sha256(path: Path) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _check_same(kept: dict[str, Any], settings: dict[str, Any], folder: Path) -> None:
-    differing = [name for name in {**kept, **settings} if kept.get(name) != settings.get(name)]
-    if differing:
-        raise ValueError(
-            f"{folder}: holds a film that was begun with another {', '.join(differing)}; give the "
-            "same arguments, or remove that folder to begin anew"
-        )
