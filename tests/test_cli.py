@@ -243,6 +243,18 @@ class TestKinds:
             sizes = [(frame.width, frame.height) for frame in result.decode(video=0)]
         assert sizes == [(64, 48)] * 5
 
+    def test_a_film_is_steady_unless_told_otherwise(self, colorize, tmp_path):
+        film = tmp_path / "film.mp4"
+        write_film(film, frames=4, size=(32, 24), seeds=1)
+
+        def made(*options) -> bytes:
+            assert colorize(film, "--scale", 1, *options) == 0
+            return film.with_suffix(".scs.mp4").read_bytes()
+
+        steady = made()
+        assert steady == made("--reference", "first", "--propagate")
+        assert steady != made("--no-propagate", "--reference-strength", 0)
+
     def test_a_film_that_is_none_is_named_and_the_rest_done(self, colorize, photo, capsys):
         photo.with_name("a.mp4").write_bytes(b"no film")
         assert colorize(photo.parent, "--scale", 1) == 1
@@ -262,11 +274,12 @@ def _duration(picture: Image.Image, index: int) -> float:
     return picture.info["duration"]
 
 
-def write_film(path, frames: int, size: tuple[int, int]) -> None:
+def write_film(path, frames: int, size: tuple[int, int], seeds: int = 1000) -> None:
+    """Pictures of so many seeds in turn."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, width=size[0], height=size[1])
         for seed in range(frames):
-            picture = make_picture(*size, seed=seed)
+            picture = make_picture(*size, seed=seed % seeds)
             container.mux(stream.encode(av.VideoFrame.from_image(picture)))
         container.mux(stream.encode(None))
 
