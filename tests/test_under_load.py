@@ -67,7 +67,12 @@ def test_a_signal_leaves_no_half_files(checkpoint, tmp_path, number, code):
     for index in range(300):
         make_picture(40, 40).save(tmp_path / "in" / f"{index}.png")
     out = tmp_path / "out"
-    with subprocess.Popen(command(checkpoint, tmp_path / "in", "-o", out)) as process:
+
+    def take_signals() -> None:  # programs that a shell starts in the background ignore SIGINT
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    words = command(checkpoint, tmp_path / "in", "-o", out)
+    with subprocess.Popen(words, preexec_fn=take_signals) as process:
         while process.poll() is None and len(list(out.glob("[!.]*.png"))) < 3:
             time.sleep(0.01)
         process.send_signal(number)
