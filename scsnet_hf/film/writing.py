@@ -76,7 +76,8 @@ def write_segment(path: Path, frames: Iterable[Frame], layout: Layout) -> None:
 
 def _add_encoder(container: av.container.OutputContainer, layout: Layout) -> av.VideoStream:
     # Without B-frames the order of decoding is that of showing, and segments join as they are.
-    options = {"crf": str(layout.crf), "bf": "0", "threads": _THREADS}
+    # The assembly of x264 reads memory that nobody wrote: its bits would change from run to run.
+    options = {"crf": str(layout.crf), "bf": "0", "threads": _THREADS, "x264-params": "asm=0"}
     stream = container.add_stream(_CODEC, rate=layout.rate, options=options)
     stream.width, stream.height = layout.size
     stream.pix_fmt = _PIXELS
@@ -98,7 +99,19 @@ def _encodable(frame: Frame, layout: Layout) -> av.VideoFrame:
         interpolation=EXACT,
     )
     encodable.pts, encodable.time_base = frame.time, layout.time_base
+    _fill_lines(encodable)
     return encodable
+
+
+def _fill_lines(frame: "av.VideoFrame") -> None:
+    """Repeat the last column to the end of the lines in memory.
+
+    x264 also reads what stands behind it, and that would be different at every run.
+    """
+    for plane in frame.planes:
+        lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size).copy()
+        lines[:, plane.width :] = lines[:, plane.width - 1 : plane.width]
+        plane.update(lines.tobytes())
 
 
 def _fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
