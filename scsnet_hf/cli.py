@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .error_lines import one_line
 from .registration import DEFAULT_CHECKPOINT, find_checkpoint, load_pipeline
 
 if TYPE_CHECKING:
@@ -141,14 +142,7 @@ def _load_pipeline(model: str, device: str | None):
         return load_pipeline(model, device)
     except Exception as error:  # whatever is wrong with a folder, the user needs one line
         where = f" on --device {device}" if device else ""
-        raise ValueError(
-            f"--model {model}: cannot be loaded{where} ({_one_line(error)})"
-        ) from error
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:297]}..."
+        raise ValueError(f"--model {model}: cannot be loaded{where} ({one_line(error)})") from error
 
 
 def call_arguments(args: argparse.Namespace) -> dict:
@@ -177,7 +171,7 @@ def colorize(args: argparse.Namespace) -> int:
                 last = colorize_file(item)
             except _OF_ONE_FILE as error:
                 failed += 1
-                message = _one_line(error)
+                message = one_line(error)
                 named = message if str(item.source) in message else f"{item.source}: {message}"
                 progress.write(f"scsnet: error: {named}", file=sys.stderr)
     done, skipped = len(todo) - failed, len(work) - len(todo)
@@ -265,7 +259,7 @@ def main(argv: list[str] | None = None) -> int:
         with _ending_well():
             return colorize(args)
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"scsnet: error: {_one_line(error)}\n")
+        sys.stderr.write(f"scsnet: error: {one_line(error)}\n")
         return NOTHING_DONE
     except KeyboardInterrupt:
         sys.stderr.write("scsnet: stopped\n")

@@ -391,10 +391,10 @@ def _only_the_cpu(device) -> torch.device:
 
 
 def _has_colors(picture: Image.Image) -> bool:
-    """Whether a plain picture is more than gray in three equal channels, seen small."""
-    if picture.mode not in ("RGB", "RGBA"):
+    """Whether L, I;16 or RGB is more than gray in three equal channels, seen small."""
+    if picture.mode != "RGB":
         return False
-    small = picture.resize((32, 32), Image.Resampling.BOX).convert("RGB")
+    small = picture.resize((32, 32), Image.Resampling.BOX)
     return np.ptp(np.asarray(small).astype(int), axis=2).mean() > 2
 
 

@@ -1,7 +1,5 @@
 """Small films made on the spot, what is in them, and runs that can be killed."""
 
-import functools
-import multiprocessing
 import os
 import signal
 from fractions import Fraction
@@ -11,10 +9,10 @@ import av
 import numpy as np
 import torch
 from conftest import make_picture
+from forkserver import forkserver
 from PIL import Image
 from transformers import pipeline
 
-import scsnet_hf
 from scsnet_hf.film import making, parts
 from scsnet_hf.film.series import Series
 from scsnet_hf.film.video import colorize_video
@@ -139,17 +137,6 @@ class Painter:
         self.seen.clear()
 
 
-@functools.cache
-def _server() -> multiprocessing.context.ForkServerContext:
-    """Processes that have imported everything already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["film_files"])
-    # The server takes no sys.path from here, and passes over what it cannot import.
-    folders = [str(Path(__file__).parent), str(Path(scsnet_hf.__file__).parent.parent)]
-    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, os.environ.get("PYTHONPATH", "")])
-    return context
-
-
 def colorize_in_process(
     source: Path, target: Path, checkpoint: Path, dies_at: int | str | None = None
 ) -> int:
@@ -160,7 +147,9 @@ def colorize_in_process(
         checkpoint: folder of the model.
         dies_at: number of the frame, or the name of the step, after which it kills itself.
     """
-    process = _server().Process(target=_colorize, args=(source, target, checkpoint, dies_at))
+    process = forkserver("film_files").Process(
+        target=_colorize, args=(source, target, checkpoint, dies_at)
+    )
     process.start()
     process.join(timeout=120)
     code = process.exitcode

@@ -20,7 +20,6 @@ from conftest import make_picture
 from pyarrow import parquet
 from work_here import WorkHere
 
-from scsnet_hf import SCSNetImageProcessor
 from scsnet_hf.bulk import Job, ParquetOutput, Recipe, Source, run
 
 pytest.importorskip("ray")
@@ -30,14 +29,6 @@ ROWS = int(os.environ.get("SCSNET_BULK_ROWS", "60"))
 ROWS_PER_PART = 4
 PARTS = -(-ROWS // ROWS_PER_PART)
 BAD = ("sub/bad.png", "worse.png")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tiny_model, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("checkpoint")
-    tiny_model.save_pretrained(folder)
-    SCSNetImageProcessor().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ The processes are forked from a server that has imported everything already, so 
 a fraction of a second.
 """
 
-import functools
 import multiprocessing
 import os
 import signal
@@ -12,9 +11,9 @@ import socket
 from pathlib import Path
 
 import torch
+from forkserver import forkserver
 from transformers import TrainerCallback, TrainingArguments
 
-import scsnet_hf
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, SCSNetImageProcessor
 from scsnet_hf.data import LeftOut, PairMaker, stream_photographs, training_stream
 from scsnet_hf.discriminator import PatchDiscriminator
@@ -124,16 +123,6 @@ def _run(environment: dict[str, str], folder, data, steps, kill=None, **options)
         torch.distributed.destroy_process_group()
 
 
-@functools.cache
-def _server() -> multiprocessing.context.ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training_runs"])
-    # The server takes no sys.path from here, and passes over what it cannot import.
-    folders = [str(Path(__file__).parent), str(Path(scsnet_hf.__file__).parent.parent)]
-    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, os.environ.get("PYTHONPATH", "")])
-    return context
-
-
 def train(folder, data, steps: int, processes: int = 1, **options) -> list[int]:
     """Run, or go on with, a training in `processes` processes; their exit codes, -9 if killed.
 
@@ -153,7 +142,7 @@ def train(folder, data, steps: int, processes: int = 1, **options) -> list[int]:
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(port),
             }
-        process = _server().Process(
+        process = forkserver("training_runs").Process(
             target=_run, args=(environment, folder, data, steps), kwargs=options
         )
         process.start()

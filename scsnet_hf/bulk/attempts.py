@@ -7,7 +7,7 @@ what it died of, and leaves a row out that was the last one too often.
 import json
 from pathlib import Path
 
-from ..atomic_files import replacing
+from ..kept_settings import write_json
 
 MOST_DEATHS = 3
 
@@ -37,9 +37,7 @@ class Attempts:
         """Note that a row begins, unless too many workers died of it."""
         if self._deaths.get(key, 0) >= MOST_DEATHS:
             return False
-        with replacing(self._path) as temporary:
-            notes = {"run": self._run, "at": key, "deaths": self._deaths}
-            temporary.write_text(json.dumps(notes))
+        write_json(self._path, {"run": self._run, "at": key, "deaths": self._deaths}, indent=None)
         return True
 
     def finish(self) -> None:

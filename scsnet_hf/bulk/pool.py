@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..error_lines import one_line
 from .output import Report
 from .parts import Part
-from .worker import Worker, one_line
+from .worker import Worker
 
 _OBJECT_STORE = 100 * 2**20  # bytes; only descriptions of parts and reports go through it
 _TASKS_PER_ACTOR = 2  # one that runs and one that waits, so that nobody waits for the driver

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from ..error_lines import one_line
 from .attempts import MOST_DEATHS, Attempts
 from .colorizer import Colorizer, Recipe
 from .output import Colored, Failed, Output, Report
 from .parts import Fetch, Part
-
-_LONGEST_REASON = 300  # characters
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,3 @@ class Worker:
             return colorize(key, fetch())
         except Exception as error:  # a bad row, whatever is wrong with it, must not stop the others
             return Failed(key, one_line(error))
-
-
-def one_line(error: BaseException) -> str:
-    """An error as the reason in a table."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 3]}..."

@@ -93,6 +93,8 @@ class Series:
         Raises:
             image_io.PictureError: if it cannot be read; the series goes on as if it were not there.
         """
+        if not (self._from_first or self._propagate):  # nothing is handed on
+            return self._colorize(picture, self._given, depth)
         picture = load_picture(picture, deep=True)
         thumbnail = thumbnail_of(load_picture(picture))
         if is_blank(thumbnail):  # nothing to take colours from, nor to compare with
@@ -115,14 +117,14 @@ class Series:
         return self._pipe.encode_reference(self._colorize(picture, None))
 
     def _colorize(
-        self, picture: Image.Image, reference: Tokens | None, depth: int = 8
+        self, picture: PictureSource, reference: Tokens | None, depth: int = 8
     ) -> Image.Image | np.ndarray:
         return self._pipe(picture, reference_tokens=reference, depth=depth, **self._arguments)
 
     def state(self) -> dict[str, torch.Tensor]:
         """All that the next result hangs on, for `restore` or a safetensors file.
 
-        Empty before the first picture.
+        Empty before the first picture, and where nothing is handed on.
         """
         if self._scene is None:
             return {}

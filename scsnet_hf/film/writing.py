@@ -99,19 +99,7 @@ def _encodable(frame: Frame, layout: Layout) -> av.VideoFrame:
         interpolation=EXACT,
     )
     encodable.pts, encodable.time_base = frame.time, layout.time_base
-    _fill_lines(encodable)
     return encodable
-
-
-def _fill_lines(frame: "av.VideoFrame") -> None:
-    """Repeat the last column to the end of the lines in memory.
-
-    x264 also reads what stands behind it, and that would be different at every run.
-    """
-    for plane in frame.planes:
-        lines = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size).copy()
-        lines[:, plane.width :] = lines[:, plane.width - 1 : plane.width]
-        plane.update(lines.tobytes())
 
 
 def _fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
