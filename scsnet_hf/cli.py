@@ -198,13 +198,14 @@ def _file_colorizer(
     steady = FIRST if pipe.model.config.cross_attention != "none" else None
     moving = partial(series, reference or steady, propagate=args.propagate is not False)
     film = FilmColorizer(moving, args.quality, remark)
+    album = series(
+        _earlier_first(pipe, args, work) or reference,
+        propagate=bool(args.propagate),
+        follow_scenes=False,
+    )
     picture = PictureColorizer(
-        still=series(
-            _earlier_first(pipe, args, work) or reference,
-            propagate=bool(args.propagate),
-            follow_scenes=False,
-        ),
-        animation=moving,
+        still=album.strips,
+        animation=lambda: moving().strips,
         quality=args.quality,
         keep_metadata=args.keep_metadata,
         most_frames=args.max_frames,

@@ -1,11 +1,10 @@
 """`SCSNetImageProcessor`: pictures to the network's units and back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
 from transformers.image_processing_base import (
     BatchFeature,
     ImageProcessingMixin,  # noqa: F401 - diffusers looks for a component's base class here, by name
@@ -13,6 +12,7 @@ from transformers.image_processing_base import (
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import ModelOutput
 
+from .back_projection import agreeing_strips, strips_with_source_lightness
 from .color import (
     denormalize_lab,
     fit_gamut,
@@ -22,14 +22,13 @@ from .color import (
     srgb_to_lab,
 )
 from .image_io import PictureSource, load_picture
-from .pixel_mapping import PixelGrid, resize
+from .pixel_mapping import row_blocks
 from .transparency import visible_colors
 
 LUMINANCES = ("network", "source")
 OUTPUT_TYPES = ("pil", "np", "np16", "pt")
 
-_BACK_PROJECTIONS = 2
-_BLOCK_PIXELS = 2**16
+_VALUES_OF_A_PIXEL = 8  # that a conversion holds at a time, so that a block of rows stays in cache
 
 
 class SCSNetImageProcessor(BaseImageProcessor):
@@ -127,6 +126,44 @@ class SCSNetImageProcessor(BaseImageProcessor):
         Raises:
             ValueError: on an unknown `luminance` or `output_type`, or missing `pixel_values`.
         """
+        reconstructions = getattr(outputs, "reconstruction", outputs)
+        pictures = []
+        for index, reconstruction in enumerate(reconstructions):
+            strips = self.post_process_strips(
+                [reconstruction.reshape(1, *reconstruction.shape[-3:])],
+                tuple(reconstruction.shape[-2:]),
+                saturation,
+                luminance,
+                None if pixel_values is None else pixel_values[index].to(reconstruction.device),
+                "np" if output_type == "pil" else output_type,
+            )
+            pictures.append(_JOIN[output_type](list(strips)))
+        return pictures
+
+    def post_process_strips(
+        self,
+        strips: Iterable[torch.Tensor],
+        output_size: tuple[int, int],
+        saturation: float = 1.0,
+        luminance: str = "network",
+        pixel_values: torch.Tensor | None = None,
+        output_type: str = "np",
+    ) -> Iterator[np.ndarray | torch.Tensor]:
+        """As `post_process`, of one picture that is never there as a whole.
+
+        Args:
+            strips: (1, 3, h, Wo) normalized Lab, one below the other.
+            output_size: (Ho, Wo) of the whole picture.
+            saturation, luminance: see `post_process`.
+            pixel_values: (1, 1, H, W), what went into the network.
+            output_type: as there, but not `"pil"`.
+
+        Returns:
+            Strips (h, Wo, 3), other ones than went in.
+
+        Raises:
+            ValueError: as `post_process`.
+        """
         if luminance not in LUMINANCES:
             raise ValueError(f"luminance={luminance!r}: choose one of {', '.join(LUMINANCES)}")
         if output_type not in OUTPUT_TYPES:
@@ -135,17 +172,12 @@ class SCSNetImageProcessor(BaseImageProcessor):
             )
         if luminance == "source" and pixel_values is None:
             raise ValueError("luminance='source' needs the pixel_values given to the network")
-        reconstructions = getattr(outputs, "reconstruction", outputs)
-        pictures = []
-        for index, reconstruction in enumerate(reconstructions):
-            normalized = reconstruction.float().reshape(1, *reconstruction.shape[-3:])
-            lightness, chroma = normalized.split((1, 2), dim=1)
-            if pixel_values is not None:
-                source = pixel_values[index].float().to(lightness.device)
-                change = _enlarged if luminance == "source" else _agreeing_with_source
-                lightness = change(source.reshape(1, 1, *source.shape[-2:]), lightness)
-            pictures.append(_as_output(lightness, chroma, saturation, output_type))
-        return pictures
+        strips = (strip.float() for strip in strips)
+        if pixel_values is not None:
+            change = strips_with_source_lightness if luminance == "source" else agreeing_strips
+            source = pixel_values.float().reshape(1, 1, *pixel_values.shape[-2:])
+            strips = change(strips, source, output_size)
+        return (_as_output(strip[0], saturation, output_type) for strip in strips)
 
 
 def _stack(tensors: list[torch.Tensor]):
@@ -153,13 +185,7 @@ def _stack(tensors: list[torch.Tensor]):
     return torch.cat(tensors) if same else tensors
 
 
-def _blocks(height: int, width: int) -> Iterator[slice]:
-    """Rows that are converted at once, so that intermediate values stay in the cache."""
-    rows = max(1, _BLOCK_PIXELS // width)
-    for top in range(0, height, rows):
-        yield slice(top, min(top + rows, height))
-
-
+@torch.no_grad()
 def _normalized_lab(picture: Image.Image, channels: int = 3) -> torch.Tensor:
     """A picture of mode L, LA, I;16, RGB or RGBA to the first `channels` of normalized Lab.
 
@@ -170,57 +196,41 @@ def _normalized_lab(picture: Image.Image, channels: int = 3) -> torch.Tensor:
     white = 65535 if colors.mode == "I;16" else 255
     levels = np.asarray(colors).reshape(colors.height, colors.width, -1)
     values = torch.empty(1, channels, colors.height, colors.width)
-    for rows in _blocks(*levels.shape[:2]):
-        block = torch.from_numpy(levels[rows].astype(np.float32)).div_(white).permute(2, 0, 1)
-        values[0, :, rows] = normalize_lab(srgb_to_lab(block.expand(3, -1, -1)))[:channels]
+    for start, stop in row_blocks(colors.height, _VALUES_OF_A_PIXEL * colors.width):
+        block = torch.from_numpy(levels[start:stop].astype(np.float32)).div_(white)
+        lab = srgb_to_lab(block.permute(2, 0, 1).expand(3, -1, -1))
+        values[0, :, start:stop] = normalize_lab(lab)[:channels]
     return values
 
 
-def _enlarged(source: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """(1, 1, H, W) by bicubic interpolation to the size of `like` (1, 1, Ho, Wo)."""
-    return _add_enlarged(torch.zeros_like(like), source)
-
-
-def _add_enlarged(lightness: torch.Tensor, source: torch.Tensor) -> torch.Tensor:
-    """Add (1, 1, H, W), enlarged bicubically, to (1, 1, Ho, Wo), in place."""
-    size = tuple(lightness.shape[-2:])
-    whole = PixelGrid.whole(tuple(source.shape[-2:]), size)
-    for rows in _blocks(*size):
-        window = whole._replace(start=(rows.start, 0), length=(rows.stop - rows.start, size[1]))
-        lightness[..., rows, :] += resize(source, window, cubic=True)
-    return lightness
-
-
-def _agreeing_with_source(source: torch.Tensor, lightness: torch.Tensor) -> torch.Tensor:
-    """Back-projection (Irani and Peleg 1991): shrunk again, the result is the source."""
-    lightness = lightness.clone()
-    for _ in range(_BACK_PROJECTIONS):
-        shrunk = nn.functional.interpolate(
-            lightness, source.shape[-2:], mode="bicubic", antialias=True
-        )
-        _add_enlarged(lightness, source - shrunk)
-    return lightness
-
-
+@torch.no_grad()
 def _as_output(
-    lightness: torch.Tensor, chroma: torch.Tensor, saturation: float, output_type: str
-) -> Image.Image | np.ndarray | torch.Tensor:
-    """Normalized L (1, 1, Ho, Wo) and a, b (1, 2, Ho, Wo) as a picture of the type asked for."""
-    size = tuple(lightness.shape[-2:])
+    normalized: torch.Tensor, saturation: float, output_type: str
+) -> np.ndarray | torch.Tensor:
+    """Normalized Lab (3, h, Wo) as sRGB (h, Wo, 3) of the type asked for."""
+    size = tuple(normalized.shape[-2:])
     if output_type == "pt":
-        picture = torch.empty(*size, 3, device=lightness.device)
+        picture = torch.empty(*size, 3, device=normalized.device)
     else:
         picture = np.empty((*size, 3), np.uint16 if output_type == "np16" else np.uint8)
-    for rows in _blocks(*size):
-        normalized = torch.cat((lightness[0, :, rows], chroma[0, :, rows]))
-        lab = fit_gamut(scale_chroma(denormalize_lab(normalized), saturation))
+    for start, stop in row_blocks(size[0], _VALUES_OF_A_PIXEL * size[1]):
+        lab = fit_gamut(scale_chroma(denormalize_lab(normalized[:, start:stop]), saturation))
         rgb = lab_to_srgb(lab).permute(1, 2, 0)
         if output_type != "pt":
             rgb = (rgb * np.iinfo(picture.dtype).max).round_().cpu().numpy()
-        picture[rows] = rgb
-    if output_type == "pt":
-        return picture.permute(2, 0, 1)
-    return Image.fromarray(picture) if output_type == "pil" else picture
+        picture[start:stop] = rgb
+    return picture
 
+
+def _joined(strips: list[np.ndarray]) -> np.ndarray:
+    return strips[0] if len(strips) == 1 else np.concatenate(strips)
+
+
+_JOIN = {
+    "pil": lambda strips: Image.fromarray(_joined(strips)),
+    "np": _joined,
+    "np16": _joined,
+    "pt": lambda strips: torch.cat(strips).permute(2, 0, 1),
+}
 
 SCSNetImageProcessor.register_for_auto_class()

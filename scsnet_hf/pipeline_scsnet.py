@@ -2,9 +2,9 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, islice
 
 import numpy as np
 import torch
@@ -12,13 +12,14 @@ from PIL import Image
 from transformers import AutoModelForImageToImage, Pipeline
 from transformers.utils import logging
 
-from .attention import Tokens
+from .attention import FusedFeatures, Tokens
 from .decoding import split_alpha
 from .image_io import load_picture
 from .image_processing_scsnet import LUMINANCES
 from .modeling_scsnet import DEFAULT_SCALE, output_size_of
 from .onnx_backend import as_onnx, uses_onnx
-from .tiling import run_tiled
+from .strips import Strips
+from .tiling import tiled_strips
 from .transparency import resized_alpha, visible_colors
 
 logger = logging.get_logger(__name__)
@@ -27,7 +28,10 @@ TASK = "scs-colorize-sr"
 SMALLEST_SCALE, LARGEST_SCALE = 0.5, 16.0
 
 BACKENDS = ("torch", "onnx")
-DEPTHS = {8: "pil", 16: "np16"}  # bits a channel, and the image processor's name for it
+DEPTHS = {8: "np", 16: "np16"}  # bits a channel, and the image processor's name for it
+
+# Arguments of a call that the colour branch takes.
+_OF_COLOR = ("reference_tokens", "reference_strength", "return_attention")
 
 _NOT_GIVEN = object()
 
@@ -104,7 +108,7 @@ class _Job:
     output_size: tuple[int, int]
     alpha: Image.Image | None
     references: list[torch.Tensor] = field(default_factory=list)  # each (1, 3, Hr, Wr)
-    reconstruction: torch.Tensor | None = None  # (3, Ho, Wo)
+    picture: Image.Image | np.ndarray | None = None  # the result
     attentions: Tokens = ()
     valves: Tokens = ()
 
@@ -199,6 +203,30 @@ class ScsColorizeSrPipeline(Pipeline):
             kwargs["reference_tokens"] = self.encode_reference(reference)
         return super().__call__(images, **kwargs)
 
+    def strips(self, image, reference=None, **kwargs) -> Strips:
+        """As a call for one picture, whose result is computed while its strips are taken.
+
+        So the result need not fit into memory.
+
+        Args:
+            image: one picture, as a call takes it, or a dict with the keys `image` and `reference`.
+            reference: a picture, or a list of several for it.
+            **kwargs: of a call, but for `batch_size` and `return_attention`.
+
+        Raises:
+            As a call does, NotFiniteError and MemoryError while strips are taken.
+        """
+        if "return_attention" in kwargs:
+            raise TypeError("return_attention: strips come without maps; call the pipeline")
+        if reference is not None:
+            kwargs["reference_tokens"] = self.encode_reference(reference)
+        preprocess, forward, _ = self._sanitize_parameters(**kwargs)
+        (job,) = self.preprocess(image, **{**self._preprocess_params, **preprocess}).values()
+        arguments = {**self._forward_params, **forward}
+        of_color = {name: arguments.pop(name) for name in _OF_COLOR if name in arguments}
+        color = self._encode_color([job], **of_color)
+        return self._strips_of(job, color.features, **arguments)
+
     def _sanitize_parameters(
         self,
         scale=None,
@@ -233,13 +261,11 @@ class ScsColorizeSrPipeline(Pipeline):
             "reference_tokens": reference_tokens,
             "reference_strength": reference_strength,
             "return_attention": return_attention,
-        }
-        post = {
             "saturation": saturation,
             "luminance": luminance,
-            "return_attention": return_attention,
             "depth": depth,
         }
+        post = {"return_attention": return_attention}
         given = [{k: v for k, v in kind.items() if v is not None} for kind in (forward, post)]
         if tile_size is not _NOT_GIVEN:  # None means no tiles
             if tile_size not in ("auto", None):
@@ -281,51 +307,116 @@ class ScsColorizeSrPipeline(Pipeline):
         jobs: list[_Job],
         reference_tokens: Tokens | None = None,
         reference_strength: float = 1.0,
-        tile_size: int | str | None = "auto",
         return_attention: bool = False,
+        **arguments,
     ) -> list[_Job]:
         """Run jobs of one source size, all with references of the same sizes."""
+        color = self._encode_color(jobs, reference_tokens, reference_strength, return_attention)
+        done = []
+        for index, job in enumerate(jobs):
+            own = slice(index, index + 1)
+            picture = self._strips_of(job, color.features[own], **arguments).picture()
+            attentions, valves = (
+                tuple(level[own].cpu() for level in maps)
+                for maps in (color.attentions, color.valves)
+            )
+            done.append(replace(job, picture=picture, attentions=attentions, valves=valves))
+        return done
+
+    @torch.no_grad()
+    def _encode_color(
+        self,
+        jobs: list[_Job],
+        reference_tokens: Tokens | None = None,
+        reference_strength: float = 1.0,
+        return_attention: bool = False,
+    ) -> FusedFeatures:
+        """F_color of jobs of one source size."""
         if jobs[0].references:
             encoded = [self._encode(job.references) for job in jobs]
             reference_tokens = tuple(torch.cat(level) for level in zip(*encoded, strict=True))
-        arguments = (reference_tokens, reference_strength, tile_size, return_attention)
-        return self._finite(
-            lambda model: _reconstruct(model, jobs, *arguments),
-            lambda done: all(job.reconstruction.sum().isfinite() for job in done),
-        )
+        pixel_values = torch.cat([job.pixel_values for job in jobs]).to(self.device)
 
-    def _finite(self, compute: Callable, is_finite: Callable):
-        """`compute(model)`; where that is not finite, once more in float32."""
-        result = compute(self.model)
-        if is_finite(result):
-            return result
-        if self.model.dtype != torch.float32:
-            logger.warning_once(
-                f"The network's output is not finite in {self.model.dtype}: computed in float32."
+        def encode(model) -> FusedFeatures:
+            tokens = reference_tokens and tuple(level.to(model.dtype) for level in reference_tokens)
+            color = model.encode_color(
+                pixel_values,
+                tokens,
+                reference_strength=reference_strength,
+                output_attentions=return_attention,
             )
-            result = compute(copy.deepcopy(self.model).float())
-            if is_finite(result):
-                return result
-        raise NotFiniteError("the network's output is not finite: its weights are damaged")
+            _check_finite(color.features)
+            return color
 
-    def postprocess(
+        return self._in_finite_numbers(encode)
+
+    def _strips_of(
         self,
-        outputs,
+        job: _Job,
+        color_features: torch.Tensor,
+        tile_size: int | str | None = "auto",
         saturation: float = 1.0,
         luminance: str = "network",
-        return_attention: bool = False,
         depth: int = 8,
-    ) -> Image.Image | np.ndarray | dict:
-        """The picture of one job, with its transparency."""
-        job = outputs["job"]
-        (picture,) = self.image_processor.post_process(
-            [job.reconstruction], saturation, luminance, [job.pixel_values], DEPTHS[depth]
+    ) -> Strips:
+        """The result of one job, with its transparency."""
+        arrays = self.image_processor.post_process_strips(
+            self._finite_strips(job, color_features, tile_size),
+            job.output_size,
+            saturation,
+            luminance,
+            job.pixel_values,
+            DEPTHS[depth],
         )
-        if job.alpha is not None:
-            picture = _with_alpha(picture, resized_alpha(job.alpha, job.output_size[::-1]))
+        size, dtype = job.output_size[::-1], np.dtype(f"uint{depth}")
+        if job.alpha is None:
+            return Strips(size, 3, dtype, arrays)
+        return Strips(size, 4, dtype, _with_alpha(arrays, resized_alpha(job.alpha, size)))
+
+    def _finite_strips(
+        self, job: _Job, color_features: torch.Tensor, tile_size: int | str | None
+    ) -> Iterator[torch.Tensor]:
+        """Normalized Lab in strips, from the first on that is not finite in float32."""
+        pixel_values = job.pixel_values.to(self.device)
+
+        def by(model) -> Iterator[torch.Tensor]:
+            color = color_features.to(model.dtype)
+            for strip in tiled_strips(model, pixel_values, color, job.output_size, tile_size):
+                _check_finite(strip)
+                yield strip
+
+        done = 0
+        try:
+            for strip in by(self.model):
+                yield strip
+                done += 1
+        except NotFiniteError as error:
+            yield from islice(by(self._in_float32(error)), done, None)
+
+    def _in_finite_numbers(self, compute: Callable):
+        """`compute(model)`; where that is not finite, once more in float32."""
+        try:
+            return compute(self.model)
+        except NotFiniteError as error:
+            return compute(self._in_float32(error))
+
+    def _in_float32(self, error: NotFiniteError):
+        """A copy of the model that is in float32; raises the error if the model itself is."""
+        if self.model.dtype == torch.float32:
+            raise error
+        logger.warning_once(
+            f"The network's output is not finite in {self.model.dtype}: computed in float32."
+        )
+        return copy.deepcopy(self.model).float()
+
+    def postprocess(
+        self, outputs, return_attention: bool = False
+    ) -> Image.Image | np.ndarray | dict:
+        """The picture of one job."""
+        job = outputs["job"]
         if not return_attention:
-            return picture
-        return {"image": picture, "attentions": job.attentions, "valves": job.valves}
+            return job.picture
+        return {"image": job.picture, "attentions": job.attentions, "valves": job.valves}
 
     def encode_reference(self, reference) -> Tokens:
         """A reference picture, or a list of several, as `model.encode_color` takes it.
@@ -348,38 +439,18 @@ class ScsColorizeSrPipeline(Pipeline):
         return tuple(torch.cat(level, dim=1) for level in zip(*encoded, strict=True))
 
     def _encode_one(self, reference: torch.Tensor) -> Tokens:
-        return self._finite(
-            lambda model: model.encode_reference(reference),
-            lambda tokens: all(level.isfinite().all() for level in tokens),
-        )
+        def encode(model) -> Tokens:
+            tokens = model.encode_reference(reference)
+            for level in tokens:
+                _check_finite(level)
+            return tokens
+
+        return self._in_finite_numbers(encode)
 
 
-def _reconstruct(
-    model,
-    jobs: list[_Job],
-    reference_tokens: Tokens | None,
-    reference_strength: float,
-    tile_size: int | str | None,
-    return_attention: bool,
-) -> list[_Job]:
-    """Jobs of one source size with their results, by a model."""
-    pixel_values = torch.cat([job.pixel_values for job in jobs]).to(model.device)
-    if reference_tokens is not None:
-        reference_tokens = tuple(level.to(model.dtype) for level in reference_tokens)
-    color = model.encode_color(
-        pixel_values,
-        reference_tokens,
-        reference_strength=reference_strength,
-        output_attentions=return_attention,
-    )
-    done = []
-    for index, job in enumerate(jobs):
-        own = slice(index, index + 1)
-        lab = run_tiled(model, pixel_values[own], color.features[own], job.output_size, tile_size)
-        maps = (tuple(m[own].cpu() for m in maps) for maps in (color.attentions, color.valves))
-        attentions, valves = maps
-        done.append(replace(job, reconstruction=lab[0], attentions=attentions, valves=valves))
-    return done
+def _check_finite(values: torch.Tensor) -> None:
+    if not values.sum().isfinite():
+        raise NotFiniteError("the network's output is not finite: its weights are damaged")
 
 
 def _only_the_cpu(device) -> torch.device:
@@ -398,11 +469,13 @@ def _has_colors(picture: Image.Image) -> bool:
     return np.ptp(np.asarray(small).astype(int), axis=2).mean() > 2
 
 
-def _with_alpha(picture: Image.Image | np.ndarray, alpha: Image.Image) -> Image.Image | np.ndarray:
-    if isinstance(picture, np.ndarray):
-        return np.dstack((picture, np.asarray(alpha, dtype=np.uint16) * 257))
-    picture.putalpha(alpha)
-    return picture
+def _with_alpha(strips: Iterable[np.ndarray], alpha: Image.Image) -> Iterator[np.ndarray]:
+    """Strips (h, W, 3) with the rows of `alpha`, of mode L, as their last channel."""
+    levels, top = np.asarray(alpha), 0
+    for strip in strips:
+        rows = levels[top : top + len(strip)].astype(strip.dtype)
+        yield np.dstack((strip, rows * (np.iinfo(strip.dtype).max // 255)))
+        top += len(strip)
 
 
 def _reference_shapes(job: _Job) -> tuple:

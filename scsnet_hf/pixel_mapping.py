@@ -95,17 +95,26 @@ def _linear_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
     return {0: 1 - fraction, 1: fraction}
 
 
+def _cubic_near(distance: torch.Tensor) -> torch.Tensor:
+    """Keys' kernel with a = -0.5, the one of Pillow's BICUBIC, at distances of 0 to 1."""
+    return (1.5 * distance - 2.5) * distance * distance + 1
+
+
+def _cubic_far(distance: torch.Tensor) -> torch.Tensor:
+    """The same at distances of 1 to 2; it is 0 beyond."""
+    return ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+
+
+def cubic_kernel(distance: torch.Tensor) -> torch.Tensor:
+    """Keys' kernel (a = -0.5) at distances of 0 or more, in pixels."""
+    far = torch.where(distance < 2, _cubic_far(distance), torch.zeros_like(distance))
+    return torch.where(distance < 1, _cubic_near(distance), far)
+
+
 def _cubic_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
-    """Keys' kernel with a = -0.5, the one of Pillow's BICUBIC; offset -> weight."""
-
-    def near(t):
-        return (1.5 * t - 2.5) * t * t + 1
-
-    def far(t):
-        return ((-0.5 * t + 2.5) * t - 4) * t + 2
-
+    """The kernel's weights by offset, without a choice at every pixel."""
     t = fraction
-    return {-1: far(1 + t), 0: near(t), 1: near(1 - t), 2: far(2 - t)}
+    return {-1: _cubic_far(1 + t), 0: _cubic_near(t), 1: _cubic_near(1 - t), 2: _cubic_far(2 - t)}
 
 
 def _interpolate(values: torch.Tensor, axis: AxisCoordinates, taps) -> torch.Tensor:

@@ -5,16 +5,19 @@ The colour branch has seen the whole picture before, so colours cannot differ be
 
 import re
 from collections.abc import Iterator
+from itertools import groupby
 
 import torch
 from transformers.utils import logging
 
+from .free_memory import free_memory
 from .pixel_mapping import PixelGrid, resize
 
 logger = logging.get_logger(__name__)
 
-AUTO_TILE_SIZE = 512  # source pixels; larger tiles gain no speed on a CPU
-_SMALLEST_WINDOW = 64  # output pixels a side; smaller ones would be mostly halo
+AUTO_TILE_SIZES = (512, 256, 128, 64)  # source pixels a side; larger gain no speed on a CPU
+_SMALLEST_WINDOW = 64  # output pixels a side
+_MOST_MEMORY = 2**30  # bytes for a tile, however many are free
 
 
 def plan_tiles(
@@ -44,13 +47,14 @@ def source_interval(grid: PixelGrid, axis: int, halo: int) -> tuple[int, int]:
     return max(0, first), min(source, last)
 
 
-def run_tiled(
+@torch.no_grad()
+def tiled_strips(
     model,
     pixel_values: torch.Tensor,
     color_features: torch.Tensor,
     output_size: tuple[int, int],
     tile_size: int | str | None = "auto",
-) -> torch.Tensor:
+) -> Iterator[torch.Tensor]:
     """Texture branch and pixel mapping of whole pictures, tile by tile.
 
     Args:
@@ -58,11 +62,11 @@ def run_tiled(
         pixel_values: (B, 1, H, W) normalized L, on the model's device.
         color_features: `features` of `model.encode_color`.
         output_size: (Ho, Wo).
-        tile_size: side of a tile in source pixels; None for no tiles; "auto" for tiles of 512 where
-            the picture is larger.
+        tile_size: side of a tile in source pixels; None for no tiles; "auto" for tiles that fit
+            into the memory that is free, of at most 512, where the picture is larger.
 
-    Returns:
-        (B, 3, Ho, Wo) normalized Lab, float32, on the CPU.
+    Yields:
+        (B, 3, h, Wo) normalized Lab, float32, on the CPU: a row of tiles, from the top.
 
     Raises:
         MemoryError: if memory does not even suffice for the smallest tiles. Where it does not
@@ -70,21 +74,42 @@ def run_tiled(
     """
     source = tuple(pixel_values.shape[-2:])
     if tile_size == "auto":
-        tile_size = AUTO_TILE_SIZE if max(source) > AUTO_TILE_SIZE else None
-    result = torch.empty(len(pixel_values), 3, *output_size)
-    todo = list(plan_tiles(source, output_size, tile_size))[::-1]
-    while todo:
-        grid = todo.pop()
-        try:
-            pixels = decode_window(model, pixel_values, color_features, grid)
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            todo += _halves(grid)
-            continue
-        (top, left), (height, width) = grid.start, grid.length
-        result[..., top : top + height, left : left + width] = pixels
-    return result
+        tile_size = automatic_tile_size(model, source, output_size)
+    tiles = plan_tiles(source, output_size, tile_size)
+    for top, row in groupby(tiles, key=lambda grid: grid.start[0]):
+        todo = list(row)[::-1]
+        strip = torch.empty(len(pixel_values), 3, todo[0].length[0], output_size[1])
+        while todo:
+            grid = todo.pop()
+            try:
+                pixels = decode_window(model, pixel_values, color_features, grid)
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                todo += _halves(grid)
+                continue
+            (first, left), (height, width) = grid.start, grid.length
+            strip[..., first - top : first - top + height, left : left + width] = pixels
+        yield strip
+
+
+def automatic_tile_size(model, source: tuple[int, int], output: tuple[int, int]) -> int | None:
+    """Side in source pixels of the largest tiles that fit into free memory; None for one piece.
+
+    One of few sizes, so that results do not change by rounding whenever memory does.
+    """
+    config = model.config
+    enlarged = output[0] * output[1] / (source[0] * source[1])
+    # Of a source pixel at a time: a block's input, output and what lies between them; F_cs, and
+    # the first layer of the mapping; the pixels that become of it.
+    values = 4 * config.hidden_sizes[0] + 2 * config.mapping_size + config.mapping_hidden_sizes[0]
+    bytes_a_pixel = 4 * (values + 6 * enlarged)
+    memory = min(_MOST_MEMORY, free_memory(model.device) / 2)
+    fitting = (
+        side for side in AUTO_TILE_SIZES if (side + 2 * model.halo) ** 2 * bytes_a_pixel <= memory
+    )
+    tile_size = next(fitting, AUTO_TILE_SIZES[-1])
+    return tile_size if max(source) > tile_size else None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

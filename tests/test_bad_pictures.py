@@ -178,7 +178,7 @@ def test_neighbours_of_bad_files_are_done(tmp_path, tiny_pipe):
             work.append(Work(source, tmp_path / kind / f"{index}.png"))
 
     def colorize(picture, depth):
-        return tiny_pipe(picture, scale=0.5, depth=depth)
+        return tiny_pipe.strips(picture, scale=0.5, depth=depth)
 
     colorizer = PictureColorizer(colorize, lambda: colorize)
     refused = set()

@@ -36,7 +36,7 @@ def colorize(tmp_path, tiny_pipe, remarks):
         source.write_bytes(content)
 
         def still(picture, depth):
-            return tiny_pipe(picture, scale=1, luminance="source", saturation=0, depth=depth)
+            return tiny_pipe.strips(picture, scale=1, luminance="source", saturation=0, depth=depth)
 
         colorizer = PictureColorizer(still, lambda: still, remark=remarks.append, **options)
         said = colorizer(Work(source, tmp_path / "results" / name))

@@ -8,9 +8,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from scsnet_hf.files.deep import write_deep
+from scsnet_hf.files import deep, saving
+from scsnet_hf.files.deep import write_strips
 from scsnet_hf.files.saving import save_picture
 from scsnet_hf.image_io import load_picture
+from scsnet_hf.strips import Strips
 
 SIZES = [(1, 1), (1, 7), (7, 1), (22, 29), (64, 3), (65, 3), (200, 5)]  # 64 rows are one block
 
@@ -38,7 +40,7 @@ def test_png_is_read_by_ffmpeg_to_the_last_bit(tmp_path, size, channels):
 def test_tiff_is_read_by_tifffile_to_the_last_bit(tmp_path, size, channels, dtype):
     picture = deep_picture(*size, channels).astype(dtype)
     with (tmp_path / "deep.tif").open("wb+") as file:
-        write_deep(picture, file, "TIFF", {})
+        write_strips(Strips.of(picture), file, "TIFF", {})
     read = tifffile.imread(tmp_path / "deep.tif")
     assert read.dtype == dtype
     assert np.array_equal(read, picture)
@@ -64,7 +66,7 @@ def test_smooth_pictures_become_smaller(picture_format):
     levels = np.linspace(0, 65535, 300).astype(np.uint16)
     picture = np.stack([np.tile(levels, (300, 1))] * 3, axis=-1)
     file = io.BytesIO()
-    write_deep(picture, file, picture_format, {})
+    write_strips(Strips.of(picture), file, picture_format, {})
     assert len(file.getvalue()) < picture.nbytes / 4
 
 
@@ -93,3 +95,46 @@ def test_pillow_finds_no_fault_in_the_checksums(tmp_path):
     save_picture(deep_picture(200, 31, 4), tmp_path / "deep.png")
     with Image.open(tmp_path / "deep.png") as file:
         file.verify()
+
+
+def made_while_taken(array: np.ndarray, rows: int) -> Strips:
+    """A picture in strips of some rows, without any of them being there before it is taken."""
+    parts = (array[top : top + rows] for top in range(0, len(array), rows))
+    height, width, channels = array.shape
+    return Strips((width, height), channels, array.dtype, parts)
+
+
+@pytest.mark.parametrize("picture_format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("rows", [1, 50, 64, 201])
+def test_strips_become_one_file(monkeypatch, picture_format, channels, rows):
+    monkeypatch.setattr(deep, "_TIFF_STRIP", 2000)
+    picture = (deep_picture(201, 31, channels) >> 8).astype(np.uint8)
+    file = io.BytesIO()
+    write_strips(made_while_taken(picture, rows), file, picture_format, {})
+    with Image.open(file) as read:
+        assert np.array_equal(np.asarray(read), picture)
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint8])
+def test_large_tiff_is_a_big_one(monkeypatch, tmp_path, dtype):
+    monkeypatch.setattr(deep, "_TIFF_STRIP", 2000)
+    monkeypatch.setattr(deep, "_LARGEST_TIFF", 10_000)
+    picture = deep_picture(201, 31).astype(dtype)
+    with (tmp_path / "big.tif").open("wb+") as file:
+        write_strips(made_while_taken(picture, 50), file, "TIFF", {"dpi": (300, 300)})
+    with tifffile.TiffFile(tmp_path / "big.tif") as file:
+        assert file.is_bigtiff
+        assert len(file.pages[0].dataoffsets) > 1
+        assert file.pages[0].tags["XResolution"].value == (300, 1)
+        assert np.array_equal(file.asarray(), picture)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_large_results_are_written_as_others_are(monkeypatch, tmp_path, suffix):
+    monkeypatch.setattr(saving, "_LARGE", 1000)
+    picture = np.full((100, 20, 3), 90, np.uint8)
+    path = tmp_path / f"large{suffix}"
+    with path.open("wb+") as file:
+        saving.write_result(made_while_taken(picture, 10), file, saving.format_of(path))
+    assert np.array_equal(np.asarray(load_picture(path)), picture)

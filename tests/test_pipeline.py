@@ -449,6 +449,47 @@ class TestTiles:
         assert len(calls) == runs
 
 
+class TestStrips:
+    @pytest.mark.parametrize(
+        "arguments",
+        [{"scale": 2.7, "saturation": 2.0}, {"scale": 1, "luminance": "source"}, {"tile_size": 20}],
+        ids=str,
+    )
+    @pytest.mark.parametrize("mode", ["L", "LA"])
+    def test_strips_are_the_result_of_a_call(self, tiny_pipe, arguments, mode):
+        picture = make_picture(30, 50, mode)
+        strips = tiny_pipe.strips(picture, **arguments)
+        expected = tiny_pipe(picture, **arguments)
+        assert strips.size == expected.size
+        assert equal(strips.picture(), expected)
+
+    def test_depth_and_references_are_those_of_a_call(self, tiny_pipe, references):
+        picture = make_picture(30, 50)
+        strips = tiny_pipe.strips(picture, references[:2], depth=16, reference_strength=0.5)
+        expected = tiny_pipe(picture, references[:2], depth=16, reference_strength=0.5)
+        assert strips.dtype == np.uint16
+        assert np.array_equal(strips.picture(), expected)
+
+    def test_computed_while_they_are_taken(self, tiny_pipe):
+        calls = []
+        hook = tiny_pipe.model.texture_encoder.register_forward_hook(lambda *_: calls.append(1))
+        try:
+            strips = tiny_pipe.strips(make_picture(8, 200), scale=1, tile_size=50)
+            assert calls == []
+            next(strips.arrays)
+            assert 0 < len(calls) < 4
+        finally:
+            hook.remove()
+
+    def test_maps_are_refused(self, tiny_pipe, picture):
+        with pytest.raises(TypeError, match="return_attention"):
+            tiny_pipe.strips(picture, return_attention=True)
+
+    def test_a_wrong_argument_is_refused_at_once(self, tiny_pipe, picture):
+        with pytest.raises(ValueError, match="scale"):
+            tiny_pipe.strips(picture, scale=100)
+
+
 class TestRefusals:
     @pytest.mark.parametrize("scale", [0, -1, NAN, INFINITY, 100, 0.49, "2", True])
     def test_scale_is_a_number_from_a_half_to_16(self, tiny_pipe, picture, scale):

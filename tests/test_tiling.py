@@ -4,14 +4,15 @@ import pytest
 import torch
 from conftest import build_tiny_model
 
-from scsnet_hf import SCSNetForImageToImage, tiling
+from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, tiling
 from scsnet_hf.configuration_scsnet import UPSAMPLERS
-from scsnet_hf.tiling import AUTO_TILE_SIZE, plan_tiles, run_tiled
+from scsnet_hf.tiling import AUTO_TILE_SIZES, automatic_tile_size, plan_tiles, tiled_strips
 
 
 def reconstruct(model, pixels: torch.Tensor, output: tuple[int, int], tile_size) -> torch.Tensor:
     with torch.no_grad():
-        return run_tiled(model, pixels, model.encode_color(pixels).features, output, tile_size)
+        features = model.encode_color(pixels).features
+        return torch.cat(list(tiled_strips(model, pixels, features, output, tile_size)), dim=2)
 
 
 def gray(height: int, width: int, batch: int = 1) -> torch.Tensor:
@@ -71,7 +72,7 @@ def test_halo_grows_with_the_texture_encoder(upsampler):
 
 
 @pytest.mark.parametrize("color_size", [16, 256])
-def test_run_tiled_equals_the_model(color_size):
+def test_tiled_equals_the_model(color_size):
     model = build_tiny_model(color_size=color_size)
     pixels = gray(30, 44)
     with torch.no_grad():
@@ -94,12 +95,12 @@ def test_auto_cuts_only_pictures_larger_than_a_tile():
     model.texture_encoder.register_forward_hook(
         lambda module, inputs, output: areas.append(output.shape[-1])
     )
-    reconstruct(model, gray(2, AUTO_TILE_SIZE), (2, AUTO_TILE_SIZE), "auto")
-    assert areas == [AUTO_TILE_SIZE]
+    reconstruct(model, gray(2, AUTO_TILE_SIZES[0]), (2, AUTO_TILE_SIZES[0]), "auto")
+    assert areas == [AUTO_TILE_SIZES[0]]
     areas.clear()
-    reconstruct(model, gray(2, 3 * AUTO_TILE_SIZE), (2, 3 * AUTO_TILE_SIZE), "auto")
+    reconstruct(model, gray(2, 3 * AUTO_TILE_SIZES[0]), (2, 3 * AUTO_TILE_SIZES[0]), "auto")
     assert len(areas) == 3
-    assert max(areas) <= AUTO_TILE_SIZE + 2 * model.halo
+    assert max(areas) <= AUTO_TILE_SIZES[0] + 2 * model.halo
 
 
 def test_large_picture_never_passes_in_one_piece():
@@ -157,3 +158,35 @@ def test_other_errors_are_not_taken_for_lack_of_memory(monkeypatch):
     with_memory_for(100, RuntimeError("shapes differ"), monkeypatch)
     with pytest.raises(RuntimeError, match="shapes differ"):
         reconstruct(build_tiny_model(), gray(70, 60), (280, 240), None)
+
+
+@pytest.mark.parametrize(("free", "expected"), [(2**40, 512), (2**29, 256), (2**20, 64), (0, 64)])
+def test_automatic_tiles_fit_into_free_memory(monkeypatch, free, expected):
+    monkeypatch.setattr(tiling, "free_memory", lambda device: free)
+    model = SCSNetForImageToImage(SCSNetConfig.from_preset("medium"))
+    assert automatic_tile_size(model, (2000, 2000), (8000, 8000)) == expected
+
+
+def test_automatic_tiles_of_a_wider_network_are_smaller(monkeypatch):
+    monkeypatch.setattr(tiling, "free_memory", lambda device: 2**30)
+    sides = [
+        automatic_tile_size(
+            SCSNetForImageToImage(SCSNetConfig.from_preset(name)), (2000, 2000), (8000, 8000)
+        )
+        for name in ("tiny", "medium", "base")
+    ]
+    assert sides == sorted(sides, reverse=True)
+    assert sides[0] > sides[-1]
+
+
+def test_strips_come_from_the_top_and_cover_the_output():
+    model = build_tiny_model(color_size=16)
+    pixels = gray(70, 60)
+    with torch.no_grad():
+        features = model.encode_color(pixels).features
+        strips = list(tiled_strips(model, pixels, features, (280, 240), 30))
+    assert [tuple(strip.shape) for strip in strips] == [
+        (1, 3, 120, 240),
+        (1, 3, 120, 240),
+        (1, 3, 40, 240),
+    ]

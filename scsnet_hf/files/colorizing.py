@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from ..atomic_files import replacing
 from ..film.series import Series
 from ..film.video import colorize_video
+from ..strips import Strips
 from .frames import (
     MOST_FRAMES,
     Description,
@@ -20,10 +20,10 @@ from .frames import (
     read_metadata,
     write_frames,
 )
-from .saving import LOSSY_FORMATS, format_of, holds_deep, write_picture
+from .saving import LOSSY_FORMATS, format_of, holds_deep, write_result
 from .work import Work
 
-Colorize = Callable[..., Image.Image | np.ndarray]  # (picture, depth=8 or 16) to the result
+Colorize = Callable[..., Strips]  # (picture, depth=8 or 16) to the result
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,10 @@ class PictureColorizer:
             kind = format_of(target)
             options = (self.quality if kind in LOSSY_FORMATS else None, metadata)
             if description.several:
-                write_frames(pictures, file, kind, description, *options)
+                whole = (strips.picture() for strips in pictures)
+                write_frames(whole, file, kind, description, *options)
             else:
-                write_picture(next(pictures), file, kind, *options)
+                write_result(next(pictures), file, kind, *options)
         if results.lost_depth:
             self.remark(f"{work.source}: its 16 bits became 8, as {target.suffix} holds them")
         return f"{target} ({results.size})"
@@ -126,11 +127,11 @@ class _Results:
         self.lost_depth = False
         self.size = ""
 
-    def of(self, pictures: Iterator[Image.Image]) -> Iterator[Image.Image | np.ndarray]:
+    def of(self, pictures: Iterator[Image.Image]) -> Iterator[Strips]:
         for number, picture in enumerate(pictures, 1):
             is_deep = picture.mode == "I;16"
             result = self.colorize(picture, depth=16 if is_deep and self.deep else 8)
             self.lost_depth |= is_deep and not self.deep
-            width, height = result.size if isinstance(result, Image.Image) else result.shape[1::-1]
+            width, height = result.size
             self.size = f"{width}x{height}" + (f", {number} frames" if number > 1 else "")
             yield result

@@ -8,13 +8,15 @@ from PIL import Image
 
 from ..atomic_files import replacing
 from ..decoding import split_alpha
-from .deep import DEEP_FORMATS, write_deep
+from ..strips import Strips
+from .deep import COMPRESSION_LEVEL, STRIP_FORMATS, write_strips
 from .metadata import Metadata
 
 WRITABLE_SUFFIXES = frozenset(".jpg .jpeg .png .apng .webp .tif .tiff .bmp .gif .ppm .avif".split())
 LOSSY_FORMATS = ("JPEG", "WEBP", "AVIF")
 
 _OPAQUE_FORMATS = ("JPEG", "PPM", "BMP")
+_LARGE = 2**26  # pixels
 
 
 def check_writable_suffix(path: Path) -> None:
@@ -45,7 +47,7 @@ def format_of(path: Path) -> str:
 
 def holds_deep(path: Path) -> bool:
     """Whether a file with this suffix keeps 16 bits a channel."""
-    return format_of(path) in DEEP_FORMATS
+    return format_of(path) in STRIP_FORMATS
 
 
 def save_picture(
@@ -87,12 +89,27 @@ def write_picture(
         # Pillow compresses with libtiff, which takes no directories of EXIF.
         picture = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
     if isinstance(picture, np.ndarray):
-        if picture_format not in DEEP_FORMATS:
+        if picture_format not in STRIP_FORMATS:
             raise ValueError(f"{picture_format} does not hold 16 bits a channel, PNG and TIFF do")
-        write_deep(picture, file, picture_format, arguments)
+        write_strips(Strips.of(picture), file, picture_format, arguments)
         return
     arguments |= encoding_arguments(picture_format, quality)
     fitting(picture, picture_format).save(file, picture_format, **arguments)
+
+
+def write_result(
+    strips: Strips,
+    file: BinaryIO,
+    picture_format: str,
+    quality: int | None = None,
+    metadata: Metadata | None = None,
+) -> None:
+    """As `write_picture`; PNG and TIFF of a large picture are written while it is computed."""
+    if strips.pixels < _LARGE or picture_format not in STRIP_FORMATS:
+        write_picture(strips.picture(), file, picture_format, quality, metadata)
+        return
+    arguments = metadata.save_arguments(picture_format) if metadata else {}
+    write_strips(strips, file, picture_format, arguments)
 
 
 def fitting(picture: Image.Image, picture_format: str) -> Image.Image:
@@ -131,4 +148,6 @@ def encoding_arguments(picture_format: str, quality: int | None) -> dict[str, An
         return lossy if quality is None else {"quality": quality}
     if picture_format == "TIFF":
         return {"compression": "tiff_adobe_deflate"}
+    if picture_format == "PNG":
+        return {"compress_level": COMPRESSION_LEVEL}
     return {}

@@ -12,6 +12,7 @@ from ..attention import Tokens
 from ..image_io import PictureSource, load_picture
 from ..modeling_scsnet import check_takes_references
 from ..pipeline_scsnet import ScsColorizeSrPipeline
+from ..strips import Strips
 from .color_holding import hold_colors
 from .scenes import is_blank, is_cut, thumbnail_of
 
@@ -93,7 +94,7 @@ class Series:
         Raises:
             image_io.PictureError: if it cannot be read; the series goes on as if it were not there.
         """
-        if not (self._from_first or self._propagate):  # nothing is handed on
+        if not self._hands_on:
             return self._colorize(picture, self._given, depth)
         picture = load_picture(picture, deep=True)
         thumbnail = thumbnail_of(load_picture(picture))
@@ -109,6 +110,19 @@ class Series:
         last = torch.from_numpy(np.array(result)) if self._propagate else None
         self._scene = _Scene(thumbnail, reference, last)
         return result
+
+    def strips(self, picture: PictureSource, depth: int = 8) -> Strips:
+        """As a call; computed while the strips are taken, where nothing is handed on."""
+        if self._hands_on:
+            return Strips.of(self(picture, depth))
+        return self._pipe.strips(
+            picture, reference_tokens=self._given, depth=depth, **self._arguments
+        )
+
+    @property
+    def _hands_on(self) -> bool:
+        """Whether results hang on the pictures before."""
+        return self._from_first or self._propagate
 
     def _reference_from(self, picture: Image.Image) -> Tokens | None:
         """The reference of a scene that begins with `picture`."""
