@@ -16,6 +16,7 @@ from .attention import FusedFeatures, Tokens
 from .decoding import split_alpha
 from .image_io import load_picture
 from .image_processing_scsnet import LUMINANCES
+from .memory import clear_memory_errors
 from .modeling_scsnet import DEFAULT_SCALE, output_size_of
 from .onnx_backend import as_onnx, uses_onnx
 from .strips import Strips
@@ -291,7 +292,8 @@ class ScsColorizeSrPipeline(Pipeline):
             smaller = (min(width, picture.width), min(height, picture.height))
             picture = picture.resize(smaller, Image.Resampling.BICUBIC)
         references = [] if reference is None else self._reference_tensors(reference)
-        source = self.image_processor.source_tensor(picture)
+        with clear_memory_errors(f"for a source of {picture.width}x{picture.height}"):
+            source = self.image_processor.source_tensor(picture)
         return {"job": _Job(source, (height, width), alpha, references)}
 
     def _forward(self, inputs, **kwargs) -> dict:
@@ -302,6 +304,7 @@ class ScsColorizeSrPipeline(Pipeline):
         groups = groupby(jobs, key=lambda job: (job.pixel_values.shape, _reference_shapes(job)))
         return {"job": [job for _, group in groups for job in self._run(list(group), **kwargs)]}
 
+    @clear_memory_errors("for a picture")
     def _run(
         self,
         jobs: list[_Job],
@@ -324,6 +327,7 @@ class ScsColorizeSrPipeline(Pipeline):
         return done
 
     @torch.no_grad()
+    @clear_memory_errors("to find colours")
     def _encode_color(
         self,
         jobs: list[_Job],
@@ -368,10 +372,10 @@ class ScsColorizeSrPipeline(Pipeline):
             job.pixel_values,
             DEPTHS[depth],
         )
-        size, dtype = job.output_size[::-1], np.dtype(f"uint{depth}")
-        if job.alpha is None:
-            return Strips(size, 3, dtype, arrays)
-        return Strips(size, 4, dtype, _with_alpha(arrays, resized_alpha(job.alpha, size)))
+        size, dtype, channels = job.output_size[::-1], np.dtype(f"uint{depth}"), 3
+        if job.alpha is not None:
+            arrays, channels = _with_alpha(arrays, resized_alpha(job.alpha, size)), 4
+        return Strips(size, channels, dtype, _with_clear_memory_errors(arrays, size))
 
     def _finite_strips(
         self, job: _Job, color_features: torch.Tensor, tile_size: int | str | None
@@ -433,6 +437,7 @@ class ScsColorizeSrPipeline(Pipeline):
         return [self.image_processor.reference_tensor(load_picture(one)) for one in several]
 
     @torch.no_grad()
+    @clear_memory_errors("to find the colours of references")
     def _encode(self, references: list[torch.Tensor]) -> Tokens:
         """Reference pictures to one set of tokens per level."""
         encoded = [self._encode_one(one.to(self.device)) for one in references]
@@ -476,6 +481,13 @@ def _with_alpha(strips: Iterable[np.ndarray], alpha: Image.Image) -> Iterator[np
         rows = levels[top : top + len(strip)].astype(strip.dtype)
         yield np.dstack((strip, rows * (np.iinfo(strip.dtype).max // 255)))
         top += len(strip)
+
+
+def _with_clear_memory_errors(
+    strips: Iterable[np.ndarray], size: tuple[int, int]
+) -> Iterator[np.ndarray]:
+    with clear_memory_errors("for a result of {}x{}".format(*size)):
+        yield from strips
 
 
 def _reference_shapes(job: _Job) -> tuple:

@@ -3,14 +3,13 @@
 The colour branch has seen the whole picture before, so colours cannot differ between tiles.
 """
 
-import re
 from collections.abc import Iterator
 from itertools import groupby
 
 import torch
 from transformers.utils import logging
 
-from .free_memory import free_memory
+from .memory import REMEDY, free_memory, is_out_of_memory
 from .pixel_mapping import PixelGrid, resize
 
 logger = logging.get_logger(__name__)
@@ -84,7 +83,7 @@ def tiled_strips(
             try:
                 pixels = decode_window(model, pixel_values, color_features, grid)
             except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 todo += _halves(grid)
                 continue
@@ -112,19 +111,13 @@ def automatic_tile_size(model, source: tuple[int, int], output: tuple[int, int])
     return tile_size if max(source) > tile_size else None
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    # What the allocator of the CPU raises is a RuntimeError like any other.
-    return known or bool(re.search("can't allocate memory|not enough memory", str(error)))
-
-
 def _halves(grid: PixelGrid) -> list[PixelGrid]:
     """Two windows that together are the grid's, split across its longer side."""
     axis = int(grid.length[1] > grid.length[0])
     if grid.length[axis] < 2 * _SMALLEST_WINDOW:
         raise MemoryError(
             f"not enough memory for {grid.length[1]}x{grid.length[0]} pixels of the result, the "
-            "smallest tile: free memory, or ask for a smaller result (scale, size or long_side)"
+            f"smallest tile: {REMEDY}"
         )
     logger.warning_once("Not enough memory for a tile: tiles are halved (tile_size sets theirs).")
     half = grid.length[axis] // 2

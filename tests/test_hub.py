@@ -22,7 +22,7 @@ CODE = {
     "decoding.py",
     "downloads.py",
     "efficientnet.py",
-    "free_memory.py",
+    "memory.py",
     "gray_profile.py",
     "image_io.py",
     "image_processing_scsnet.py",

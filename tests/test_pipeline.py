@@ -2,6 +2,8 @@
 
 import copy
 import io
+import os
+import re
 import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +16,12 @@ import pytest
 import torch
 from conftest import build_tiny_model, make_picture
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import Dataset
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-from scsnet_hf import PictureError, SCSNetForImageToImage, SCSNetImageProcessor
+from scsnet_hf import PictureError, SCSNetForImageToImage, SCSNetImageProcessor, tiling
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -447,6 +450,47 @@ class TestTiles:
         finally:
             hook.remove()
         assert len(calls) == runs
+
+
+ALLOCATIONS_APART = int(os.environ.get("SCSNET_ALLOCATIONS_APART", "13"))  # 1 takes minutes
+
+
+class OutOfMemoryOnce(TorchDispatchMode):
+    """Lets the nth allocation of PyTorch fail; `done` counts them."""
+
+    def __init__(self, nth: int | None = None):
+        super().__init__()
+        self.nth, self.done = nth, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        allocates = all(made.alias_info is None for made in function._schema.returns)
+        self.done += allocates
+        if allocates and self.done == self.nth:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return function(*args, **(kwargs or {}))
+
+
+class TestTooLittleMemory:
+    def test_at_whatever_step_ends_in_the_right_picture_or_a_clear_error(
+        self, tiny_pipe, monkeypatch
+    ):
+        monkeypatch.setattr(tiling, "_SMALLEST_WINDOW", 8)
+        picture = make_picture(20, 24)
+        with OutOfMemoryOnce() as counter:
+            expected = tiny_pipe(picture, scale=2, tile_size=None)
+        right, told = 0, 0
+        for nth in range(1, counter.done + 1, ALLOCATIONS_APART):
+            try:
+                with OutOfMemoryOnce(nth):
+                    result = tiny_pipe(picture, scale=2, tile_size=None)
+            except MemoryError as error:
+                assert re.search("not enough memory .*smaller result", str(error))
+                told += 1
+            else:
+                assert largest_difference(result, expected) <= 1
+                right += 1
+        assert right > 10
+        assert told > 10
 
 
 class TestStrips:

@@ -1,11 +1,14 @@
-"""How much memory is free."""
+"""How much memory is free, and what to say when it does not suffice."""
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+REMEDY = "free memory, or ask for a smaller result (scale, size or long_side)"
 _SYSTEM = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")  # of a container, version 2
 
@@ -35,3 +38,21 @@ def _of_group() -> float:
         return max(0, int(limit) - int(used) + int(cached))
     except (OSError, ValueError, TypeError):  # the limit of a group without one is "max"
         return math.inf
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error means that memory did not suffice, of Python, an accelerator or the CPU."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    # What the allocator of the CPU raises is a RuntimeError like any other.
+    return known or bool(re.search("can't allocate memory|not enough memory", str(error)))
+
+
+@contextmanager
+def clear_memory_errors(purpose: str) -> Iterator[None]:
+    """Raise MemoryError that says what to do where memory does not suffice for `purpose`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error) or REMEDY in str(error):
+            raise
+        raise MemoryError(f"not enough memory {purpose}: {REMEDY}") from error
