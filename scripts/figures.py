@@ -1,4 +1,4 @@
-"""Draw results side by side, what the attention looks at, a zoom, training runs, and efficiency.
+"""Draw results side by side, what the attention looks at, a zoom, training runs, and costs.
 
     python scripts/figures.py pictures figure.png old.jpg --scale 2.7
     python scripts/figures.py pictures figure.png old.jpg other.jpg=modern.jpg --source-size 128
@@ -10,6 +10,7 @@
     python scripts/figures.py curves curves.png run
     python scripts/figures.py curves curves.png runs/content runs/full
     python scripts/figures.py efficiency efficiency.png cascades.json
+    python scripts/figures.py sizes sizes.png medium.json small.json
 
 `pictures` makes a row of every picture: input, automatic result, and with a reference also both of
 that. The input is shown enlarged without interpolation; `--truth` adds the picture itself, in its
@@ -25,6 +26,8 @@ on. Points are in percent of width and height.
 named after its folder.
 `efficiency` (Fig. 2, right) draws what scripts/benchmark.py cascades has written to its --output:
 processor seconds, peak memory, and parameters as the area of a circle.
+`sizes` draws what scripts/benchmark.py sizes has written: seconds a megapixel and peak memory over
+the size of the result, a line for every file, named after it.
 """
 
 import argparse
@@ -100,6 +103,18 @@ def parse_arguments() -> argparse.Namespace:
     efficiency.add_argument("output", type=Path, metavar="OUT", help="PNG file to write")
     efficiency.add_argument(
         "record", type=Path, metavar="RECORD", help="--output file of benchmark.py cascades"
+    )
+
+    sizes = commands.add_parser("sizes", help="time and memory over the size of results")
+    sizes.set_defaults(draw=draw_size_records)
+    add = sizes.add_argument
+    add("output", type=Path, metavar="OUT", help="PNG file to write")
+    add(
+        "records",
+        nargs="+",
+        type=Path,
+        metavar="RECORD",
+        help="--output file of benchmark.py sizes",
     )
     return parser.parse_args()
 
@@ -201,6 +216,14 @@ def draw_record(args: argparse.Namespace) -> None:
     from scsnet_hf.benchmarking.chart import draw_efficiency, read_efficiency
 
     draw_efficiency(read_efficiency(args.record), args.output)
+
+
+def draw_size_records(args: argparse.Namespace) -> None:
+    from scsnet_hf.benchmarking.size_chart import draw_sizes, read_sizes
+
+    draw_sizes(
+        {str(record.with_suffix("")): read_sizes(record) for record in args.records}, args.output
+    )
 
 
 def main() -> None:

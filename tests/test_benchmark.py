@@ -43,6 +43,9 @@ def photographs(tmp_path) -> Path:
         (["space"], "--browser"),
         (["cascades"], "--rows"),
         (["heads"], "--scale"),
+        (["sizes"], "--source"),
+        (["stages"], "--rows"),
+        (["folder"], "--pictures"),
     ],
 )
 def test_help(benchmark, capsys, command, told):
@@ -127,11 +130,33 @@ def test_backends(benchmark, capsys, tiny_checkpoint):
 
 
 def test_sizes(benchmark, capsys, tiny_checkpoint):
-    benchmark("sizes", "--model", tiny_checkpoint, "--rows", "40x30", "200x100", "--repeats", 2)
+    arguments = ("--rows", "40x30", "200x100", "--source", "20x20", "--repeats", 2)
+    benchmark("sizes", "--model", tiny_checkpoint, *arguments)
     header, _, small, large = capsys.readouterr().out.strip().split("\n")
     assert header.startswith("| result | megapixels |")
     assert small.startswith("| 40x30 | 0.0 |")
     assert large.startswith("| 200x100 | 0.0 |")
+
+
+def test_stages(benchmark, capsys, tiny_checkpoint):
+    benchmark("stages", "--model", tiny_checkpoint, "--rows", "40x30", "80x60", "--repeats", 1)
+    small, large = capsys.readouterr().out.strip().split("\n\n")
+    for size, table in (("40x30", small), ("80x60", large)):
+        header, _, *stages, whole = table.split("\n")
+        assert header.startswith(f"| {size} | ms | share of the call |")
+        assert stages[0].startswith("| decode |")
+        assert "| 100.0% |" in whole
+
+
+def test_folder(benchmark, capsys, tiny_checkpoint, tmp_path):
+    output, rows = tmp_path / "folder.json", ["command", "command --saturation 0"]
+    few = ("--pictures", 4, "--size", 8, "--scale", 2, "--repeats", 1, "--rows", *rows)
+    benchmark("folder", "--model", tiny_checkpoint, *few, "--output", output)
+    assert list(json.loads(output.read_text())["repeats"]["wall"]) == rows
+    header, _, first, second = capsys.readouterr().out.strip().split("\n")
+    assert header.startswith("| a folder | wall s | pictures/s |")
+    assert first.startswith("| command |")
+    assert second.startswith("| command --saturation 0 |")
 
 
 def test_a_size_that_is_none_is_one_line(benchmark):

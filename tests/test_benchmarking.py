@@ -15,17 +15,33 @@ from PIL import Image
 from torch import nn
 
 from scsnet_hf import SCSNetConfig
-from scsnet_hf.benchmarking import cascades, heads
+from scsnet_hf.benchmarking import call_stages, cascades, folder, heads, sizes
 from scsnet_hf.benchmarking.chart import (
     Efficiency,
     draw_efficiency,
     efficiency_figure,
     read_efficiency,
 )
-from scsnet_hf.benchmarking.meters import Subject, clock, multiply_adds, peak_memory
+from scsnet_hf.benchmarking.meters import (
+    Subject,
+    clock,
+    matrix_rate,
+    multiply_adds,
+    peak_memory,
+)
+from scsnet_hf.benchmarking.pictures import smooth_gray
 from scsnet_hf.benchmarking.process import in_fresh_process
 from scsnet_hf.benchmarking.rounds import add_up, measure
-from scsnet_hf.benchmarking.tables import cost_table, ratios, spread
+from scsnet_hf.benchmarking.size_chart import SizeCost, draw_sizes, read_sizes, size_figure
+from scsnet_hf.benchmarking.tables import (
+    call_stage_tables,
+    cost_table,
+    folder_table,
+    ratios,
+    share_of_rate,
+    size_table,
+    spread,
+)
 from scsnet_hf.pixel_mapping import ContinuousPixelMapping, PixelGrid
 
 
@@ -70,6 +86,9 @@ class TestMeters:
         assert spent.wall >= 0.2
         assert spent.processor < 0.1
 
+    def test_any_machine_multiplies_at_some_rate(self):
+        assert 0.1 < matrix_rate() < 1e7  # GFLOP/s
+
     @pytest.mark.skipif(sys.platform != "linux", reason="Linux alone")
     def test_peak_memory_is_what_is_held_at_once(self):
         def hold() -> None:
@@ -90,7 +109,8 @@ def values():
 
 class TestRounds:
     def test_every_quantity_of_every_row(self, values):
-        assert set(values) == {"parameters", "gmacs", "processor", "wall", "memory"}
+        of_rows = {"parameters", "gmacs", "processor", "wall", "memory"}
+        assert set(values) == {*of_rows, "matrix_rate"}
         for quantity in ("parameters", "gmacs", "processor", "wall"):
             assert list(values[quantity]) == ["a", "b", "ab"]
 
@@ -104,6 +124,11 @@ class TestRounds:
         assert values["parameters"] == {"a": [3], "b": [5], "ab": [8]}
         assert values["gmacs"]["ab"] == pytest.approx([8 * 16 / 1e9])
         assert min(values["wall"]["b"]) >= 0.1
+
+    def test_every_round_knows_the_rate_of_the_machine(self, values):
+        (rates,) = values["matrix_rate"].values()
+        assert len(rates) == 2
+        assert min(rates) > 0
 
     def test_sums_are_within_a_round(self):
         assert add_up({"a": [1, 2], "b": [10, 20], "c": [100, 200]}, ["a", "c"]) == [101, 202]
@@ -125,13 +150,54 @@ class TestTables:
             "processor": {"ours": [0.5], "theirs": [8.0]},
             "wall": {"ours": [0.25], "theirs": [5.0]},
             "memory": {"ours": [71.4]},
+            "matrix_rate": {"float32": [444.0]},
         }
         header, rule, ours, theirs = cost_table("network", values).split("\n")
         assert header.startswith("| network | parameters (M) | GMACs | processor s | wall s | ")
         assert rule.count("---") == header.count(" | ") + 1
         assert ours.startswith("| ours | 4.00 | 5.5 | 0.50 (0.50 to 0.50) | 0.25 (0.25 to 0.25) |")
-        assert "| 4.00 | 71 | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) |" in ours
+        assert ours.endswith("| 4.00 | 71 | 1.00 (1.00 to 1.00) | 1.00 (1.00 to 1.00) | 10% |")
         assert "| 0.20 | - | 16.00 (16.00 to 16.00) | 20.00 (20.00 to 20.00) |" in theirs
+
+    def test_a_machine_that_only_multiplied_would_reach_its_rate(self):
+        values = {
+            "gmacs": {"all": [50.0], "half": [50.0]},  # 100 GFLOP
+            "wall": {"all": [1.0, 2.0, 4.0], "half": [2.0, 4.0, 8.0]},
+            "matrix_rate": {"float32": [100.0, 50.0, 25.0]},  # as slow in the same rounds
+        }
+        assert share_of_rate(values, "all") == "100%"
+        assert share_of_rate(values, "half") == "50%"
+
+    def test_sizes_are_by_the_megapixel_and_beside_the_first(self):
+        values = {
+            "gmacs": {"1000x1000": [10.0], "2000x1000": [40.0]},
+            "wall": {"1000x1000": [1.0], "2000x1000": [4.0]},
+            "memory": {"1000x1000": [100.0], "2000x1000": [150.0]},
+            "matrix_rate": {"float32": [40.0]},
+        }
+        *_, large = size_table(values).split("\n")
+        seconds = "4.00 (4.00 to 4.00) | 2.000 (2.000 to 2.000)"
+        assert large == f"| 2000x1000 | 2.0 | {seconds} | 150 | 4.00 (4.00 to 4.00) | 50% |"
+
+    def test_a_folder_is_by_the_second(self):
+        values = {"pictures": {"calls": [10], "command": [10]}}
+        values["wall"] = {"calls": [4.0, 5.0, 6.0], "command": [2.0, 2.5, 3.0]}
+        *_, calls, command = folder_table(values).split("\n")
+        assert calls == "| calls | 5.0 (4.0 to 6.0) | 2.00 | 1.00 (1.00 to 1.00) |"
+        assert command == "| command | 2.5 (2.0 to 3.0) | 4.00 | 0.50 (0.50 to 0.50) |"
+
+    def test_stages_are_in_shares_of_the_whole(self):
+        of_size = {
+            "wall": {"decode": [1.0, 3.0], "network": [3.0, 9.0], "whole": [4.0, 12.0]},
+            "gmacs": {"decode": [0], "network": [60.0], "whole": [60.0]},
+            "matrix_rate": {"float32": [80.0, 80.0 / 3]},
+        }
+        tables = call_stage_tables({"40x30": of_size, "80x60": of_size}).split("\n\n")
+        assert [one.split(" |")[0] for one in tables] == ["| 40x30", "| 80x60"]
+        *_, decode, network, whole = tables[0].split("\n")
+        assert decode == "| decode | 2000.0 (1000.0 to 3000.0) | 25.0% | 0.0 | 0% |"
+        assert network.endswith("| 75.0% | 60.0 | 50% |")
+        assert whole.endswith("| 100.0% | 60.0 | 38% |")
 
 
 class TestCascades:
@@ -140,6 +206,7 @@ class TestCascades:
     def test_rows_of_the_model_the_other_presets_and_cascades(self):
         rows = cascades.default_rows("runs/small")
         assert rows[:4] == ["small", "small+reference", "base", "base+reference"]
+        assert rows[4] == "base+plain"
         assert [row for row in rows if cascades.is_cascade(row)] == list(cascades.CASCADES)
         assert len(rows) == len(set(rows))
 
@@ -156,6 +223,8 @@ class TestCascades:
         [
             "huge",
             "medium+picture",
+            "medium+plain+reference",
+            "medium+reference+plain",
             "rrdbnet",
             "siggraph17+rrdbnet",
             "siggraph17@256+bicubic",
@@ -171,7 +240,15 @@ class TestCascades:
         (build,) = cascades.stages_of(row, **self.SETTING).values()
         assert build().parameters / 1e6 == pytest.approx(millions, rel=0.01)
 
-    @pytest.mark.parametrize("row", ["tiny", "tiny+reference"])
+    def test_the_papers_form_is_the_same_network_with_more_work(self):
+        own, plain = (
+            next(iter(cascades.stages_of(row, **self.SETTING).values()))()
+            for row in ("tiny", "tiny+plain")
+        )
+        assert own.parameters == plain.parameters
+        assert multiply_adds(own.run) < multiply_adds(plain.run)
+
+    @pytest.mark.parametrize("row", ["tiny", "tiny+reference", "tiny+plain"])
     def test_ours_is_enlarged_four_times(self, row):
         (build,) = cascades.stages_of(row, **self.SETTING).values()
         assert build().run().reconstruction.shape == (1, 3, 64, 64)
@@ -205,15 +282,15 @@ class TestHeads:
 
     @pytest.mark.parametrize(
         ("row", "millions"),
-        [("cpm", 0.346), ("cpm-plain", 0.346), ("meta", 0.445), ("liif", 0.347)],
+        [("cpm", 0.350), ("cpm-plain", 0.350), ("meta", 0.445), ("liif", 0.347)],
     )
     def test_parameters_are_the_papers(self, row, millions):
         (build,) = heads.stages_of(row, 4.0, size=6, device="cpu").values()
         assert build().parameters / 1e6 == pytest.approx(millions, rel=2e-3)
 
     @pytest.mark.parametrize(
-        ("row", "gmacs"),  # with the convolution from 64 to 256 channels, 2.4 GMACs
-        [("cpm", 35.6 + 2.4), ("cpm-plain", 51.9 + 2.4), ("meta", 116.6), ("liif", 362.7)],
+        ("row", "gmacs"),  # with the convolution from 64 to 384 channels, 3.6 GMACs
+        [("cpm", 9.3 + 3.6), ("cpm-plain", 33.6 + 3.6), ("meta", 116.6), ("liif", 362.7)],
     )
     def test_multiply_adds_grow_with_the_pixels(self, row, gmacs):
         """`gmacs` are from 128 to 512; a sixteenth is as much from 32 to 128."""
@@ -231,6 +308,138 @@ class TestHeads:
     def test_a_head_that_is_none_is_refused(self):
         with pytest.raises(ValueError, match="no head 'nearest': choose one of cpm, "):
             heads.measure_heads(4.0, ["nearest"], repeats=1, size=6, device="cpu")
+
+
+class TestSizes:
+    def size_of_result(self, checkpoint, row, **setting) -> tuple[int, int]:
+        setting = {"model": str(checkpoint), "scale": 4.0, "device": "cpu", **setting}
+        (build,) = sizes.stages_of(row, **setting).values()
+        return build().run().size
+
+    def test_results_have_the_size_of_their_row(self, checkpoint):
+        assert self.size_of_result(checkpoint, "40x30") == (40, 30)
+        assert self.size_of_result(checkpoint, "40x30", source="16x20") == (40, 30)
+
+    def test_all_results_of_one_source_have_its_features(self, checkpoint):
+        def gmacs(row, **setting):
+            setting = {"model": str(checkpoint), "scale": 4.0, "device": "cpu", **setting}
+            (build,) = sizes.stages_of(row, **setting).values()
+            return multiply_adds(build().run)
+
+        small, large = (gmacs(row, source="32x32") for row in ("48x48", "128x128"))
+        assert small > gmacs("48x48")  # of 12x12 pixels
+        assert large == gmacs("128x128")
+
+    @pytest.mark.parametrize("wrong", [{"rows": ["40"]}, {"rows": ["40x30"], "source": "0x30"}])
+    def test_what_is_no_size_is_refused(self, wrong):
+        with pytest.raises(ValueError, match="is no size; give WIDTHxHEIGHT"):
+            sizes.measure_sizes("medium", repeats=1, scale=4.0, device="cpu", **wrong)
+
+    def test_pictures_are_gray_and_differ_by_their_seed(self):
+        one, same, other = (smooth_gray((40, 30), seed) for seed in (0, 0, 1))
+        assert (one.size, one.mode) == ((40, 30), "L")
+        assert one == same != other
+
+
+class TestLedger:
+    def costs(self, outer) -> dict[str, float]:
+        """Of a meter that counts the calls of `step`."""
+        steps = []
+        ledger = call_stages.Ledger()
+
+        def meter(run) -> int:
+            before = len(steps)
+            run()
+            return len(steps) - before
+
+        return ledger.costs_of(lambda: outer(ledger, lambda: steps.append(1)), meter)
+
+    def test_calls_of_a_stage_add_up(self):
+        def outer(ledger, step):
+            step()  # outside of every stage
+            once = ledger.watched("stage", step)
+            once()
+            once()
+
+        assert self.costs(outer) == {"stage": 2}
+
+    def test_a_stage_inside_another_does_not_count_twice(self):
+        def outer(ledger, step):
+            inner = ledger.watched("inner", step)
+            ledger.watched("outer", lambda: (step(), inner(), inner()))()
+            inner()
+
+        assert self.costs(outer) == {"outer": 1, "inner": 3}
+
+    def test_results_and_arguments_pass_through(self):
+        ledger = call_stages.Ledger()
+        double = ledger.watched("stage", lambda number, times: number * times)
+        assert double(3, times=2) == 6
+
+
+@pytest.fixture(scope="module")
+def of_sizes(checkpoint):
+    """Stages of calls for two sizes of results, in two rounds."""
+    rows = ["64x48", "120x120"]
+    return call_stages.time_calls(str(checkpoint), rows, repeats=2, scale=2.0, device="cpu")
+
+
+class TestCallStages:
+    def test_every_stage_takes_time_in_every_round(self, of_sizes):
+        assert list(of_sizes) == ["64x48", "120x120"]
+        for values in of_sizes.values():
+            assert set(values["wall"]) == {*call_stages.STAGES, *call_stages.SUMS}
+            for seconds in values["wall"].values():
+                assert len(seconds) == 2
+                assert min(seconds) > 0
+
+    def test_stages_add_up_to_the_whole(self, of_sizes):
+        wall = of_sizes["64x48"]["wall"]
+        whole = np.array(wall["whole"])
+        assert whole == pytest.approx(sum(np.array(wall[stage]) for stage in call_stages.STAGES))
+        assert whole == pytest.approx(
+            np.array(wall["network"]) + np.array(wall["all but the network"])
+        )
+
+    def test_the_network_multiplies_and_files_do_not(self, of_sizes):
+        gmacs = of_sizes["120x120"]["gmacs"]
+        assert gmacs["decode"] == gmacs["encode"] == [0]
+        assert min(gmacs[stage][0] for stage in call_stages.NETWORK) > 0
+        assert gmacs["network"][0] > 0.8 * gmacs["whole"][0]
+
+    def test_multiply_adds_are_those_of_the_network_alone(self, of_sizes, tiny_model):
+        def run():
+            with torch.inference_mode():
+                tiny_model(torch.rand(1, 1, 60, 60), scale=2.0)
+
+        assert of_sizes["120x120"]["gmacs"]["network"] == pytest.approx([multiply_adds(run)])
+
+    def test_what_is_no_size_is_refused(self):
+        with pytest.raises(ValueError, match="'large' is no size"):
+            call_stages.measure_call_stages("medium", ["large"], 1, 4.0, "cpu")
+
+
+class TestFolder:
+    SETTING = {"repeats": 1, "pictures": 4, "size": 8, "scale": 2.0, "device": "cpu"}
+
+    def test_both_ways_colour_all_pictures(self, checkpoint):
+        values = folder.measure_folder(str(checkpoint), [], **self.SETTING)
+        assert list(values["wall"]) == ["calls", "command"]
+        assert values["pictures"] == {"calls": [4], "command": [4]}
+        for seconds in values["wall"].values():
+            assert len(seconds) == 1
+            assert seconds[0] > 0
+
+    def test_options_reach_the_command(self, checkpoint, capfd):
+        rows = ["command --no-such-option"]
+        with pytest.raises(ValueError, match="command --no-such-option: exit code 2"):
+            folder.measure_folder(str(checkpoint), rows, **self.SETTING)
+        assert "unrecognized arguments" in capfd.readouterr().err
+
+    @pytest.mark.parametrize("row", ["", "commands", "calls --saturation 0", "scsnet"])
+    def test_a_row_that_is_none_is_refused(self, row):
+        with pytest.raises(ValueError, match="no row"):
+            folder.measure_folder("medium", [row], **self.SETTING)
 
 
 class TestChart:
@@ -299,3 +508,50 @@ class TestChart:
     def test_nothing_to_draw(self, tmp_path):
         with pytest.raises(ValueError, match="nothing to draw"):
             draw_efficiency({}, tmp_path / "chart.png")
+
+
+class TestSizeChart:
+    COSTS = (SizeCost(0.25, 0.6, 200), SizeCost(1.0, 0.5, 300), SizeCost(16.0, 0.7, 800))
+
+    def test_it_reads_what_the_benchmark_writes(self, tmp_path):
+        repeats = {
+            "wall": {"2000x1000": [4.0, 1.0, 2.0], "500x500": [0.5]},
+            "memory": {"2000x1000": [300.0], "500x500": [200.0]},
+        }
+        record = tmp_path / "sizes.json"
+        record.write_text(json.dumps({"repeats": repeats}))
+        assert read_sizes(record) == [(0.25, 2.0, 200.0), (2.0, 1.0, 300.0)]
+
+    @pytest.mark.parametrize(
+        "repeats",
+        ['{"wall": {"40x30": [1.0]}}', '{"wall": {"a": [1.0]}, "memory": {"a": [1.0]}}', "[]"],
+    )
+    def test_another_file_is_refused(self, tmp_path, repeats):
+        (tmp_path / "other.json").write_text(f'{{"repeats": {repeats}}}')
+        with pytest.raises(ValueError, match=r"other\.json: not a record of .* sizes"):
+            read_sizes(tmp_path / "other.json")
+
+    def test_both_quantities_stand_over_the_size(self):
+        time, memory = size_figure({"medium": self.COSTS}).axes
+        for axes, quantity in ((time, "seconds"), (memory, "memory")):
+            (line,) = axes.lines
+            assert line.get_xydata().tolist() == [
+                [cost.megapixels, getattr(cost, quantity)] for cost in self.COSTS
+            ]
+            assert axes.get_xscale() == "log"
+            assert axes.get_ylim()[0] == 0
+
+    def test_several_records_are_told_apart(self):
+        time, _ = size_figure({"medium": self.COSTS, "small": self.COSTS[:2]}).axes
+        assert [text.get_text() for text in time.get_legend().get_texts()] == ["medium", "small"]
+        assert len({line.get_color() for line in time.lines}) == 2
+
+    def test_it_is_a_picture(self, tmp_path):
+        draw_sizes({"medium": self.COSTS}, tmp_path / "sizes.png")
+        with Image.open(tmp_path / "sizes.png") as picture:
+            assert picture.width == 1000
+
+    @pytest.mark.parametrize("records", [{}, {"medium": []}])
+    def test_nothing_to_draw(self, tmp_path, records):
+        with pytest.raises(ValueError, match="nothing to draw"):
+            draw_sizes(records, tmp_path / "sizes.png")

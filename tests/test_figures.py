@@ -33,6 +33,7 @@ def figures(monkeypatch):
         ("zoom", "--frames"),
         ("curves", "RUN"),
         ("efficiency", "RECORD"),
+        ("sizes", "RECORD"),
     ],
 )
 def test_help(figures, capsys, command, mentioned):
@@ -179,7 +180,25 @@ def test_efficiency_of_a_record(figures, tmp_path):
         assert picture.width == 1000
 
 
-def test_a_record_of_something_else_is_one_line(figures, tmp_path):
+def test_sizes_of_records_are_named_after_their_files(figures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    of_rows = {"512x512": [1.0], "2048x2048": [9.0]}
+    for model in ("medium", "small"):
+        repeats = {"wall": of_rows, "memory": of_rows}
+        Path(f"{model}.json").write_text(json.dumps({"repeats": repeats}))
+    figures("sizes", "sizes.png", "medium.json", "small.json")
+    with Image.open("sizes.png") as picture:
+        assert picture.width == 1000
+    names = []
+    monkeypatch.setattr(
+        "scsnet_hf.benchmarking.size_chart.draw_sizes", lambda records, path: names.extend(records)
+    )
+    figures("sizes", "sizes.png", "medium.json", "small.json")
+    assert names == ["medium", "small"]
+
+
+@pytest.mark.parametrize("command", ["efficiency", "sizes"])
+def test_a_record_of_something_else_is_one_line(figures, tmp_path, command):
     (tmp_path / "loader.json").write_text("{}")
     with pytest.raises(SystemExit, match=r"^figures\.py: .*loader\.json: not a record"):
-        figures("efficiency", tmp_path / "efficiency.png", tmp_path / "loader.json")
+        figures(command, tmp_path / "figure.png", tmp_path / "loader.json")

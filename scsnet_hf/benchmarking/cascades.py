@@ -4,6 +4,7 @@ A row is named by what it runs:
 
     medium                        this network, automatic; the name of a checkpoint or a preset
     medium+reference              with a reference picture of the source's size
+    base+plain                    with continuous pixel mapping as the paper writes it
     ddcolor-tiny@512+rrdbnet      a cascade: a colorizer at its own size, then an upscaler
 
 A colorizer sees the picture enlarged to its own size, the upscaler takes the coloured picture at
@@ -21,6 +22,7 @@ from ..configuration_scsnet import PRESETS, SCSNetConfig
 from ..modeling_scsnet import SCSNetForImageToImage
 from ..peers import COLORIZERS, UPSCALERS, find_peer
 from ..registration import find_checkpoint
+from .heads import PlainPixelMapping
 from .meters import Subject
 from .rounds import Repeats, Stages, measure
 
@@ -32,7 +34,7 @@ CASCADES = (
     "ddcolor-tiny@256+srvgg-32",
 )
 _COMPARED_PRESETS = ("base", "small")
-_REFERENCE = "+reference"
+_REFERENCE, _PLAIN = _FORMS = ("+reference", "+plain")
 _SCALE = 4
 _COLORIZER_STEP = 32  # pixels; what sizes of colorizers are multiples of
 
@@ -61,9 +63,10 @@ def measure_cascades(
 
 
 def default_rows(model: str) -> list[str]:
-    """The model, the presets that it is not, and the cascades."""
-    own = [name_of_model(model), *_COMPARED_PRESETS]
-    return [row for name in dict.fromkeys(own) for row in (name, name + _REFERENCE)] + [*CASCADES]
+    """The model, the presets that it is not, the paper's own form, and the cascades."""
+    own = dict.fromkeys([name_of_model(model), *_COMPARED_PRESETS])
+    forms = [row for name in own for row in (name, name + _REFERENCE)]
+    return [*forms, f"base{_PLAIN}", *CASCADES]
 
 
 def name_of_model(model: str) -> str:
@@ -78,13 +81,14 @@ def is_cascade(row: str) -> bool:
 
 def stages_of(row: str, model: str, size: int, device: str) -> Stages:
     """The stages of a row; see `measure_cascades`."""
-    name = row.removesuffix(_REFERENCE)
+    form = next((form for form in _FORMS if row.endswith(form)), "")
+    name = row.removesuffix(form)
     if not is_cascade(row):
         if name not in (*PRESETS, name_of_model(model)):
             raise ValueError(
                 f"no row {row!r}: neither the model nor one of the presets {', '.join(PRESETS)}"
             )
-        return {row: partial(_build_own, name, model, row != name, size, device)}
+        return {row: partial(_build_own, name, form, model, size, device)}
     parts = re.fullmatch(r"(.+)@(\d+)\+(.+)", row)
     if not parts or parts[1] not in COLORIZERS or parts[3] not in UPSCALERS:
         raise ValueError(
@@ -100,14 +104,16 @@ def stages_of(row: str, model: str, size: int, device: str) -> Stages:
     }
 
 
-def _build_own(name: str, model: str, referential: bool, size: int, device: str) -> Subject:
+def _build_own(name: str, form: str, model: str, size: int, device: str) -> Subject:
     if name == name_of_model(model):
         network = SCSNetForImageToImage.from_pretrained(find_checkpoint(model), dtype=torch.float32)
     else:
         network = SCSNetForImageToImage(SCSNetConfig.from_preset(name))
+    if form == _PLAIN:
+        network.upsampler = PlainPixelMapping(network.config)
     network = network.eval()
     pictures = [torch.rand(1, channels, size, size, device=device) for channels in (1, 3)]
-    if referential:
+    if form == _REFERENCE:
         return Subject.of(network, *pictures, None, _SCALE)
     return Subject.of(
         network, pictures[0], None, None, _SCALE, parameters=network.automatic_parameters

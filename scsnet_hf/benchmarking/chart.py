@@ -1,6 +1,5 @@
 """The efficiency chart (Fig. 2, right): time, memory and parameters of networks in one picture."""
 
-import json
 import math
 import statistics
 from collections.abc import Iterator, Mapping
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..files.saving import save_picture
 from ..panels import rendered
+from .records import repeats_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +43,7 @@ def read_efficiency(record: str | Path) -> dict[str, Efficiency]:
         OSError: if there is no such file.
         ValueError: if it is not such a record, or one without memory.
     """
-    try:
-        repeats = json.loads(Path(record).read_text())["repeats"]
+    with repeats_of(record, "cascades") as repeats:
         return {
             row: Efficiency(
                 statistics.median(seconds),
@@ -54,11 +53,6 @@ def read_efficiency(record: str | Path) -> dict[str, Efficiency]:
             )
             for row, seconds in repeats["processor"].items()
         }
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{record}: not a record of `scripts/benchmark.py cascades --output` with the memory "
-            "of every row"
-        ) from error
 
 
 def draw_efficiency(rows: Mapping[str, Efficiency], path: str | Path) -> None:

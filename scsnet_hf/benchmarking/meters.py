@@ -15,6 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 Run = Callable[[], object]
 
 _MIB = 2**20
+_SIDE = 2048  # of the matrices whose product tells the rate of a machine
+_TRIES = 3
 
 
 class Subject(NamedTuple):
@@ -67,6 +69,16 @@ def multiply_adds(run: Run) -> float:
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops() / 2 / 1e9
+
+
+def matrix_rate() -> float:
+    """GFLOP/s of the product of two float32 matrices, 2 FLOPs a multiply-add; the best of a few.
+
+    Of a GPU if one is in use. Convolutions may pass it there, where PyTorch lets them use TF32.
+    """
+    matrix = torch.rand(_SIDE, _SIDE, device="cuda" if torch.cuda.is_initialized() else "cpu")
+    seconds = min(clock(lambda: torch.mm(matrix, matrix)).wall for _ in range(_TRIES))
+    return 2 * _SIDE**3 / seconds / 1e9
 
 
 def peak_memory(run: Run) -> float | None:

@@ -7,18 +7,22 @@ import re
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
-from PIL import Image
-
 from ..registration import load_pipeline
 from .meters import Subject
+from .pictures import smooth_gray
 from .rounds import Repeats, Stages, measure
 
 RESULTS = ("512x512", "1024x1024", "2048x2048", "4096x4096", "8192x8192", "10000x10000")
+_KEPT_BYTES = 2**22  # half the page faults of the default, and a few MiB more
 
 
 def measure_sizes(
-    model: str, rows: Sequence[str], repeats: int, scale: float, device: str
+    model: str,
+    rows: Sequence[str],
+    repeats: int,
+    scale: float,
+    device: str,
+    source: str | None = None,
 ) -> dict[str, Repeats]:
     """What results cost, each of one picture of random smooth gray; see `measure`.
 
@@ -26,16 +30,18 @@ def measure_sizes(
         model: name of an embedded checkpoint, folder or Hub id.
         rows: sizes of results, WIDTHxHEIGHT; `RESULTS` if there are none.
         repeats: rounds.
-        scale: magnification.
+        scale: magnification, where there is no `source`.
         device: of torch.
+        source: size of the one picture that all results are made of, WIDTHxHEIGHT.
 
     Raises:
-        ValueError: for a row that is no size.
+        ValueError: for a row or a source that is no size.
     """
     rows = rows or RESULTS
-    for row in rows:
-        size_of(row)  # a wrong one is told before the measuring starts
-    return measure(stages_of, rows, repeats, model=model, scale=scale, device=device)
+    for text in (*rows, *([source] if source else [])):
+        size_of(text)  # a wrong one is told before the measuring starts
+    setting = {"model": model, "scale": scale, "device": device, "source": source}
+    return measure(stages_of, rows, repeats, kept_bytes=_KEPT_BYTES, **setting)
 
 
 def size_of(row: str) -> tuple[int, int]:
@@ -46,17 +52,22 @@ def size_of(row: str) -> tuple[int, int]:
     return width, height
 
 
-def stages_of(row: str, model: str, scale: float, device: str) -> Stages:
+def source_size_of(row: str, scale: float) -> tuple[int, int]:
+    """(width, height) of what has the size of a row once it is enlarged."""
+    width, height = (max(1, round(side / scale)) for side in size_of(row))
+    return width, height
+
+
+def stages_of(row: str, model: str, scale: float, device: str, source: str | None = None) -> Stages:
     """The one stage of a row."""
-    return {row: partial(build_call, row, model, scale, device)}
+    size = size_of(source) if source else source_size_of(row, scale)
+    return {row: partial(build_call, size, size_of(row), model, device)}
 
 
-def build_call(row: str, model: str, scale: float, device: str) -> Subject:
-    """A call whose result has the size of `row`."""
-    size = size_of(row)
-    source = [max(1, round(side / scale)) for side in size]
-    small = [-(-side // 8) for side in reversed(source)]
-    levels = np.random.default_rng(0).integers(0, 256, small, dtype=np.uint8)
-    picture = Image.fromarray(levels).resize(source, Image.Resampling.BICUBIC)
+def build_call(
+    source: tuple[int, int], result: tuple[int, int], model: str, device: str
+) -> Subject:
+    """A call that makes a result of one size from a picture of another."""
     pipe = load_pipeline(model, device)
-    return Subject(partial(pipe, picture, size=size), pipe.model.num_parameters())
+    run = partial(pipe, smooth_gray(source), size=result)
+    return Subject(run, pipe.model.num_parameters())

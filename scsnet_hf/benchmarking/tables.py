@@ -6,6 +6,14 @@ import statistics
 from .rounds import Repeats
 from .sizes import size_of
 
+_SAMPLE_STAGES = {
+    "read": "read the row, undecoded",
+    "decode": "decode",
+    "cut": "cut and resize",
+    "collate": "collate",
+}
+_RATE_TITLE = "share of the matrix rate"
+
 
 def spread(values: list[float], digits: int = 1) -> str:
     """Median and, in brackets, the smallest and the largest value."""
@@ -23,7 +31,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 def cost_table(title: str, values: dict[str, Repeats]) -> str:
     """What `measure` returned; ratios are to the first row in the same round."""
     header = [title, "parameters (M)", "GMACs", "processor s", "wall s", "pictures/s"]
-    header += ["peak memory (MiB)", "processor s, ratio", "wall s, ratio"]
+    header += ["peak memory (MiB)", "processor s, ratio", "wall s, ratio", _RATE_TITLE]
     rows = []
     for row in values["wall"]:
         (parameters,), (gmacs,) = values["parameters"][row], values["gmacs"][row]
@@ -39,13 +47,16 @@ def cost_table(title: str, values: dict[str, Repeats]) -> str:
                 f"{memory[0]:.0f}" if memory else "-",
                 spread(ratios(values["processor"], row), 2),
                 spread(ratios(values["wall"], row), 2),
+                share_of_rate(values, row),
             ]
         )
     return table(header, rows)
 
 
 def size_table(values: dict[str, Repeats]) -> str:
-    """What `measure_sizes` returned."""
+    """What `measure_sizes` returned; ratios are to the first row in the same round."""
+    header = ["result", "megapixels", "wall s", "s a megapixel", "peak memory (MiB)"]
+    header += ["wall s, ratio", _RATE_TITLE]
     rows = []
     for row, seconds in values["wall"].items():
         megapixels = math.prod(size_of(row)) / 1e6
@@ -57,9 +68,46 @@ def size_table(values: dict[str, Repeats]) -> str:
                 spread(seconds, 2),
                 spread([second / megapixels for second in seconds], 3),
                 f"{memory[0]:.0f}" if memory else "-",
+                spread(ratios(values["wall"], row), 2),
+                share_of_rate(values, row),
             ]
         )
-    return table(["result", "megapixels", "wall s", "s a megapixel", "peak memory (MiB)"], rows)
+    return table(header, rows)
+
+
+def call_stage_tables(values: dict[str, dict[str, Repeats]]) -> str:
+    """What `measure_call_stages` returned, a table for every size of results."""
+    return "\n\n".join(map(_call_stage_table, values, values.values()))
+
+
+def _call_stage_table(size: str, values: dict[str, Repeats]) -> str:
+    rows = []
+    for stage, seconds in values["wall"].items():
+        shares = [part / all_ for part, all_ in zip(seconds, values["wall"]["whole"], strict=True)]
+        rows.append(
+            [
+                stage,
+                spread([1000 * second for second in seconds]),
+                f"{statistics.median(shares):.1%}",
+                f"{values['gmacs'][stage][0]:.1f}",
+                share_of_rate(values, stage),
+            ]
+        )
+    return table([size, "ms", "share of the call", "GMACs", _RATE_TITLE], rows)
+
+
+def folder_table(values: dict[str, Repeats]) -> str:
+    """What `measure_folder` returned; ratios are to the first row in the same round."""
+    rows = [
+        [
+            row,
+            spread(seconds),
+            f"{values['pictures'][row][0] / statistics.median(seconds):.2f}",
+            spread(ratios(values["wall"], row), 2),
+        ]
+        for row, seconds in values["wall"].items()
+    ]
+    return table(["a folder", "wall s", "pictures/s", "wall s, ratio"], rows)
 
 
 def backend_table(values: dict[str, Repeats]) -> str:
@@ -74,6 +122,56 @@ def backend_table(values: dict[str, Repeats]) -> str:
         for model, seconds in values["wall"].items()
     ]
     return table(["model", "wall s of a call", "ratio", "dB to the first's picture"], rows)
+
+
+def loader_tables(values: dict[str, Repeats]) -> str:
+    """What `measure_loader` returned: three tables."""
+    steps = {name: statistics.median(speeds) for name, speeds in values["step"].items()}
+    step = table(
+        ["training step", "pictures/s"],
+        [[f"{name} loss terms", spread(speeds)] for name, speeds in values["step"].items()],
+    )
+    loader = table(
+        ["loader processes", "pictures/s", *(f"ratio to step, {name} terms" for name in steps)],
+        [
+            [workers, spread(speeds)]
+            + [f"{statistics.median(speeds) / speed:.2f}" for speed in steps.values()]
+            for workers, speeds in values["loader"].items()
+        ],
+    )
+    return "\n\n".join((loader, step, _sample_table(values["sample"])))
+
+
+def space_table(values: dict[str, Repeats]) -> str:
+    """What `measure_space` returned."""
+    rows = [[name, spread(seconds)] for name, seconds in values["visit"].items()]
+    return table(["a visit", "seconds"], rows)
+
+
+def _sample_table(seconds: Repeats) -> str:
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
+    whole = medians["stream"] + medians["collate"]
+    rows = [
+        [
+            text,
+            spread([1000 * value for value in seconds[stage]], 2),
+            f"{medians[stage] / whole:.0%}",
+        ]
+        for stage, text in _SAMPLE_STAGES.items()
+    ]
+    rest = whole - sum(medians[stage] for stage in _SAMPLE_STAGES)
+    rows.append(
+        ["the rest: shuffle, checksum, selection", f"{1000 * rest:.2f}", f"{rest / whole:.0%}"]
+    )
+    return table(["a sample, in one process", "ms", "share"], rows)
+
+
+def share_of_rate(values: dict[str, Repeats], row: str) -> str:
+    """How much of the machine's matrix rate a row reaches; the median over rounds."""
+    (gmacs,), (rates,) = values["gmacs"][row], values["matrix_rate"].values()
+    gflops = [2 * gmacs / seconds for seconds in values["wall"][row]]
+    shares = [reached / rate for reached, rate in zip(gflops, rates, strict=True)]
+    return f"{statistics.median(shares):.0%}"
 
 
 def ratios(values: Repeats, row: str) -> list[float]:
