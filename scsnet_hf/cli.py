@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -102,6 +102,13 @@ def _add_files(colorize: argparse.ArgumentParser) -> None:
         "--skip-existing", action="store_true", help="leave inputs whose result is there"
     )
     colorize.add_argument(
+        "--jobs",
+        type=_whole,
+        metavar="N",
+        help="pictures at once, unless each hangs on the one before (default: as many as suit the "
+        "cores, at most 4); films and large pictures are done alone",
+    )
+    colorize.add_argument(
         "--max-megapixels",
         type=_positive,
         metavar="N",
@@ -114,6 +121,12 @@ def _add_files(colorize: argparse.ArgumentParser) -> None:
         metavar="N",
         help="refuse animations with more frames (default: 1000)",
     )
+
+
+def _whole(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
 
 
 def _positive(text: str) -> float:
@@ -155,6 +168,7 @@ def colorize(args: argparse.Namespace) -> int:
     """Run `scsnet colorize`; returns the exit code."""
     from tqdm import tqdm
 
+    from .files.remarks import warnings_as_remarks
     from .files.work import plan
 
     work = plan(args.inputs, args.output, args.format)
@@ -163,17 +177,21 @@ def colorize(args: argparse.Namespace) -> int:
     todo = [w for w in work if not (args.skip_existing and w.is_done)]
     pipe = _load_pipeline(args.model, args.device)
     failed, last = 0, None
-    with tqdm(todo, unit="file", disable=None) as progress:
+    with tqdm(total=len(todo), unit="file", disable=None) as progress:
         remark = partial(progress.write, file=sys.stderr)
-        colorize_file = _file_colorizer(pipe, args, work, remark)
-        for item in progress:
-            try:
-                last = colorize_file(item)
-            except _OF_ONE_FILE as error:
+        with (
+            warnings_as_remarks(remark),
+            closing(_outcomes(pipe, args, work, todo, remark)) as outcomes,
+        ):
+            for item, outcome in outcomes:
+                progress.update()
+                if not isinstance(outcome, Exception):
+                    last = outcome
+                    continue
                 failed += 1
-                message = one_line(error)
+                message = one_line(outcome)
                 named = message if str(item.source) in message else f"{item.source}: {message}"
-                progress.write(f"scsnet: error: {named}", file=sys.stderr)
+                remark(f"scsnet: error: {named}")
     done, skipped = len(todo) - failed, len(work) - len(todo)
     summary = [f"{done} done", f"{failed} failed", f"{skipped} already there"]
     where = f": {last}" if done == 1 else ""
@@ -181,6 +199,32 @@ def colorize(args: argparse.Namespace) -> int:
     if not failed:
         return ALL_DONE
     return SOME_FAILED if done or skipped else NOTHING_DONE
+
+
+def _outcomes(
+    pipe,
+    args: argparse.Namespace,
+    work: "list[Work]",
+    todo: "list[Work]",
+    remark: "Callable[[str], None]",
+) -> "Iterator[tuple[Work, str | Exception]]":
+    """Files of `todo` as they are done, with what was written, in words, or what is wrong.
+
+    Raises what is wrong with the arguments before any is read.
+    """
+    from .files.side_by_side import automatic_jobs, done_side_by_side, is_large
+    from .pipeline_scsnet import OutputSize
+
+    colorize_file = _file_colorizer(pipe, args, work, remark)
+    handed_on = args.reference == FIRST or args.propagate
+    jobs = 1 if handed_on else args.jobs or automatic_jobs(pipe.device)
+    alone = partial(
+        is_large,
+        output_size=OutputSize(args.scale, args.size, args.long_side),
+        device=pipe.device,
+        most_frames=args.max_frames,
+    )
+    return done_side_by_side(todo, colorize_file, jobs, alone, _OF_ONE_FILE, remark)
 
 
 def _file_colorizer(

@@ -48,6 +48,11 @@ PRESETS = {
 class SCSNetConfig(PreTrainedConfig):
     """Configuration of SCSNet; the defaults are the paper's size (9.95 M / 15.36 M parameters).
 
+    How they are divided is for few operations: the colour decoder has most of its blocks at quarter
+    resolution, where one has 16 times the parameters of a texture block for the same operations;
+    F_cs and the first linear layer, at the source's resolution, are wide, and the later linear
+    layers narrow, since these run at every output pixel.
+
     Args:
         hidden_sizes: channels at full, half and quarter resolution. The first is also the width of
             the stem, of the texture encoder and of the colour features (64 in the paper), the last
@@ -57,8 +62,9 @@ class SCSNetConfig(PreTrainedConfig):
         attention_size: channels of every level of the cross attention.
         pyramid_levels: levels of the pyramid valve cross attention (Fig. 5).
         texture_depth: basic blocks of psi_E (two convolutions and a skip each).
-        mapping_size: channels of F_cs, which continuous pixel mapping interpolates.
-        mapping_hidden_sizes: widths of the first three of its four linear layers.
+        mapping_size: channels of F_cs (256 in the paper), which are at the source's resolution.
+        mapping_hidden_sizes: widths of the first three of the four linear layers of continuous
+            pixel mapping. Of the first one only its outputs are interpolated.
         source_encoder: phi_E^s: `"residual"` (the paper's) or `"efficientnet_lite"`, the trunk of
             EfficientNet-Lite0, which can start from ImageNet weights; `encoder_depths` are then
             those of the reference encoder alone.
@@ -80,12 +86,12 @@ class SCSNetConfig(PreTrainedConfig):
 
     hidden_sizes: list[int] | tuple[int, ...] = (64, 128, 256)
     encoder_depths: list[int] | tuple[int, ...] = (1, 1, 2)
-    decoder_depths: list[int] | tuple[int, ...] = (2, 4, 1)
+    decoder_depths: list[int] | tuple[int, ...] = (4, 1, 0)
     attention_size: int = 128
     pyramid_levels: int = 3
-    texture_depth: int = 32
-    mapping_size: int = 256
-    mapping_hidden_sizes: list[int] | tuple[int, ...] = (256, 256, 256)
+    texture_depth: int = 13
+    mapping_size: int = 320
+    mapping_hidden_sizes: list[int] | tuple[int, ...] = (256, 208, 128)
     source_encoder: str = "residual"
     cross_attention: str = "pyramid_valve"
     upsampler: str = "cpm"

@@ -120,7 +120,7 @@ def _cubic_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
 def _interpolate(values: torch.Tensor, axis: AxisCoordinates, taps) -> torch.Tensor:
     """Interpolate dim 1 of (B, N, K) at `axis`; border pixels are repeated outwards. (B, n, K)."""
     batch, size, width = values.shape
-    result = 0
+    result = None
     for offset, weight in taps(axis.fraction).items():
         index = (axis.lower + offset).clamp(0, size - 1)
         if len(index) == 1:
@@ -129,7 +129,8 @@ def _interpolate(values: torch.Tensor, axis: AxisCoordinates, taps) -> torch.Ten
             first = torch.arange(batch, device=index.device)[:, None] * size
             taken = values.reshape(batch * size, width).index_select(0, (index + first).flatten())
             taken = taken.view(batch, -1, width)
-        result = result + taken * weight[..., None].to(values.dtype)
+        weight = weight[..., None].to(values.dtype)
+        result = taken * weight if result is None else torch.addcmul(result, taken, weight)
     return result
 
 

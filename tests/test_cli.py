@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 from conftest import make_picture
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from scsnet_hf import cli
 
@@ -334,6 +334,66 @@ class TestSeries:
         assert (album / "2.scs.png").read_bytes() == whole
 
 
+class TestJobs:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        """Pictures, an animation and a file that is none."""
+        folder = tmp_path / "in"
+        folder.mkdir()
+        for index in range(5):
+            make_picture(24, 16, seed=index).save(folder / f"{index}.png")
+        frames = [make_picture(16, 12, seed=seed) for seed in range(3)]
+        frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+        (folder / "none.png").write_bytes(b"no picture")
+        return folder
+
+    def results(self, colorize, folder, jobs, *options) -> dict[str, list[np.ndarray]]:
+        """Frames of the results by name."""
+        out = folder.parent / f"out of {jobs}"
+        assert colorize(folder, "-o", out, "--jobs", jobs, *options) == 1
+        return {name: frames_of(out / name) for name in files(out)}
+
+    @pytest.mark.parametrize("options", [(), ("--reference", "first"), ("--propagate",)])
+    def test_results_do_not_depend_on_how_many_there_are(self, colorize, folder, capsys, options):
+        expected = self.results(colorize, folder, 1, *options)
+        assert len(expected) == 6
+        for jobs in (2, 7):
+            results = self.results(colorize, folder, jobs, *options)
+            assert results.keys() == expected.keys()
+            for name, frames in results.items():
+                # Sums are rounded otherwise with another number of PyTorch's threads.
+                assert np.abs(np.subtract(frames, expected[name])).max() <= 1
+            assert "scsnet: 6 done, 1 failed" in capsys.readouterr().err
+
+    def test_bad_files_are_named_once(self, colorize, folder, capsys):
+        for name in "abc":
+            (folder / f"{name}.png").write_bytes(b"no picture")
+        self.results(colorize, folder, 3)
+        errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+        assert sorted(Path(error.split(": ")[2]).name for error in errors) == [
+            "a.png",
+            "b.png",
+            "c.png",
+            "none.png",
+        ]
+
+    def test_large_pictures_and_films_are_done_too(self, colorize, folder):
+        write_film(folder / "film.mkv", frames=2, size=(32, 24))
+        make_picture(24, 1600, "L").save(folder / "tall.png")
+        results = self.results(colorize, folder, 3, "--scale", 12)
+        assert results["tall.png"][0].shape == (19200, 288, 3)
+        assert results["film.mkv"] == []
+
+
+def frames_of(path) -> list[np.ndarray]:
+    """Frames of a picture file, none of a film."""
+    if path.suffix != ".png":
+        return []
+    with Image.open(path) as picture:
+        frames = ImageSequence.Iterator(picture)
+        return [np.asarray(frame.convert("RGB")).astype(int) for frame in frames]
+
+
 class TestLimits:
     def test_pixels(self, colorize, photo, capsys, monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
@@ -440,6 +500,9 @@ class TestWrongArguments:
             ("--scale", "2", "--long-side", "10"),
             ("--size", "10x10", "--long-side", "10"),
             ("--luminance", "mine"),
+            ("--jobs", "0"),
+            ("--jobs", "-1"),
+            ("--jobs", "1.5"),
             ("--magnify", "2"),
         ],
     )
@@ -514,7 +577,8 @@ class TestAsAProgram:
 
     def test_it_says_one_line_per_error_and_a_summary(self, result):
         lines = [line for line in result[1].stderr.splitlines() if line.startswith("scsnet")]
-        assert [line.split(":")[2].strip() for line in lines[:-1]] == ["bad.png", "missing.png"]
+        named = {line.split(":")[2].strip() for line in lines[:-1]}
+        assert (named, len(lines)) == ({"bad.png", "missing.png"}, 3)
         assert lines[-1].startswith("scsnet: 1 done, 2 failed")
 
     def test_it_says_once_that_colours_are_left_out(self, result):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage
+from scsnet_hf.benchmarking.meters import multiply_adds
 
 REFERENCE_ONLY = ("reference_stem", "reference_encoder", "cross_attention")
 
@@ -34,6 +35,13 @@ def test_base_has_the_papers_number_of_parameters():
 def test_head_of_base_has_the_papers_number_of_parameters(upsampler, expected, tolerance):
     parts = count_parameters("base", upsampler=upsampler)
     assert parts["upsampler"] == pytest.approx(expected, rel=tolerance)
+
+
+def test_parameters_of_base_are_where_they_cost_few_operations():
+    """From 128 to 512, in 10^9: with equal widths everywhere they would cost over 90."""
+    with torch.device("meta"), torch.inference_mode():
+        model, pixels = SCSNetForImageToImage(SCSNetConfig()), torch.rand(1, 1, 128, 128)
+        assert multiply_adds(lambda: model(pixels, scale=4)) < 60
 
 
 def test_small_has_about_one_and_a_half_million_parameters_in_automatic_mode():

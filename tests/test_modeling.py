@@ -5,6 +5,7 @@ from copy import deepcopy
 import pytest
 import torch
 from conftest import build_tiny_model
+from plain_scsnet import plain_scsnet
 
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage
 from scsnet_hf.configuration_scsnet import CROSS_ATTENTIONS, UPSAMPLERS
@@ -29,6 +30,32 @@ def reconstruct(model, *args, **kwargs) -> torch.Tensor:
 
 def gradients(model) -> dict[str, torch.Tensor]:
     return {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+# The paper's formulas
+
+
+@pytest.fixture(scope="module")
+def base_model() -> SCSNetForImageToImage:
+    """The paper's size; all layers carry random weights, also those that start at zero."""
+    torch.manual_seed(0)
+    model = SCSNetForImageToImage(SCSNetConfig()).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            inputs = parameter[0].numel()
+            parameter.add_(0.3 * torch.randn_like(parameter) / inputs**0.5)
+    return model
+
+
+# Sizes at which no output pixel stands on a border between two cells, where Eq. 3 jumps.
+@pytest.mark.parametrize("scale", [2.7, 4])
+@pytest.mark.parametrize("reference", [None, color(2, 16, 20)], ids=["automatic", "reference"])
+def test_network_is_the_one_that_the_paper_writes_down(base_model, reference, scale):
+    pixels = gray(2, 12, 28)
+    actual = reconstruct(base_model, pixels, reference, scale=scale)
+    with torch.no_grad():
+        expected = plain_scsnet(base_model, pixels, actual.shape[-2:], reference)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
 
 
 def test_automatic_parameters_are_those_of_a_network_without_references():

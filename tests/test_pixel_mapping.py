@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from plain_scsnet import continuous_pixel_mapping
 from torch.nn import functional
 
 from scsnet_hf import SCSNetConfig, pixel_mapping
@@ -29,33 +30,6 @@ def random_features(*size: int, batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, CHANNELS, *size, generator=torch.Generator().manual_seed(1))
 
 
-def relative_coordinates(source: int, output: int, align_corners: bool) -> torch.Tensor:
-    """Eq. 3 of the paper in float64; the far corner belongs to the last cell."""
-    index = np.arange(output, dtype=np.float64)
-    x = index / (output - 1) if align_corners else (index + 0.5) / output
-    relative = np.mod(x, 1 / source) * source * 2 - 1
-    if align_corners:
-        relative[-1] = 1
-    return torch.from_numpy(relative).float()
-
-
-def paper_mapping(head, features, output_size, align_corners):
-    """CPM as the paper writes it: F_cs enlarged, Z_rel beside it, four linear layers."""
-    enlarged = functional.interpolate(
-        head.aggregate(features), output_size, mode="bilinear", align_corners=align_corners
-    )
-    vertical, horizontal = (
-        relative_coordinates(s, o, align_corners)
-        for s, o in zip(features.shape[-2:], output_size, strict=True)
-    )
-    y, x = torch.meshgrid(vertical, horizontal, indexing="ij")
-    position = torch.stack((x, y)).expand(len(features), -1, -1, -1)
-    pixels = head.first(torch.cat((enlarged, position), dim=1).permute(0, 2, 3, 1))
-    for layer in head.layers:
-        pixels = layer(pixels.relu())
-    return pixels.permute(0, 3, 1, 2)
-
-
 # Odd source sizes with even outputs keep float64 remainders away from the cells' borders.
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize(
@@ -65,7 +39,7 @@ def test_continuous_pixel_mapping_is_the_papers(source, output, align_corners):
     head = build_head("cpm", align_corners=align_corners)
     features = random_features(*source)
     actual = head(features, PixelGrid.whole(source, output))
-    expected = paper_mapping(head, features, output, align_corners)
+    expected = continuous_pixel_mapping(features, output, head.state_dict(), align_corners)
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
 
 
