@@ -8,6 +8,10 @@ from tqdm import tqdm
 from .meters import Subject, Time, clock, matrix_rate, multiply_adds, peak_memory
 from .process import find_function, in_fresh_process, name_of
 
+# Freed blocks of this many bytes go back to the system at once. glibc would keep ever larger ones,
+# and then the peak of the same network differs by hundreds of MiB from run to run.
+_EXACT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+
 Repeats = dict[str, list[float]]  # row -> its value in each round, or the only one
 Measure = Callable[[], dict[str, float]]
 Stages = Mapping[str, Callable[[], Subject]]  # name -> how to build it
@@ -15,7 +19,7 @@ StagesOf = Callable[..., Stages]  # of the name of a row and the setting
 
 
 def measure(
-    stages_of: StagesOf, rows: Sequence[str], repeats: int, kept_bytes: int = 2**16, **setting
+    stages_of: StagesOf, rows: Sequence[str], repeats: int, **setting
 ) -> dict[str, Repeats]:
     """What rows cost, all in one fresh process but for the memory, in one of its own each.
 
@@ -24,8 +28,6 @@ def measure(
             is called as `stages_of(row, **setting)`, in those processes.
         rows: their names.
         repeats: rounds. Before the first, every stage has run once.
-        kept_bytes: where memory is measured, freed blocks of so many bytes or more go back to the
-            system at once. The fewer, the more exact, and the slower.
         **setting: passed on; has to survive JSON.
 
     Returns:
@@ -39,11 +41,8 @@ def measure(
     """
     given = {"stages_of": name_of(stages_of), "setting": setting}
     values = in_fresh_process(time_rows, rows=list(rows), repeats=repeats, **given)
-    # glibc would keep ever larger blocks, and then the peak of the same network differs by hundreds
-    # of MiB from run to run.
-    exact = {"MALLOC_MMAP_THRESHOLD_": str(kept_bytes)}
     memory = {
-        row: in_fresh_process(memory_of_row, exact, row=row, **given)
+        row: in_fresh_process(memory_of_row, _EXACT_MEMORY, row=row, **given)
         for row in tqdm(rows, unit="process")
     }
     values["memory"] = {row: [peak] for row, peak in memory.items() if peak is not None}

@@ -13,7 +13,6 @@ from .pictures import smooth_gray
 from .rounds import Repeats, Stages, measure
 
 RESULTS = ("512x512", "1024x1024", "2048x2048", "4096x4096", "8192x8192", "10000x10000")
-_KEPT_BYTES = 2**22  # half the page faults of the default, and a few MiB more
 
 
 def measure_sizes(
@@ -41,7 +40,7 @@ def measure_sizes(
     for text in (*rows, *([source] if source else [])):
         size_of(text)  # a wrong one is told before the measuring starts
     setting = {"model": model, "scale": scale, "device": device, "source": source}
-    return measure(stages_of, rows, repeats, kept_bytes=_KEPT_BYTES, **setting)
+    return measure(stages_of, rows, repeats, **setting)
 
 
 def size_of(row: str) -> tuple[int, int]:
