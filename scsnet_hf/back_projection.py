@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import nn
 
-from .pixel_mapping import PixelGrid, cubic_kernel, resize, row_blocks
+from .pixel_mapping import PixelGrid, conversion_blocks, cubic_kernel, resize
 
 _ITERATIONS = 2
 _REACH = _ITERATIONS * (2 + 2) + 1  # source rows: shrinking and enlarging reach two each
@@ -95,7 +95,7 @@ def _shrinking(grid: PixelGrid, count: int) -> torch.Tensor:
 
 def _add_enlarged(lightness: torch.Tensor, source: torch.Tensor, grid: PixelGrid) -> None:
     """Add `source` (1, 1, H, W), enlarged bicubically, to `lightness` (1, 1, h, Wo), in place."""
-    for start, stop in row_blocks(lightness.shape[2], 8 * lightness.shape[3]):
+    for start, stop in conversion_blocks(*lightness.shape[2:]):
         rows = _rows_of(grid, grid.start[0] + start, stop - start)
         lightness[..., start:stop, :] += resize(source, rows, cubic=True)
 

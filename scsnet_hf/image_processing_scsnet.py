@@ -22,13 +22,11 @@ from .color import (
     srgb_to_lab,
 )
 from .image_io import PictureSource, load_picture
-from .pixel_mapping import row_blocks
+from .pixel_mapping import conversion_blocks
 from .transparency import visible_colors
 
 LUMINANCES = ("network", "source")
 OUTPUT_TYPES = ("pil", "np", "np16", "pt")
-
-_VALUES_OF_A_PIXEL = 8  # that a conversion holds at a time, so that a block of rows stays in cache
 
 
 class SCSNetImageProcessor(BaseImageProcessor):
@@ -196,7 +194,7 @@ def _normalized_lab(picture: Image.Image, channels: int = 3) -> torch.Tensor:
     white = 65535 if colors.mode == "I;16" else 255
     levels = np.asarray(colors).reshape(colors.height, colors.width, -1)
     values = torch.empty(1, channels, colors.height, colors.width)
-    for start, stop in row_blocks(colors.height, _VALUES_OF_A_PIXEL * colors.width):
+    for start, stop in conversion_blocks(colors.height, colors.width):
         block = torch.from_numpy(levels[start:stop].astype(np.float32)).div_(white)
         lab = srgb_to_lab(block.permute(2, 0, 1).expand(3, -1, -1))
         values[0, :, start:stop] = normalize_lab(lab)[:channels]
@@ -213,7 +211,7 @@ def _as_output(
         picture = torch.empty(*size, 3, device=normalized.device)
     else:
         picture = np.empty((*size, 3), np.uint16 if output_type == "np16" else np.uint8)
-    for start, stop in row_blocks(size[0], _VALUES_OF_A_PIXEL * size[1]):
+    for start, stop in conversion_blocks(*size):
         lab = fit_gamut(scale_chroma(denormalize_lab(normalized[:, start:stop]), saturation))
         rgb = lab_to_srgb(lab).permute(1, 2, 0)
         if output_type != "pt":

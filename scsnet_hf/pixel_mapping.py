@@ -204,6 +204,11 @@ def row_blocks(height: int, elements_per_row: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + block, height)
 
 
+def conversion_blocks(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """`row_blocks` of pictures whose pixels are converted, which holds some 8 values a pixel."""
+    return row_blocks(height, 8 * width)
+
+
 class ContinuousPixelMapping(nn.Module):
     """CPM: four linear layers on (interpolated F_cs, Z_rel) per output pixel (Sec. 3.2, Fig. 6).
 

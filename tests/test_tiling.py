@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import build_tiny_model
+from test_memory import OUT_OF_MEMORY
 
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, tiling
 from scsnet_hf.configuration_scsnet import UPSAMPLERS
@@ -127,13 +128,6 @@ def with_memory_for(pixels: int, error: Exception, monkeypatch) -> list[int]:
 
     monkeypatch.setattr(tiling, "decode_window", decode)
     return computed
-
-
-OUT_OF_MEMORY = [
-    MemoryError(),
-    torch.OutOfMemoryError("CUDA out of memory"),
-    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
-]
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["python", "accelerator", "cpu"])
