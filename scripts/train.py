@@ -231,7 +231,7 @@ def run(args: argparse.Namespace) -> None:
             preset.init_from,
             args.texture_from,
             args.imagenet_weights,
-            preset.freeze_color,
+            preset.learning,
         ),
         args=arguments,
         train_dataset=samples_of(args, args.data, preset.pairs, left_out),

@@ -58,6 +58,14 @@ class SelfAttention(nn.Module):
         return features + self.output(attended).transpose(1, 2).reshape(features.shape)
 
 
+class Transferred(NamedTuple):
+    """What cross attention brings over from the reference to every place of the source."""
+
+    features: torch.Tensor  # F_r->s (B, C, h, w)
+    weights: torch.Tensor | None = None  # (B, N_source, N_reference)
+    match: torch.Tensor | None = None  # (B, C, h, w), its mean over C is the match's cosine
+
+
 class CrossAttention(nn.Module):
     """Q from the source, K and V from the reference: F_r->s, without valves."""
 
@@ -68,31 +76,53 @@ class CrossAttention(nn.Module):
         self.value = nn.Linear(channels, channels)
 
     def forward(
-        self, source: torch.Tensor, reference: torch.Tensor, return_weights: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Source (B, C, h, w), tokens (B, N, C) -> F_r->s (B, C, h, w), attention or None."""
-        tokens = self.query(_tokens(source))
-        attended, weights = _attend(
-            tokens, self.key(reference), self.value(reference), return_weights
-        )
-        return attended.transpose(1, 2).reshape(source.shape), weights
+        self,
+        source: torch.Tensor,
+        reference: torch.Tensor,
+        return_weights: bool = False,
+        return_match: bool = False,
+    ) -> Transferred:
+        """Source (B, C, h, w), tokens (B, N, C) -> F_r->s and, on request, how it came about."""
+
+        def at_places(tokens: torch.Tensor) -> torch.Tensor:
+            return tokens.transpose(1, 2).reshape(source.shape)
+
+        query, key = self.query(_tokens(source)), self.key(reference)
+        attended, weights = _attend(query, key, self.value(reference), return_weights)
+        match = None
+        if return_match:
+            query, key = (nn.functional.normalize(tokens, dim=-1) for tokens in (query, key))
+            found, _ = _attend(query, key, key)
+            match = at_places(query * found * query.shape[-1])
+        return Transferred(at_places(attended), weights, match)
 
 
 class ValveCrossAttention(nn.Module):
-    """VCAttn: two sigmoid maps decide how much of the source and the reference passes (Fig. 4)."""
+    """VCAttn: two sigmoid maps decide how much of the source and the reference passes (Fig. 4).
 
-    def __init__(self, channels: int):
+    With `matched`, the valves also see how well each place has found its match.
+    """
+
+    def __init__(self, channels: int, matched: bool = False):
         super().__init__()
         self.attention = CrossAttention(channels)
         self.valves = nn.Conv2d(2 * channels, 2, 1)
+        self.match_valves = None
+        if matched:
+            self.match_valves = nn.Conv2d(channels, 2, 1, bias=False)
+            self.match_valves.starts_at_zero = True
         self.output = nn.Conv2d(channels, channels, 1)
 
     def forward(
         self, source: torch.Tensor, reference: torch.Tensor, return_weights: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
         """As CrossAttention; returns F_t, attention or None, valves (B, 2, h, w) in (0, 1)."""
-        transferred, weights = self.attention(source, reference, return_weights)
-        valves = self.valves(torch.cat((source, transferred), dim=1)).sigmoid()
+        matched = self.match_valves is not None
+        transferred, weights, match = self.attention(source, reference, return_weights, matched)
+        logits = self.valves(torch.cat((source, transferred), dim=1))
+        if matched:
+            logits = logits + self.match_valves(match)
+        valves = logits.sigmoid()
         source_valve, reference_valve = valves.split(1, dim=1)
         mixed = source_valve * source + reference_valve * transferred
         return self.output(mixed), weights, valves
@@ -143,7 +173,9 @@ class PyramidValveCrossAttention(nn.Module):
         )
         self.source_pyramid = FeaturePyramid(hidden, channels, levels)
         self.reference_pyramid = FeaturePyramid(hidden, channels, levels)
-        self.attentions = nn.ModuleList(ValveCrossAttention(channels) for _ in range(levels))
+        self.attentions = nn.ModuleList(
+            ValveCrossAttention(channels, config.matched_references) for _ in range(levels)
+        )
         self.output = nn.Conv2d(levels * channels, hidden, 3, padding=1, padding_mode="replicate")
 
     def encode(self, reference_features: torch.Tensor) -> Tokens:
@@ -190,13 +222,9 @@ class BasicCrossAttention(nn.Module):
         self, source: torch.Tensor, reference: Tokens, return_weights: bool = False
     ) -> FusedFeatures:
         """F_s (B, C, h, w) and the tokens -> F_int."""
-        transferred, weights = self.attention(
-            self.source_projection(source),
-            reference[0],
-            return_weights,
-        )
-        features = source + self.output(transferred)
-        return FusedFeatures(features, (weights,) if return_weights else ())
+        transferred = self.attention(self.source_projection(source), reference[0], return_weights)
+        features = source + self.output(transferred.features)
+        return FusedFeatures(features, (transferred.weights,) if return_weights else ())
 
 
 CROSS_ATTENTION_CLASSES = {

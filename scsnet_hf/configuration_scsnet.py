@@ -22,6 +22,7 @@ PRESETS = {
     "medium": {
         **_LIGHT,
         "source_encoder": "efficientnet_lite",
+        "matched_references": True,
         "hidden_sizes": (32, 48, 96),
         "encoder_depths": (0, 0, 2),
         "decoder_depths": (2, 1, 0),
@@ -70,6 +71,9 @@ class SCSNetConfig(PreTrainedConfig):
             those of the reference encoder alone.
         cross_attention: `"pyramid_valve"` (PVCAttn), `"basic"` (one level, no valves) or `"none"`
             (automatic mode only); the last two are the ablation of Table 5.
+        matched_references: add to F_r what the source encoder sees in the reference's lightness, so
+            that like is compared with like, and let the valves see how well each place has found
+            its match, as the similarity maps of He et al. (2018) do. Not in the paper.
         upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, resized after it) or `"meta"`
             (Meta-SR, Hu et al. 2019); the last two are the comparisons of Sec. 4.3.
         align_corners: `False` puts pixel centres at (i + 0.5) / size, so that nothing shifts;
@@ -94,6 +98,7 @@ class SCSNetConfig(PreTrainedConfig):
     mapping_hidden_sizes: list[int] | tuple[int, ...] = (256, 208, 128)
     source_encoder: str = "residual"
     cross_attention: str = "pyramid_valve"
+    matched_references: bool = False
     upsampler: str = "cpm"
     align_corners: bool = False
     luminance_skip: bool = False

@@ -76,7 +76,8 @@ class ColorEncoder(nn.Sequential):
         )
 
 
-_REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")
+# What only a reference needs.
+REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")
 
 SOURCE_ENCODER_CLASSES = {"residual": ColorEncoder, "efficientnet_lite": EfficientNetEncoder}
 
@@ -197,7 +198,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         return self.num_parameters() - sum(
             parameter.numel()
             for name, part in self.named_children()
-            if name in _REFERENCE_PARTS
+            if name in REFERENCE_PARTS
             for parameter in part.parameters()
         )
 
@@ -226,7 +227,10 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
 
     def reference_tokens(self, working: torch.Tensor) -> Tokens:
         """As `encode_reference`, of references (B, 3, Hr, Wr) that have their working size."""
-        features = self.reference_encoder(self.reference_stem(pad_to_multiple(working, _MULTIPLE)))
+        working = pad_to_multiple(working, _MULTIPLE)
+        features = self.reference_encoder(self.reference_stem(working))
+        if self.config.matched_references:
+            features = features + self._encode_source(working[:, :1])
         return self.cross_attention.encode(features)
 
     def fuse_reference(

@@ -9,18 +9,24 @@ from scsnet_hf.attention import CROSS_ATTENTION_CLASSES, CrossAttention, ValveCr
 HIDDEN, CHANNELS, LEVELS = 16, 8, 3  # of the tiny preset
 
 
-def build(kind: str) -> torch.nn.Module:
+def build(kind: str, **config) -> torch.nn.Module:
     torch.manual_seed(0)
-    return CROSS_ATTENTION_CLASSES[kind](SCSNetConfig.from_preset("tiny", cross_attention=kind))
+    config = SCSNetConfig.from_preset("tiny", cross_attention=kind, **config)
+    return CROSS_ATTENTION_CLASSES[kind](config)
 
 
 def random_features(*size: int, seed: int = 1) -> torch.Tensor:
     return torch.randn(2, HIDDEN, *size, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture(params=CROSS_ATTENTION_CLASSES)
+@pytest.fixture(params=[*CROSS_ATTENTION_CLASSES, "matched"])
 def attention(request) -> torch.nn.Module:
-    return build(request.param)
+    if request.param != "matched":
+        return build(request.param)
+    attention = build("pyramid_valve", matched_references=True)
+    for level in attention.attentions:
+        torch.nn.init.normal_(level.match_valves.weight)
+    return attention
 
 
 def test_result_is_the_same_with_and_without_weights(attention):
@@ -105,12 +111,39 @@ def test_closed_valve_lets_nothing_through(closed, without_influence):
     assert torch.allclose(first, by_reference, atol=1e-6) == (without_influence == "reference")
 
 
-def test_attention_copies_the_value_of_the_matching_token():
-    attention = CrossAttention(CHANNELS)
+def pass_through(attention: CrossAttention) -> None:
+    """Make queries, keys and values of what comes in, unchanged."""
     with torch.no_grad():
         for layer in (attention.query, attention.key, attention.value):
             layer.weight.copy_(torch.eye(CHANNELS))
             layer.bias.zero_()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_valves_see_whether_a_place_has_found_its_match(sign):
+    attention = ValveCrossAttention(CHANNELS, matched=True)
+    pass_through(attention.attention)
+    with torch.no_grad():
+        attention.valves.weight.zero_()
+        attention.valves.bias.zero_()
+        attention.match_valves.weight.fill_(1.0)  # open where they match, closed where they differ
+    source = torch.ones(1, CHANNELS, 1, 1)
+    _, _, valves = attention(source, sign * torch.ones(1, 1, CHANNELS))
+    expected = torch.tensor(float(sign * CHANNELS)).sigmoid()  # the cosine is 1 or -1
+    torch.testing.assert_close(valves, expected.expand_as(valves))
+
+
+def test_untrained_matches_do_not_move_the_valves():
+    plain, matched = ValveCrossAttention(CHANNELS), ValveCrossAttention(CHANNELS, matched=True)
+    weights = {**plain.state_dict(), "match_valves.weight": torch.zeros(2, CHANNELS, 1, 1)}
+    matched.load_state_dict(weights)
+    source, tokens = torch.randn(1, CHANNELS, 3, 4), torch.randn(1, 5, CHANNELS)
+    torch.testing.assert_close(matched(source, tokens)[2], plain(source, tokens)[2])
+
+
+def test_attention_copies_the_value_of_the_matching_token():
+    attention = CrossAttention(CHANNELS)
+    pass_through(attention)
     tokens = 100 * torch.eye(CHANNELS)[None]
     source = tokens.transpose(1, 2).reshape(1, CHANNELS, 2, 4).flip(-1)
     # The softmax leaves the seven others a few hundred-thousandths each.

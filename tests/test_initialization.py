@@ -7,7 +7,11 @@ from torch import nn
 
 from scsnet_hf import SCSNetConfig
 from scsnet_hf.efficientnet import EfficientNetLite
-from scsnet_hf.training.initialization import initial_model, load_imagenet_weights
+from scsnet_hf.training.initialization import (
+    initial_model,
+    learns_from_references_alone,
+    load_imagenet_weights,
+)
 
 COLOR_BRANCH = (
     "source_encoder color_decoder reference_stem reference_encoder cross_attention".split()
@@ -136,7 +140,15 @@ class TestInitialModel:
         with pytest.raises(ValueError, match="texture_encoder is of another size"):
             initial_model("tiny", texture_from=str(tmp_path / "deep"))
 
-    def test_a_frozen_colour_branch_does_not_learn(self):
-        model = initial_model("tiny", freeze_color=True)
+    @pytest.mark.parametrize(
+        ("branch", "parts"),
+        [
+            ("texture", {"stem", "texture_encoder", "upsampler"}),
+            ("reference", {"reference_stem", "reference_encoder", "cross_attention"}),
+        ],
+    )
+    def test_a_branch_can_learn_alone(self, branch, parts):
+        model = initial_model("tiny", learning=branch)
         learning = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
-        assert learning == {"stem", "texture_encoder", "upsampler"}
+        assert learning == parts
+        assert learns_from_references_alone(model) == (branch == "reference")

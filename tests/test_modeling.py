@@ -207,6 +207,24 @@ def test_reference_of_batch_one_is_shared_by_all_items(tiny_model):
     torch.testing.assert_close(shared, repeated, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("matched", [False, True])
+def test_matched_references_are_also_seen_by_the_source_encoder(matched):
+    model = build_tiny_model(matched_references=matched)
+    with torch.no_grad():
+        for parameter in model.reference_stem.parameters():
+            parameter.zero_()
+    reference = color(1, 16, 16)
+    lighter, redder = (reference + change for change in torch.eye(3)[:2, None, :, None, None])
+
+    def told_apart(other: torch.Tensor) -> bool:
+        tokens = zip(model.encode_reference(reference), model.encode_reference(other), strict=True)
+        return any(not torch.equal(one, another) for one, another in tokens)
+
+    # The reference's own encoder is blind here.
+    assert told_apart(lighter) == matched
+    assert not told_apart(redder)
+
+
 def test_model_without_cross_attention_refuses_a_reference():
     model = build_tiny_model(cross_attention="none")
     with pytest.raises(ValueError, match="takes no reference"):
@@ -340,9 +358,11 @@ def test_output_start_without_labels_is_refused(tiny_model):
 
 
 @pytest.mark.parametrize("upsampler", UPSAMPLERS)
+@pytest.mark.parametrize("matched", [False, True])
 @pytest.mark.parametrize("cross_attention", ["pyramid_valve", "basic"])
-def test_gradients_reach_every_parameter(upsampler, cross_attention):
-    model = build_tiny_model(upsampler=upsampler, cross_attention=cross_attention).train()
+def test_gradients_reach_every_parameter(upsampler, cross_attention, matched):
+    config = {"cross_attention": cross_attention, "matched_references": matched}
+    model = build_tiny_model(upsampler=upsampler, **config).train()
     labels = color(2, 36, 40)
     model(gray(2, 9, 10), labels=labels).loss.backward()
     model(gray(2, 9, 10), color(2, 32, 48), labels=labels).loss.backward()

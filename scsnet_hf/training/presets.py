@@ -45,7 +45,7 @@ class TrainingPreset:
         recolored: share of the references with other colours, truth alike, see `SCSNetTrainer`; not
             in the paper.
         trunk_learning_rate_factor: learning rate of pretrained layers, as a share of the rest's.
-        freeze_color: leave the colour branch as it is.
+        learning: the branch that learns, one of `initialization.BRANCHES`; all if None.
         schedule: name of `diffusers.optimization.get_scheduler`.
         init_from: model to start from; random weights if None.
     """
@@ -61,7 +61,7 @@ class TrainingPreset:
     vertical_flips: bool = True
     recolored: float = 0.0
     trunk_learning_rate_factor: float = 1.0
-    freeze_color: bool = False
+    learning: str | None = None
     schedule: str = "cosine"
     init_from: str | None = None
 
@@ -69,6 +69,27 @@ class TrainingPreset:
         """Steps of `batch_size` samples, all processes and accumulation counted, for the run."""
         return -(-self.samples // batch_size)
 
+
+# The colour branch alone, on whole small pictures: what things there are, and their colours.
+_COLOR = TrainingPreset(
+    network="medium",
+    pairs=PairMaker(
+        128,
+        16,
+        128,
+        (1.0, 1.0),
+        view_range=(0.75, 1.0),
+        degradation=_LIGHT_DAMAGE,
+        other_view=0.25,
+        other_reference=0.35,
+    ),
+    loss_weights=replace(_CONTINUOUS_WEIGHTS, content=0.0, perceptual=0.0, adversarial=0.0),
+    samples=100_000,
+    batch_size=24,
+    learning_rate=5e-4,
+    recolored=0.3,
+    trunk_learning_rate_factor=0.2,
+)
 
 # Texture and colour brought together: the pixel mapping learns to read the colours of "color".
 _JOINT = TrainingPreset(
@@ -87,7 +108,7 @@ _JOINT = TrainingPreset(
     batch_size=16,
     learning_rate=4e-4,
     recolored=0.3,
-    freeze_color=True,
+    learning="texture",
 )
 
 PRESETS = {
@@ -105,25 +126,15 @@ PRESETS = {
         vertical_flips=False,
         schedule="constant",
     ),
-    # The colour branch alone, on whole small pictures: what things there are, and their colours.
-    "color": TrainingPreset(
-        network="medium",
-        pairs=PairMaker(
-            128,
-            16,
-            128,
-            (1.0, 1.0),
-            view_range=(0.75, 1.0),
-            degradation=_LIGHT_DAMAGE,
-            other_view=0.25,
-            other_reference=0.35,
-        ),
-        loss_weights=replace(_CONTINUOUS_WEIGHTS, content=0.0, perceptual=0.0, adversarial=0.0),
-        samples=100_000,
-        batch_size=24,
-        learning_rate=5e-4,
-        recolored=0.3,
-        trunk_learning_rate_factor=0.2,
+    "color": _COLOR,
+    # The reference branch alone, cheap since the rest neither learns nor changes: automatic
+    # results stay as they are.
+    "reference": replace(
+        _COLOR,
+        pairs=replace(_COLOR.pairs, label_size=48, scale_range=(1.0, 1.5)),
+        # The pixel mapping stays as it is, so its own reading of the colours has to be right.
+        loss_weights=replace(_COLOR.loss_weights, content=10.0),
+        learning="reference",
     ),
     # The texture branch alone, on small windows. Of colours these show too little to learn from.
     "texture": TrainingPreset(
@@ -133,7 +144,7 @@ PRESETS = {
         samples=100_000,
         batch_size=24,
         learning_rate=5e-4,
-        freeze_color=True,
+        learning="texture",
     ),
     "joint": _JOINT,
     # Then textures and edges that look sharp, and colours that look real.

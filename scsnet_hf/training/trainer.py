@@ -36,6 +36,7 @@ from .checkpoints import (
     mark_complete,
     removed_on_failure,
 )
+from .initialization import learns_from_references_alone
 from .inputs import network_inputs
 from .monitoring import RunningMeans
 
@@ -61,7 +62,8 @@ class SCSNetTrainer(Trainer):
     """Trains an `SCSNetForImageToImage` on a `data.training_stream` (Sec. 3.3 and 4.1).
 
     Even steps are automatic, odd steps have a flipped and elastically distorted copy of the truth
-    as reference. Every step trains the discriminator first, then the network, on the same results.
+    as reference; where only the reference branch learns, all have one. Every step trains the
+    discriminator first, then the network, on the same results.
 
     A checkpoint is a loadable SCSNet with its image processor; `average/` in it is another, with
     the exponential moving average of the weights, which is the one to use. A run that was killed
@@ -278,8 +280,10 @@ class SCSNetTrainer(Trainer):
 
     def network_inputs(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """uint8 samples to the arguments of the model's forward; the mode follows the step."""
-        referential = self.state.global_step % 2 and self.model.config.cross_attention != "none"
-        return network_inputs(batch, bool(referential), self.vertical_flips, self.recolored)
+        referential = learns_from_references_alone(self.model) or (
+            self.state.global_step % 2 == 1 and self.model.config.cross_attention != "none"
+        )
+        return network_inputs(batch, referential, self.vertical_flips, self.recolored)
 
     @torch.no_grad()
     def restore(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
