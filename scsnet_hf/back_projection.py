@@ -43,7 +43,9 @@ def agreeing_strips(
             if ready > done:
                 agreed = _agreeing(held, top, source, output_size)
                 yield agreed[..., done - top : ready - top, :]
+                del agreed
                 done = ready
+        del strip, piece  # or they would still be there while the next strip is made
 
 
 @torch.no_grad()
@@ -55,8 +57,9 @@ def strips_with_source_lightness(
     for strip in strips:
         lightness = torch.zeros_like(strip[:, :1])
         _add_enlarged(lightness, source, _rows_of(whole, top, strip.shape[2]))
-        yield torch.cat((lightness, strip[:, 1:]), dim=1)
         top += strip.shape[2]
+        yield torch.cat((lightness, strip[:, 1:]), dim=1)
+        del strip, lightness
 
 
 def _agreeing(

@@ -92,10 +92,29 @@ def scale_chroma(lab: torch.Tensor, saturation: float) -> torch.Tensor:
     return torch.cat((lightness, chroma * saturation), dim=-3)
 
 
-def _out_of_gamut(pixels: torch.Tensor) -> torch.Tensor:
-    """Which of the (3, N) Lab pixels leave sRGB by more than rounding."""
-    linear = _lab_to_linear(pixels[..., None])[..., 0]
+def _out_of_gamut(linear: torch.Tensor) -> torch.Tensor:
+    """Which of the (3, N) linear pixels leave sRGB by more than rounding: (N,)."""
     return ((linear < -1e-5) | (linear > 1 + 1e-5)).any(dim=0)
+
+
+def _pixels_to_linear(pixels: torch.Tensor) -> torch.Tensor:
+    return _lab_to_linear(pixels[..., None])[..., 0]
+
+
+def _fitted(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lab pixels (3, N) brought into the gamut, and the same as linear sRGB."""
+    pixels = torch.cat((pixels[:1].clamp(0, 100), pixels[1:]))
+    linear = _pixels_to_linear(pixels)
+    outside = _out_of_gamut(linear).nonzero()[:, 0]
+    lightness, chroma = pixels[:, outside].split((1, 2))
+    low, high = torch.zeros_like(lightness), torch.ones_like(lightness)
+    for _ in range(_GAMUT_STEPS):
+        middle = (low + high) / 2
+        too_much = _out_of_gamut(_pixels_to_linear(torch.cat((lightness, chroma * middle))))
+        low, high = torch.where(too_much, low, middle), torch.where(too_much, middle, high)
+    pixels[:, outside] = torch.cat((lightness, chroma * low))
+    linear[:, outside] = _pixels_to_linear(pixels[:, outside])
+    return pixels, linear
 
 
 def fit_gamut(lab: torch.Tensor) -> torch.Tensor:
@@ -105,14 +124,12 @@ def fit_gamut(lab: torch.Tensor) -> torch.Tensor:
     stays white. L is clipped to [0, 100].
     """
     channels_first = lab.float().movedim(-3, 0)
-    pixels = channels_first.reshape(3, -1).clone()
-    pixels[0].clamp_(0, 100)
-    outside = _out_of_gamut(pixels)
-    lightness, chroma = pixels[:1, outside], pixels[1:, outside]
-    low, high = torch.zeros_like(lightness), torch.ones_like(lightness)
-    for _ in range(_GAMUT_STEPS):
-        middle = (low + high) / 2
-        too_much = _out_of_gamut(torch.cat((lightness, chroma * middle)))
-        low, high = torch.where(too_much, low, middle), torch.where(too_much, middle, high)
-    pixels[1:, outside] = chroma * low
+    pixels, _ = _fitted(channels_first.reshape(3, -1))
     return pixels.reshape(channels_first.shape).movedim(0, -3)
+
+
+def lab_to_fitted_srgb(lab: torch.Tensor) -> torch.Tensor:
+    """`lab_to_srgb(fit_gamut(lab))`, which would go to linear sRGB twice."""
+    channels_first = lab.float().movedim(-3, 0)
+    _, linear = _fitted(channels_first.reshape(3, -1))
+    return _companded(linear.clamp(0, 1)).reshape(channels_first.shape).movedim(0, -3)

@@ -1,6 +1,7 @@
 """`SCSNetImageProcessor`: pictures to the network's units and back."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,8 +16,7 @@ from transformers.utils import ModelOutput
 from .back_projection import agreeing_strips, strips_with_source_lightness
 from .color import (
     denormalize_lab,
-    fit_gamut,
-    lab_to_srgb,
+    lab_to_fitted_srgb,
     normalize_lab,
     scale_chroma,
     srgb_to_lab,
@@ -170,12 +170,12 @@ class SCSNetImageProcessor(BaseImageProcessor):
             )
         if luminance == "source" and pixel_values is None:
             raise ValueError("luminance='source' needs the pixel_values given to the network")
-        strips = (strip.float() for strip in strips)
+        strips = map(torch.Tensor.float, strips)  # unlike a generator, it keeps none
         if pixel_values is not None:
             change = strips_with_source_lightness if luminance == "source" else agreeing_strips
             source = pixel_values.float().reshape(1, 1, *pixel_values.shape[-2:])
             strips = change(strips, source, output_size)
-        return (_as_output(strip[0], saturation, output_type) for strip in strips)
+        return map(partial(_as_output, saturation=saturation, output_type=output_type), strips)
 
 
 def _stack(tensors: list[torch.Tensor]):
@@ -205,15 +205,16 @@ def _normalized_lab(picture: Image.Image, channels: int = 3) -> torch.Tensor:
 def _as_output(
     normalized: torch.Tensor, saturation: float, output_type: str
 ) -> np.ndarray | torch.Tensor:
-    """Normalized Lab (3, h, Wo) as sRGB (h, Wo, 3) of the type asked for."""
+    """Normalized Lab (1, 3, h, Wo) as sRGB (h, Wo, 3) of the type asked for."""
+    (normalized,) = normalized
     size = tuple(normalized.shape[-2:])
     if output_type == "pt":
         picture = torch.empty(*size, 3, device=normalized.device)
     else:
         picture = np.empty((*size, 3), np.uint16 if output_type == "np16" else np.uint8)
     for start, stop in conversion_blocks(*size):
-        lab = fit_gamut(scale_chroma(denormalize_lab(normalized[:, start:stop]), saturation))
-        rgb = lab_to_srgb(lab).permute(1, 2, 0)
+        lab = scale_chroma(denormalize_lab(normalized[:, start:stop]), saturation)
+        rgb = lab_to_fitted_srgb(lab).permute(1, 2, 0)
         if output_type != "pt":
             rgb = (rgb * np.iinfo(picture.dtype).max).round_().cpu().numpy()
         picture[start:stop] = rgb

@@ -349,7 +349,7 @@ class ScsColorizeSrPipeline(Pipeline):
                 reference_strength=reference_strength,
                 output_attentions=return_attention,
             )
-            _check_finite(color.features)
+            _finite(color.features)
             return color
 
         return self._in_finite_numbers(encode)
@@ -385,14 +385,14 @@ class ScsColorizeSrPipeline(Pipeline):
 
         def by(model) -> Iterator[torch.Tensor]:
             color = color_features.to(model.dtype)
-            for strip in tiled_strips(model, pixel_values, color, job.output_size, tile_size):
-                _check_finite(strip)
-                yield strip
+            strips = tiled_strips(model, pixel_values, color, job.output_size, tile_size)
+            return map(_finite, strips)
 
         done = 0
         try:
             for strip in by(self.model):
                 yield strip
+                del strip  # or it would still be there while the next one is made
                 done += 1
         except NotFiniteError as error:
             yield from islice(by(self._in_float32(error)), done, None)
@@ -445,17 +445,16 @@ class ScsColorizeSrPipeline(Pipeline):
 
     def _encode_one(self, reference: torch.Tensor) -> Tokens:
         def encode(model) -> Tokens:
-            tokens = model.encode_reference(reference)
-            for level in tokens:
-                _check_finite(level)
-            return tokens
+            return tuple(map(_finite, model.encode_reference(reference)))
 
         return self._in_finite_numbers(encode)
 
 
-def _check_finite(values: torch.Tensor) -> None:
+def _finite(values: torch.Tensor) -> torch.Tensor:
+    """The same values; raises NotFiniteError where one is not finite."""
     if not values.sum().isfinite():
         raise NotFiniteError("the network's output is not finite: its weights are damaged")
+    return values
 
 
 def _only_the_cpu(device) -> torch.device:

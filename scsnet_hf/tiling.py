@@ -90,6 +90,7 @@ def tiled_strips(
             (first, left), (height, width) = grid.start, grid.length
             strip[..., first - top : first - top + height, left : left + width] = pixels
         yield strip
+        del strip  # or it would still be there while the next one is made
 
 
 def automatic_tile_size(model, source: tuple[int, int], output: tuple[int, int]) -> int | None:

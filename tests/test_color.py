@@ -6,6 +6,7 @@ import torch
 from scsnet_hf.color import (
     denormalize_lab,
     fit_gamut,
+    lab_to_fitted_srgb,
     lab_to_srgb,
     normalize_lab,
     scale_chroma,
@@ -137,6 +138,11 @@ def test_fit_gamut_takes_no_more_chroma_than_it_must():
 def test_fit_gamut_leaves_colours_of_srgb_alone():
     lab = srgb_to_lab(random_rgb(1, 3, 64, 64))
     torch.testing.assert_close(fit_gamut(lab), lab, atol=1e-4, rtol=0)
+
+
+def test_fitted_srgb_is_that_of_the_fitted_colours():
+    for lab in (wild_lab(), wild_lab()[0], torch.zeros(3, 1, 1)):
+        torch.testing.assert_close(lab_to_fitted_srgb(lab), lab_to_srgb(fit_gamut(lab)))
 
 
 def test_fit_gamut_leaves_its_argument_alone():

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..color import fit_gamut, lab_to_srgb, srgb_to_lab
+from ..color import lab_to_fitted_srgb, srgb_to_lab
 
 
 @dataclass(frozen=True)
@@ -35,4 +35,4 @@ def picture_of_rgb(rgb: torch.Tensor) -> Image.Image:
 
 def picture_of_lab(lab: torch.Tensor) -> Image.Image:
     """Picture of CIE Lab (3, H, W); colours outside sRGB lose chroma, never hue or lightness."""
-    return picture_of_rgb(lab_to_srgb(fit_gamut(lab)))
+    return picture_of_rgb(lab_to_fitted_srgb(lab))

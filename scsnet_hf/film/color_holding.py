@@ -7,7 +7,7 @@ temporal filter for television picture noise reduction", 1980), here of a and b 
 import torch
 from torch import nn
 
-from ..color import fit_gamut, lab_to_srgb, srgb_to_lab
+from ..color import lab_to_fitted_srgb, srgb_to_lab
 
 _SHARE = 0.8  # of the colours before; the memory fades within about five pictures
 _TOLERANCE = 1.5  # CIE L; what differs by less is taken for the same thing
@@ -37,7 +37,7 @@ def hold_colors(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
     )
     same = _averaged(_averaged(difference, _GRAIN).abs(), _AROUND) < _TOLERANCE
     chroma = torch.where(same, torch.lerp(now[1:], colors, _SHARE), now[1:])
-    return lab_to_srgb(fit_gamut(torch.cat((now[:1], chroma))))
+    return lab_to_fitted_srgb(torch.cat((now[:1], chroma)))
 
 
 def _difference(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor:
