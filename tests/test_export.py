@@ -13,7 +13,7 @@ from conftest import build_tiny_model, make_picture
 from transformers import pipeline
 
 from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor, export_onnx
-from scsnet_hf.configuration_scsnet import CROSS_ATTENTIONS, SOURCE_ENCODERS, UPSAMPLERS
+from scsnet_hf.configuration_scsnet import CROSS_ATTENTIONS, UPSAMPLERS
 from scsnet_hf.modeling_scsnet import SCSNetFeatures
 from scsnet_hf.onnx_export import network_parts
 from scsnet_hf.pixel_mapping import PixelGrid
@@ -46,18 +46,25 @@ class TestTorchExport:
             pixels = random(batch, 1, height, width)
             assert_same(program(pixels), tiny_model.encode_texture(pixels))
 
+    @pytest.mark.parametrize("matched", [False, True])
     @pytest.mark.parametrize("cross_attention", ["pyramid_valve", "basic"])
-    def test_reference(self, cross_attention):
-        model = build_tiny_model(cross_attention=cross_attention)
+    def test_reference(self, cross_attention, matched):
+        model = build_tiny_model(cross_attention=cross_attention, matched_references=matched)
         program = exported(model, "reference")
         for batch, height, width in SOURCES:
             reference = random(batch, 3, height, width)
             assert_same(tuple(program(reference)), model.encode_reference(reference))
 
     @pytest.mark.parametrize("cross_attention", CROSS_ATTENTIONS)
-    @pytest.mark.parametrize("source_encoder", SOURCE_ENCODERS)
-    def test_color(self, cross_attention, source_encoder):
-        model = build_tiny_model(cross_attention=cross_attention, source_encoder=source_encoder)
+    @pytest.mark.parametrize(
+        ("source_encoder", "matched"), [("residual", False), ("efficientnet_lite", True)]
+    )
+    def test_color(self, cross_attention, source_encoder, matched):
+        model = build_tiny_model(
+            cross_attention=cross_attention,
+            source_encoder=source_encoder,
+            matched_references=matched,
+        )
         program = exported(model, "color")
         for batch, height, width in SOURCES:
             pixels, guidance, reference = random(batch, 1, height, width), (), {}

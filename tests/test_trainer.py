@@ -42,6 +42,11 @@ def equal(one: dict, other: dict) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def leave_only_the_reference_branch_to_learn(model) -> None:
+    for name, part in model.named_children():
+        part.requires_grad_(name in REFERENCE_PARTS)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, photographs, vgg_file):
     """A trainer after four steps with all terms, which has saved at steps 2 and 4."""
@@ -75,8 +80,7 @@ class TestInputs:
         self, tmp_path, photographs, batch
     ):
         trainer = make_trainer(tmp_path, photographs, 1, weights=CONTENT)
-        for name, part in trainer.model.named_children():
-            part.requires_grad_(name in REFERENCE_PARTS)
+        leave_only_the_reference_branch_to_learn(trainer.model)
         for trainer.state.global_step in (0, 1):
             assert "reference_pixel_values" in trainer.network_inputs(batch)
 
@@ -132,6 +136,17 @@ class TestInputs:
         half = trained.network_inputs({name: value[2:] for name, value in batch.items()})
         for name, value in half.items():
             assert torch.allclose(value.float(), whole[name][2:].float(), atol=1e-6)
+
+
+def test_what_does_not_learn_stays_as_it_is_to_the_last_bit(tmp_path, photographs):
+    trainer = make_trainer(tmp_path, photographs, 2)
+    leave_only_the_reference_branch_to_learn(trainer.model)
+    before = weights(trainer.model)
+    trainer.train()
+    trainer.save_average(tmp_path / "average")
+    after = weights(SCSNetForImageToImage.from_pretrained(tmp_path / "average"))
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == set(REFERENCE_PARTS)
 
 
 class TestTerms:
