@@ -1,13 +1,16 @@
 """Attention of the colour branch: self-attention and (pyramid valve) cross attention."""
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import nn
+from transformers import initialization as init
 
 from .configuration_scsnet import SCSNetConfig
 
 _SHARPNESS = 10.0  # of the softmax over cosines
+_INITIAL_LOGIT_SCALE = math.log(20.0)  # where sharpness is learned
 
 Tokens = tuple[torch.Tensor, ...]  # of a reference, per pyramid level (B, N_l, C)
 
@@ -19,23 +22,27 @@ def _tokens(features: torch.Tensor) -> torch.Tensor:
 
 
 def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, return_weights: bool = False
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    return_weights: bool = False,
+    sharpness: float | torch.Tensor = _SHARPNESS,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """softmax(Q K^T) V on (B, N, C) tokens, Q and K of one fixed length each.
 
-    So the correlation is a cosine times 10: how sharp attention is does not hang on the scale of
-    the features, which nothing else normalizes. Logits are float32 in either path. The weights
-    (B, N_query, N_key) are only formed on request.
+    So the correlation is a cosine times `sharpness`: how sharp attention is does not hang on the
+    scale of the features, which nothing else normalizes. Logits are float32 in either path. The
+    weights (B, N_query, N_key) are only formed on request.
     """
     dtype = value.dtype
     query, key = (nn.functional.normalize(tokens.float(), dim=-1) for tokens in (query, key))
-    value = value.float()
+    query, value = sharpness * query, value.float()
     if not return_weights:
         attended = nn.functional.scaled_dot_product_attention(
-            query[:, None], key[:, None], value[:, None], scale=_SHARPNESS
+            query[:, None], key[:, None], value[:, None], scale=1.0
         )
         return attended[:, 0].to(dtype), None
-    correlation = _SHARPNESS * query @ key.transpose(1, 2)
+    correlation = query @ key.transpose(1, 2)
     weights = correlation.softmax(dim=-1)
     return (weights @ value).to(dtype), weights
 
@@ -67,13 +74,30 @@ class Transferred(NamedTuple):
 
 
 class CrossAttention(nn.Module):
-    """Q from the source, K and V from the reference: F_r->s, without valves."""
+    """Q from the source, K and V from the reference: F_r->s, without valves.
 
-    def __init__(self, channels: int):
+    With `learned_sharpness`, `logit_scale` is the logarithm of how sharp attention is, as in CLIP
+    (Radford et al. 2021).
+    """
+
+    def __init__(self, channels: int, learned_sharpness: bool = False):
         super().__init__()
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
+        self.logit_scale = nn.Parameter(torch.empty(())) if learned_sharpness else None
+        self.init_logit_scale()
+
+    @torch.no_grad()
+    def init_logit_scale(self) -> None:
+        """Set the sharpness to what it is before anything is learned."""
+        if self.logit_scale is not None:
+            init.constant_(self.logit_scale, _INITIAL_LOGIT_SCALE)
+
+    @property
+    def sharpness(self) -> float | torch.Tensor:
+        """What cosines are multiplied by."""
+        return _SHARPNESS if self.logit_scale is None else self.logit_scale.float().exp()
 
     def forward(
         self,
@@ -88,11 +112,13 @@ class CrossAttention(nn.Module):
             return tokens.transpose(1, 2).reshape(source.shape)
 
         query, key = self.query(_tokens(source)), self.key(reference)
-        attended, weights = _attend(query, key, self.value(reference), return_weights)
+        attended, weights = _attend(
+            query, key, self.value(reference), return_weights, self.sharpness
+        )
         match = None
         if return_match:
             query, key = (nn.functional.normalize(tokens, dim=-1) for tokens in (query, key))
-            found, _ = _attend(query, key, key)
+            found, _ = _attend(query, key, key, sharpness=self.sharpness)
             match = at_places(query * found * query.shape[-1])
         return Transferred(at_places(attended), weights, match)
 
@@ -100,12 +126,13 @@ class CrossAttention(nn.Module):
 class ValveCrossAttention(nn.Module):
     """VCAttn: two sigmoid maps decide how much of the source and the reference passes (Fig. 4).
 
-    With `matched`, the valves also see how well each place has found its match.
+    With `matched`, the valves also see how well each place has found its match, and how sharp
+    attention is is learned.
     """
 
     def __init__(self, channels: int, matched: bool = False):
         super().__init__()
-        self.attention = CrossAttention(channels)
+        self.attention = CrossAttention(channels, learned_sharpness=matched)
         self.valves = nn.Conv2d(2 * channels, 2, 1)
         self.match_valves = None
         if matched:

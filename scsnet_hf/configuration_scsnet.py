@@ -73,7 +73,8 @@ class SCSNetConfig(PreTrainedConfig):
             (automatic mode only); the last two are the ablation of Table 5.
         matched_references: add to F_r what the source encoder sees in the reference's lightness, so
             that like is compared with like, and let the valves see how well each place has found
-            its match, as the similarity maps of He et al. (2018) do. Not in the paper.
+            its match, as the similarity maps of He et al. (2018) do; how sharp attention is, is
+            learned. Not in the paper.
         upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, resized after it) or `"meta"`
             (Meta-SR, Hu et al. 2019); the last two are the comparisons of Sec. 4.3.
         align_corners: `False` puts pixel centres at (i + 0.5) / size, so that nothing shifts;

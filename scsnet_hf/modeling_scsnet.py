@@ -17,7 +17,13 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .attention import CROSS_ATTENTION_CLASSES, FusedFeatures, SelfAttention, Tokens
+from .attention import (
+    CROSS_ATTENTION_CLASSES,
+    CrossAttention,
+    FusedFeatures,
+    SelfAttention,
+    Tokens,
+)
 from .configuration_scsnet import SCSNetConfig
 from .efficientnet import EfficientNetEncoder
 from .pixel_mapping import HEADS, PixelGrid, crop, pad_to_multiple, resize, resize_to
@@ -153,6 +159,8 @@ class SCSNetPreTrainedModel(PreTrainedModel):
                 init.kaiming_normal_(module.weight, nonlinearity="linear")
             if module.bias is not None:
                 init.zeros_(module.bias)
+        elif isinstance(module, CrossAttention):
+            module.init_logit_scale()
 
 
 class SCSNetForImageToImage(SCSNetPreTrainedModel):

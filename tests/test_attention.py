@@ -24,8 +24,9 @@ def attention(request) -> torch.nn.Module:
     if request.param != "matched":
         return build(request.param)
     attention = build("pyramid_valve", matched_references=True)
-    for level in attention.attentions:
+    for index, level in enumerate(attention.attentions):
         torch.nn.init.normal_(level.match_valves.weight)
+        torch.nn.init.constant_(level.attention.logit_scale, float(index))
     return attention
 
 
@@ -135,8 +136,9 @@ def test_valves_see_whether_a_place_has_found_its_match(sign):
 
 def test_untrained_matches_do_not_move_the_valves():
     plain, matched = ValveCrossAttention(CHANNELS), ValveCrossAttention(CHANNELS, matched=True)
-    weights = {**plain.state_dict(), "match_valves.weight": torch.zeros(2, CHANNELS, 1, 1)}
-    matched.load_state_dict(weights)
+    torch.nn.init.zeros_(matched.match_valves.weight)
+    matched.attention.logit_scale = None  # one sharpness for both
+    matched.load_state_dict({**matched.state_dict(), **plain.state_dict()})
     source, tokens = torch.randn(1, CHANNELS, 3, 4), torch.randn(1, 5, CHANNELS)
     torch.testing.assert_close(matched(source, tokens)[2], plain(source, tokens)[2])
 
@@ -148,6 +150,20 @@ def test_attention_copies_the_value_of_the_matching_token():
     source = tokens.transpose(1, 2).reshape(1, CHANNELS, 2, 4).flip(-1)
     # The softmax leaves the seven others a few hundred-thousandths each.
     torch.testing.assert_close(attention(source, tokens)[0], source, rtol=0, atol=0.1)
+
+
+def test_learned_sharpness_decides_how_evenly_attention_spreads():
+    attention = CrossAttention(CHANNELS, learned_sharpness=True)
+    tokens, source = torch.randn(1, 5, CHANNELS), torch.randn(1, CHANNELS, 3, 4)
+
+    def largest_weights(logit_scale: float) -> torch.Tensor:
+        with torch.no_grad():
+            attention.logit_scale.fill_(logit_scale)
+        return attention(source, tokens, return_weights=True).weights.amax(dim=-1)
+
+    even, sharp = largest_weights(-100.0), largest_weights(10.0)  # times 0, and times 22,026
+    torch.testing.assert_close(even, torch.full_like(even, 1 / 5))
+    torch.testing.assert_close(sharp, torch.ones_like(sharp), atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize("return_weights", [False, True])
