@@ -94,7 +94,7 @@ def scale_chroma(lab: torch.Tensor, saturation: float) -> torch.Tensor:
 
 def _out_of_gamut(linear: torch.Tensor) -> torch.Tensor:
     """Which of the (3, N) linear pixels leave sRGB by more than rounding: (N,)."""
-    return ((linear < -1e-5) | (linear > 1 + 1e-5)).any(dim=0)
+    return (linear - 0.5).abs().amax(dim=0) > 0.5 + 1e-5
 
 
 def _pixels_to_linear(pixels: torch.Tensor) -> torch.Tensor:
@@ -107,12 +107,12 @@ def _fitted(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     linear = _pixels_to_linear(pixels)
     outside = _out_of_gamut(linear).nonzero()[:, 0]
     lightness, chroma = pixels[:, outside].split((1, 2))
-    low, high = torch.zeros_like(lightness), torch.ones_like(lightness)
+    factor, step = torch.zeros_like(lightness), 0.5
     for _ in range(_GAMUT_STEPS):
-        middle = (low + high) / 2
-        too_much = _out_of_gamut(_pixels_to_linear(torch.cat((lightness, chroma * middle))))
-        low, high = torch.where(too_much, low, middle), torch.where(too_much, middle, high)
-    pixels[:, outside] = torch.cat((lightness, chroma * low))
+        larger = torch.cat((lightness, chroma * (factor + step)))
+        factor = torch.where(_out_of_gamut(_pixels_to_linear(larger)), factor, factor + step)
+        step /= 2
+    pixels[:, outside] = torch.cat((lightness, chroma * factor))
     linear[:, outside] = _pixels_to_linear(pixels[:, outside])
     return pixels, linear
 

@@ -124,7 +124,8 @@ class ScsColorizeSrPipeline(Pipeline):
         (1920, 1080)
 
     Args:
-        model: an `SCSNetForImageToImage`, or an `SCSNetOnnxModel`.
+        model: an `SCSNetForImageToImage`, or an `SCSNetOnnxModel`. On a CPU its weights, which stay
+            what they are, are stored in the order `torch.channels_last` from now on.
         backend: `"onnx"` to run on ONNX Runtime, on the CPU in float32. A model of PyTorch is then
             exported first, once; its graphs are kept in the cache of the Hub. `"torch"` to insist
             on PyTorch. None runs a model as what it is.
@@ -153,6 +154,9 @@ class ScsColorizeSrPipeline(Pipeline):
                 raise ValueError("backend='torch': this model is exported to ONNX graphs")
             device = _only_the_cpu(device)
         super().__init__(model, *args, device=device, **kwargs)
+        if self.device.type == "cpu" and not uses_onnx(model):
+            # Narrow convolutions take half the time there where a pixel's channels lie together.
+            self.model.to(memory_format=torch.channels_last)
 
     def __call__(
         self, images, reference=None, **kwargs

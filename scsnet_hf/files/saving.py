@@ -9,7 +9,7 @@ from PIL import Image
 from ..atomic_files import replacing
 from ..decoding import split_alpha
 from ..strips import Strips
-from .deep import COMPRESSION_LEVEL, STRIP_FORMATS, write_strips
+from .deep import PNG_STRATEGY, STRIP_FORMATS, write_strips
 from .metadata import Metadata
 
 WRITABLE_SUFFIXES = frozenset(".jpg .jpeg .png .apng .webp .tif .tiff .bmp .gif .ppm .avif".split())
@@ -149,5 +149,5 @@ def encoding_arguments(picture_format: str, quality: int | None) -> dict[str, An
     if picture_format == "TIFF":
         return {"compression": "tiff_adobe_deflate"}
     if picture_format == "PNG":
-        return {"compress_level": COMPRESSION_LEVEL}
+        return {"compress_type": PNG_STRATEGY}
     return {}
