@@ -634,6 +634,14 @@ class TestLoading:
         pipe = pipeline("scs-colorize-sr", model=str(tiny_checkpoint), device="cpu")
         assert equal(pipe(picture), tiny_pipe(picture))
 
+    def test_weights_stay_what_they_are_in_another_order(self):
+        model = build_tiny_model()
+        before = copy.deepcopy(model.state_dict())
+        pipeline("scs-colorize-sr", model=model, image_processor=SCSNetImageProcessor(), device=-1)
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, before[name])
+            assert value.ndim != 4 or value.is_contiguous(memory_format=torch.channels_last)
+
     def test_bfloat16_is_close(self, tiny_checkpoint, tiny_pipe, picture, references):
         pipe = pipeline(
             "scs-colorize-sr", model=str(tiny_checkpoint), dtype=torch.bfloat16, device="cpu"
