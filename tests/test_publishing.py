@@ -156,7 +156,7 @@ class TestStagedModel:
         assert (model / "README.md").read_bytes() == (REPOSITORY / "model_card.md").read_bytes()
 
     def test_the_card_shows_its_pictures(self, model):
-        for name in ("failures.png", "medium_curves.png"):
+        for name in ("failures.png", "medium_curves.png", "reference_curves.png"):
             picture = (REPOSITORY / "space" / name).read_bytes()
             assert (model / "space" / name).read_bytes() == picture
 
