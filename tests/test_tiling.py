@@ -154,7 +154,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(monkeypatch):
         reconstruct(build_tiny_model(), gray(70, 60), (280, 240), None)
 
 
-@pytest.mark.parametrize(("free", "expected"), [(2**40, 512), (2**29, 256), (2**20, 64), (0, 64)])
+@pytest.mark.parametrize(("free", "expected"), [(2**40, 256), (2**28, 128), (2**20, 64), (0, 64)])
 def test_automatic_tiles_fit_into_free_memory(monkeypatch, free, expected):
     monkeypatch.setattr(tiling, "free_memory", lambda device: free)
     model = SCSNetForImageToImage(SCSNetConfig.from_preset("medium"))
@@ -162,7 +162,7 @@ def test_automatic_tiles_fit_into_free_memory(monkeypatch, free, expected):
 
 
 def test_automatic_tiles_of_a_wider_network_are_smaller(monkeypatch):
-    monkeypatch.setattr(tiling, "free_memory", lambda device: 2**30)
+    monkeypatch.setattr(tiling, "free_memory", lambda device: 2**28)
     sides = [
         automatic_tile_size(
             SCSNetForImageToImage(SCSNetConfig.from_preset(name)), (2000, 2000), (8000, 8000)
