@@ -248,7 +248,8 @@ class TestWithoutThePackage:
     def test_a_model_gives_the_same_numbers(self, results, work, pipe, source):
         inputs = pipe.image_processor(work / "picture.png", reference_images=work / "reference.png")
         output = pipe.model(**inputs, scale=2.7).reconstruction.detach().numpy()
-        assert np.array_equal(results[source], output)
+        # The pipeline's weights lie in another order, in which sums round otherwise.
+        np.testing.assert_allclose(results[source], output, rtol=0, atol=1e-5)
 
     def test_saving_again_keeps_every_file(self, work, pushed):
         assert names(work / "again") >= FILES | CODE

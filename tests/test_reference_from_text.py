@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from copy import deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -60,7 +61,8 @@ def around(tiny_model):
     """Make our pipeline around one of diffusers."""
 
     def make(text_to_image) -> ReferenceFromTextPipeline:
-        pipe = ReferenceFromTextPipeline(text_to_image, tiny_model, SCSNetImageProcessor())
+        model = deepcopy(tiny_model)  # whose weights the pipeline stores in another order
+        pipe = ReferenceFromTextPipeline(text_to_image, model, SCSNetImageProcessor())
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
