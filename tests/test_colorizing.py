@@ -1,5 +1,7 @@
 """Picture files from disk to disk."""
 
+import sys
+
 import av
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from picture_files import (
 )
 from PIL import Image
 
+from scsnet_hf.files import colorizing
 from scsnet_hf.files.colorizing import PictureColorizer
 from scsnet_hf.files.work import Work
 from scsnet_hf.image_io import PictureError, load_picture
@@ -194,3 +197,23 @@ def test_error_of_one_picture_speaks_of_no_frame(colorize, tmp_path):
     with pytest.raises(PictureError) as caught:
         colorize(encoded(GRAY)[:200], "result.png")
     assert str(caught.value).startswith(f"{tmp_path / 'source'}: is damaged")
+
+
+class TestProgress:
+    @pytest.fixture
+    def shown(self, colorize, capsys, monkeypatch):
+        """What a terminal shows while the result of `GRAY` is made."""
+
+        def shown_while_made() -> str:
+            monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+            colorize(encoded(GRAY), "result.png")
+            return capsys.readouterr().err
+
+        return shown_while_made
+
+    def test_of_a_large_picture_is_shown_in_rows(self, shown, monkeypatch):
+        monkeypatch.setattr(colorizing, "_LONG_WORK", SIZE[0] * SIZE[1])
+        assert f"/{SIZE[1]} [" in shown()
+
+    def test_of_a_small_picture_is_not(self, shown):
+        assert shown() == ""

@@ -1,9 +1,10 @@
 """One file of the command line after the other: pictures and films, from disk to disk."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -24,6 +25,8 @@ from .saving import LOSSY_FORMATS, format_of, holds_deep, write_result
 from .work import Work
 
 Colorize = Callable[..., Strips]  # (picture, depth=8 or 16) to the result
+
+_LONG_WORK = 2**24  # pixels; from so many on, one looks for progress
 
 
 @dataclass(frozen=True)
@@ -134,4 +137,21 @@ class _Results:
             self.lost_depth |= is_deep and not self.deep
             width, height = result.size
             self.size = f"{width}x{height}" + (f", {number} frames" if number > 1 else "")
-            yield result
+            yield _with_progress(result)
+
+
+def _with_progress(picture: Strips) -> Strips:
+    """The same picture; a large one shows how many of its rows have been taken."""
+    if picture.pixels < _LONG_WORK:
+        return picture
+
+    def arrays() -> Iterator[np.ndarray]:
+        rows = picture.size[1]
+        with tqdm(total=rows, unit="row", disable=None, leave=False, position=1) as progress:
+            for strip in picture.arrays:
+                taken = len(strip)
+                yield strip
+                del strip  # or it would still be there while the next one is made
+                progress.update(taken)
+
+    return replace(picture, arrays=arrays())
