@@ -21,7 +21,7 @@ _DPI = 100  # so that the picture is 1000 pixels wide
 _AREA = 32  # square points for a million parameters
 _OURS, _OTHERS, _TEXT = "C3", "C0", "0.15"
 _SIZES_SHOWN = (1, 10, 50)  # million parameters
-_GAPS = (3, 10, 20, 32, 46, 62)  # between a circle and its name, in pixels, first choice first
+_GAPS = (3, 10, 20, 32, 46, 62, 80, 100)  # from circle to name, in pixels, in order of choice
 _DIRECTIONS = tuple(map(math.radians, (0, 180, 90, 270, *range(45, 360, 90), *range(20, 360, 20))))
 
 _Place = tuple["Bbox", "Line | None"]  # of a name, and what joins it to its circle
@@ -93,7 +93,7 @@ def _set_axes(axes: "Axes", rows: Mapping[str, Efficiency]) -> None:
 
     axes.set_xscale("log")
     seconds = [row.seconds for row in rows.values()]
-    axes.set_xlim(min(seconds) / 1.6, max(seconds) * 1.8)
+    axes.set_xlim(min(seconds) / 2.5, max(seconds) * 1.8)
     axes.set_ylim(0, 1.25 * max(row.memory for row in rows.values()))
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_formatter(NullFormatter())
