@@ -37,16 +37,16 @@ def assert_same(first, second) -> None:
 
 
 @pytest.fixture
-def encoded(tiny_model, monkeypatch):
+def encoded(tiny_pipe, monkeypatch):
     """Sizes of the references that the model encodes from here on."""
     sizes = []
-    original = tiny_model.encode_reference
+    original = tiny_pipe.model.encode_reference
 
     def noting(pixels):
         sizes.append(tuple(pixels.shape[-2:]))
         return original(pixels)
 
-    monkeypatch.setattr(tiny_model, "encode_reference", noting)
+    monkeypatch.setattr(tiny_pipe.model, "encode_reference", noting)
     return sizes
 
 
