@@ -34,7 +34,7 @@ def tiny_model() -> SCSNetForImageToImage:
 
 @pytest.fixture(scope="session")
 def tiny_pipe(tiny_model):
-    # A copy, because a pipeline stores its model's weights in another order.
+    # A copy: a pipeline stores its model's weights in another order. Others take this pipeline's.
     return pipeline(
         "scs-colorize-sr",
         model=deepcopy(tiny_model),

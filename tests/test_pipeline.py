@@ -693,7 +693,8 @@ class TestLoading:
         with pytest.raises(OSError, match="safetensors"):
             SCSNetForImageToImage.from_pretrained(tiny_checkpoint)
 
-    def test_a_model_and_a_processor_make_a_pipeline(self, tiny_model, picture):
-        model = copy.deepcopy(tiny_model)  # whose weights the pipeline stores in another order
-        pipe = pipeline("scs-colorize-sr", model=model, image_processor=SCSNetImageProcessor())
+    def test_a_model_and_a_processor_make_a_pipeline(self, tiny_pipe, picture):
+        pipe = pipeline(
+            "scs-colorize-sr", model=tiny_pipe.model, image_processor=SCSNetImageProcessor()
+        )
         assert pipe(picture).size == (96, 64)

@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-from copy import deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -57,12 +56,11 @@ def controlnet(components):
 
 
 @pytest.fixture(scope="module")
-def around(tiny_model):
+def around(tiny_pipe):
     """Make our pipeline around one of diffusers."""
 
     def make(text_to_image) -> ReferenceFromTextPipeline:
-        model = deepcopy(tiny_model)  # whose weights the pipeline stores in another order
-        pipe = ReferenceFromTextPipeline(text_to_image, model, SCSNetImageProcessor())
+        pipe = ReferenceFromTextPipeline(text_to_image, tiny_pipe.model, SCSNetImageProcessor())
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
