@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from .work import Work
 Colorize = Callable[..., Strips]  # (picture, depth=8 or 16) to the result
 
 _LONG_WORK = 2**24  # pixels; from so many on, one looks for progress
+_progress_bar = partial(tqdm, disable=None, leave=False, position=1)  # below that of all files
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class FilmColorizer:
 
     def __call__(self, work: Work) -> str:
         """Colorize one film; returns what was written, in words. Raises as `colorize_video`."""
-        with tqdm(unit="frame", disable=None, leave=False, position=1) as progress:
+        with _progress_bar(unit="frame") as progress:
 
             def show(done: int, total: int | None) -> None:
                 progress.total = total
@@ -146,8 +148,7 @@ def _with_progress(picture: Strips) -> Strips:
         return picture
 
     def arrays() -> Iterator[np.ndarray]:
-        rows = picture.size[1]
-        with tqdm(total=rows, unit="row", disable=None, leave=False, position=1) as progress:
+        with _progress_bar(total=picture.size[1], unit="row") as progress:
             for strip in picture.arrays:
                 taken = len(strip)
                 yield strip
