@@ -14,8 +14,10 @@ from .pixel_mapping import PixelGrid, resize
 
 logger = logging.get_logger(__name__)
 
-AUTO_TILE_SIZES = (256, 128, 64)  # source pixels a side; features of larger ones leave the cache
+# Source pixels a side: features of larger tiles leave the cache, of smaller ones most is halo.
+AUTO_TILE_SIZES = (256, 128, 64, 32)
 _SMALLEST_WINDOW = 64  # output pixels a side
+_LARGEST_WINDOW = 1280  # output pixels a side: a row of tiles is held in one piece
 _MOST_MEMORY = 2**30  # bytes for a tile, however many are free
 
 
@@ -62,7 +64,8 @@ def tiled_strips(
         color_features: `features` of `model.encode_color`.
         output_size: (Ho, Wo).
         tile_size: side of a tile in source pixels; None for no tiles; "auto" for tiles that fit
-            into the memory that is free, of at most 256, where the picture is larger.
+            into the memory that is free, of at most 256 and 1280 of the result, where the
+            picture is larger.
 
     Yields:
         (B, 3, h, Wo) normalized Lab, float32, on the CPU: a row of tiles, from the top.
@@ -106,7 +109,10 @@ def automatic_tile_size(model, source: tuple[int, int], output: tuple[int, int])
     bytes_a_pixel = 4 * (values + 6 * enlarged)
     memory = min(_MOST_MEMORY, free_memory(model.device) / 2)
     fitting = (
-        side for side in AUTO_TILE_SIZES if (side + 2 * model.halo) ** 2 * bytes_a_pixel <= memory
+        side
+        for side in AUTO_TILE_SIZES
+        if (side + 2 * model.halo) ** 2 * bytes_a_pixel <= memory
+        and side * enlarged**0.5 <= _LARGEST_WINDOW
     )
     tile_size = next(fitting, AUTO_TILE_SIZES[-1])
     return tile_size if max(source) > tile_size else None

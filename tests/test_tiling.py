@@ -154,11 +154,20 @@ def test_other_errors_are_not_taken_for_lack_of_memory(monkeypatch):
         reconstruct(build_tiny_model(), gray(70, 60), (280, 240), None)
 
 
-@pytest.mark.parametrize(("free", "expected"), [(2**40, 256), (2**28, 128), (2**20, 64), (0, 64)])
+@pytest.mark.parametrize(("free", "expected"), [(2**40, 256), (2**28, 128), (2**20, 32), (0, 32)])
 def test_automatic_tiles_fit_into_free_memory(monkeypatch, free, expected):
     monkeypatch.setattr(tiling, "free_memory", lambda device: free)
     model = SCSNetForImageToImage(SCSNetConfig.from_preset("medium"))
     assert automatic_tile_size(model, (2000, 2000), (8000, 8000)) == expected
+
+
+@pytest.mark.parametrize(
+    ("magnification", "expected"), [(1, 256), (4, 256), (8, 128), (16, 64), (100, 32)]
+)
+def test_automatic_tiles_are_bounded_in_the_result_too(monkeypatch, magnification, expected):
+    monkeypatch.setattr(tiling, "free_memory", lambda device: 2**40)
+    side = 2000 * magnification
+    assert automatic_tile_size(build_tiny_model(), (2000, 2000), (side, side)) == expected
 
 
 def test_automatic_tiles_of_a_wider_network_are_smaller(monkeypatch):
