@@ -38,6 +38,9 @@ def _attend(
     query, key = (nn.functional.normalize(tokens.float(), dim=-1) for tokens in (query, key))
     query, value = sharpness * query, value.float()
     if not return_weights:
+        # PyTorch's fused kernel needs as many channels in all three; zeros change no correlation.
+        missing = max(0, value.shape[-1] - query.shape[-1])
+        query, key = (nn.functional.pad(tokens, (0, missing)) for tokens in (query, key))
         attended = nn.functional.scaled_dot_product_attention(
             query[:, None], key[:, None], value[:, None], scale=1.0
         )

@@ -63,10 +63,13 @@ def srgb_to_lab(rgb: torch.Tensor) -> torch.Tensor:
 def _lab_to_linear(lab: torch.Tensor) -> torch.Tensor:
     lightness, a, b = lab.float().unbind(-3)
     fy = (lightness + 16) / 116
-    x, y, z = _f_inverse(fy + a / 500), _f_inverse(fy), _f_inverse(fy - b / 200)
-    return torch.stack(
-        [y + float(row[0]) * (x - y) + float(row[2]) * (z - y) for row in _XYZ_TO_RGB], dim=-3
-    )
+    x, y, z = _f_inverse(torch.stack((fy + a / 500, fy, fy - b / 200), dim=-3)).unbind(-3)
+    x_y, z_y = x - y, z - y
+    rows = [
+        torch.add(y, x_y, alpha=float(row[0])).add(z_y, alpha=float(row[2]))
+        for row in _XYZ_TO_RGB
+    ]
+    return torch.stack(rows, dim=-3)
 
 
 def lab_to_srgb(lab: torch.Tensor) -> torch.Tensor:

@@ -117,8 +117,13 @@ def _cubic_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
     return {-1: _cubic_far(1 + t), 0: _cubic_near(t), 1: _cubic_near(1 - t), 2: _cubic_far(2 - t)}
 
 
-def _interpolate(values: torch.Tensor, axis: AxisCoordinates, taps) -> torch.Tensor:
-    """Interpolate dim 1 of (B, N, K) at `axis`; border pixels are repeated outwards. (B, n, K)."""
+def _interpolate(
+    values: torch.Tensor, axis: AxisCoordinates, taps, added: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Interpolate dim 1 of (B, N, K) at `axis`, and add `added`, that broadcasts: (B, n, K).
+
+    Border pixels are repeated outwards.
+    """
     batch, size, width = values.shape
     result = None
     for offset, weight in taps(axis.fraction).items():
@@ -130,7 +135,12 @@ def _interpolate(values: torch.Tensor, axis: AxisCoordinates, taps) -> torch.Ten
             taken = values.reshape(batch * size, width).index_select(0, (index + first).flatten())
             taken = taken.view(batch, -1, width)
         weight = weight[..., None].to(values.dtype)
-        result = taken * weight if result is None else torch.addcmul(result, taken, weight)
+        if result is not None:
+            result.addcmul_(taken, weight)
+        elif added is not None:
+            result = torch.addcmul(added, taken, weight)
+        else:
+            result = taken * weight
     return result
 
 
@@ -146,17 +156,25 @@ def lookup(
     vertical: AxisCoordinates,
     horizontal: AxisCoordinates,
     taps=_linear_taps,
+    along_y: torch.Tensor | None = None,
+    along_x: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Interpolate (B, H, W, C) at every crossing of the coordinates: rows first, then columns.
 
     Returns (B, ho, wo, C). Bilinear unless `taps` says otherwise; weights sum to 1, so a constant
-    stays constant.
+    stays constant. `along_y`, (1 or B, ho, C), and `along_x`, (1 or B, wo, C), are added to it, the
+    former while there are few columns.
     """
     batch, _, width, channels = features.shape
     rows = _interpolate(features.reshape(batch, -1, width * channels), vertical, taps)
     height = rows.shape[1]
+    rows = rows.view(batch, height, width, channels)
+    if along_y is not None:
+        rows = rows + along_y[:, :, None]
+    if along_x is not None and len(along_x) > 1:
+        along_x = along_x.repeat_interleave(height, dim=0)
     pixels = _interpolate(
-        rows.reshape(batch * height, width, channels), _repeat(horizontal, height), taps
+        rows.view(batch * height, width, channels), _repeat(horizontal, height), taps, along_x
     )
     return pixels.view(batch, height, -1, channels)
 
@@ -186,6 +204,8 @@ def pad_to_multiple(pixels: torch.Tensor, multiple: int) -> torch.Tensor:
 
 def crop(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """The first rows and columns of (B, C, H, W): (B, C, *size)."""
+    if not torch.compiler.is_compiling() and tuple(features.shape[-2:]) == tuple(size):
+        return features  # as they are stored: what follows is slower on a copy by channel
     for axis, length in zip((-2, -1), size, strict=True):  # by index, as in pad_to_multiple
         features = features.index_select(axis, torch.arange(length, device=features.device))
     return features
@@ -247,10 +267,15 @@ class ContinuousPixelMapping(nn.Module):
         )
         blocks = []
         for start, stop in row_blocks(grid.length[0], grid.length[1] * features.shape[-1]):
-            pixels = lookup(features, vertical.rows(start, stop), horizontal)
-            pixels = pixels + along_x[:, None] + along_y[:, start:stop, None]
+            pixels = lookup(
+                features,
+                vertical.rows(start, stop),
+                horizontal,
+                along_y=along_y[:, start:stop],
+                along_x=along_x,
+            )
             for layer in self.layers:
-                pixels = layer(pixels.relu())
+                pixels = layer(pixels.relu_())
             blocks.append(pixels)
         return torch.cat(blocks, dim=1).permute(0, 3, 1, 2)
 
