@@ -5,7 +5,7 @@
     python scripts/benchmark.py space
     python scripts/benchmark.py cascades --output cascades.json
     python scripts/benchmark.py heads --scale 2.7
-    python scripts/benchmark.py backends medium exported
+    python scripts/benchmark.py backends medium medium@bfloat16 exported
     python scripts/benchmark.py sizes --repeats 3
     python scripts/benchmark.py sizes --source 512x512 --rows 768x768 2048x2048
     python scripts/benchmark.py stages
@@ -28,8 +28,9 @@ COLORIZER@SIZE+UPSCALER of scsnet_hf/peers. `scripts/figures.py efficiency` draw
 
 `heads`: what do continuous pixel mapping and its rivals cost, from features of 128x128?
 
-`backends`: what does a whole call of the pipeline take, on PyTorch and with the graphs that
-scripts/export.py wrote, and how much do the pictures differ?
+`backends`: what does a whole call of the pipeline take, on PyTorch (in bfloat16 too, where the
+processor can) and with the graphs that scripts/export.py wrote, and how much do the pictures
+differ?
 
 `sizes`: what do results of many sizes cost, in whole calls of the pipeline, and how much memory?
 Of a picture each that is enlarged by --scale, or all of one of the size --source.
@@ -157,10 +158,15 @@ def parse_arguments() -> argparse.Namespace:
     folder.add_argument("--pictures", type=positive, default=200, help="how many")
     folder.add_argument("--size", type=positive, default=128, help="side of a picture in pixels")
 
-    backends = commands.add_parser("backends", help="PyTorch, or exported graphs?")
+    backends = commands.add_parser("backends", help="PyTorch, bfloat16 or exported graphs?")
     backends.set_defaults(measure=run_backends, show=backend_table)
     add = backends.add_argument
-    add("models", nargs="+", metavar="MODEL", help="embedded checkpoint, folder or Hub id")
+    add(
+        "models",
+        nargs="+",
+        metavar="MODEL[@DTYPE]",
+        help="embedded checkpoint, folder or Hub id, and a number format such as bfloat16",
+    )
     add("--picture", type=Path, default=ROOT / "space" / "examples" / "black-canyon.jpg")
     add("--size", type=positive, default=128, help="side of the source in pixels")
     add("--scale", type=float, default=4.0, help="magnification")

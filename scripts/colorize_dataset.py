@@ -66,6 +66,7 @@ def job_of(args: argparse.Namespace) -> Job:
             str(Path(args.model).absolute()) if Path(args.model).is_dir() else args.model,
             call_arguments(args),
             args.reference and args.reference.read_bytes(),
+            args.dtype,
         ),
         OUTPUTS[args.output_format](args.output.absolute()),
         args.rows_per_part,

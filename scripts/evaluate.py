@@ -64,7 +64,7 @@ from scsnet_hf.evaluation import (
 )
 from scsnet_hf.kept_settings import write_json
 from scsnet_hf.metrics import FeatureNetwork
-from scsnet_hf.registration import load_pipeline
+from scsnet_hf.registration import DTYPES, load_pipeline
 from scsnet_hf.vgg import HUB_REPOSITORY, VGG16Features
 
 RESULTS_FILE, TABLES_FILE, SECONDS_FILE = "results.json", "tables.md", "seconds.json"
@@ -109,6 +109,7 @@ def parse_arguments() -> argparse.Namespace:
         help=f"compare with pictures made elsewhere; MODE is one of {', '.join(MODES)}",
     )
     add("--device", help="cpu, cuda, ...")
+    add("--dtype", choices=DTYPES, help="number format of the network (default: the model's)")
 
     group = parser.add_argument_group("measures")
     add = group.add_argument
@@ -182,7 +183,7 @@ def behaviours_of(args: argparse.Namespace, pipe) -> list[Measure]:
 def settings_of(args: argparse.Namespace, pipe) -> dict[str, object]:
     """What the numbers hang on."""
     names = (
-        "data split limit shuffle square scale seed protocol model cascade pictures vgg fid "
+        "data split limit shuffle square scale seed protocol model dtype cascade pictures vgg fid "
         "stability"
     ).split()
     settings = {name: getattr(args, name) for name in names}
@@ -190,7 +191,7 @@ def settings_of(args: argparse.Namespace, pipe) -> dict[str, object]:
 
 
 def run(args: argparse.Namespace) -> str:
-    pipe = load_pipeline(args.model, args.device)
+    pipe = load_pipeline(args.model, args.device, args.dtype)
     settings, methods = settings_of(args, pipe), methods_of(args, pipe)
     measures = [*measures_of(args, pipe.device), *behaviours_of(args, pipe)]
     journal = Journal(args.output, settings, args.keep_pictures) if args.output else None

@@ -66,8 +66,7 @@ def _lab_to_linear(lab: torch.Tensor) -> torch.Tensor:
     x, y, z = _f_inverse(torch.stack((fy + a / 500, fy, fy - b / 200), dim=-3)).unbind(-3)
     x_y, z_y = x - y, z - y
     rows = [
-        torch.add(y, x_y, alpha=float(row[0])).add(z_y, alpha=float(row[2]))
-        for row in _XYZ_TO_RGB
+        torch.add(y, x_y, alpha=float(row[0])).add(z_y, alpha=float(row[2])) for row in _XYZ_TO_RGB
     ]
     return torch.stack(rows, dim=-3)
 

@@ -66,16 +66,26 @@ class SCSNetOnnxModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path, config: SCSNetOnnxConfig | None = None, **kwargs
+        cls,
+        pretrained_model_name_or_path,
+        config: SCSNetOnnxConfig | None = None,
+        dtype: str | torch.dtype | None = None,
+        **kwargs,
     ) -> "SCSNetOnnxModel":
         """Load a folder that `export_onnx` made, or a repository of the Hub with its files.
 
         Args:
             pretrained_model_name_or_path: folder or Hub id.
             config: read from there if it is not given.
+            dtype: only float32, or "auto".
             **kwargs: `revision`, `token` and the like say how to find it; what only concerns
                 PyTorch is ignored.
+
+        Raises:
+            ValueError: for another number format.
         """
+        if dtype not in (None, "auto", "float32", torch.float32):
+            raise ValueError(f"dtype={dtype}: ONNX graphs take and give float32 here")
         where = {name: value for name, value in kwargs.items() if name in _OF_THE_HUB}
         if config is None:
             config = cls.config_class.from_pretrained(pretrained_model_name_or_path, **where)

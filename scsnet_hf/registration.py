@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _CHECKPOINTS = Path(__file__).parent / "checkpoints"
 DEFAULT_CHECKPOINT = str(_CHECKPOINTS / "medium")
+DTYPES = "float32 bfloat16 float16".split()
 
 
 def embedded_checkpoint(name: str = "medium") -> str:
@@ -45,20 +46,27 @@ def find_checkpoint(name: str) -> str:
 
 
 def load_pipeline(
-    name: str = DEFAULT_CHECKPOINT, device: "str | int | torch.device | None" = None
+    name: str = DEFAULT_CHECKPOINT,
+    device: "str | int | torch.device | None" = None,
+    dtype: str | None = None,
 ) -> "ScsColorizeSrPipeline":
     """The pipeline of a model, with the code of this package.
 
     Args:
         name: an embedded checkpoint, a folder or a Hub id.
         device: as for `transformers.pipeline`; the best there is if None.
+        dtype: number format of the network, such as "bfloat16"; the model's own if None.
     """
     from transformers import pipeline
 
     from .pipeline_scsnet import TASK, ScsColorizeSrPipeline
 
     return pipeline(
-        TASK, model=find_checkpoint(name), device=device, pipeline_class=ScsColorizeSrPipeline
+        TASK,
+        model=find_checkpoint(name),
+        device=device,
+        pipeline_class=ScsColorizeSrPipeline,
+        dtype=dtype or "auto",
     )
 
 

@@ -129,6 +129,14 @@ def test_backends(benchmark, capsys, tiny_checkpoint):
     assert float(other.split("|")[-2]) < 100
 
 
+def test_backends_in_another_number_format(benchmark, capsys, tiny_checkpoint):
+    models = (tiny_checkpoint, f"{tiny_checkpoint}@bfloat16")
+    benchmark("backends", *models, "--size", 16, "--scale", 2, "--repeats", 1)
+    *_, other = capsys.readouterr().out.strip().split("\n")
+    assert other.startswith(f"| {tiny_checkpoint}@bfloat16 | 0.")
+    assert 20 < float(other.split("|")[-2]) < 80  # nearly the same picture
+
+
 def test_sizes(benchmark, capsys, tiny_checkpoint):
     arguments = ("--rows", "40x30", "200x100", "--source", "20x20", "--repeats", 2)
     benchmark("sizes", "--model", tiny_checkpoint, *arguments)

@@ -489,6 +489,15 @@ class TestWorker:
             with Image.open(tmp_path / "out" / "pictures" / f"{key}.png") as result:
                 assert result.tobytes() == expected.tobytes()
 
+    def test_a_recipe_may_name_the_number_format(self, tiny_checkpoint, tmp_path):
+        make_folder(tmp_path / "in")
+        for dtype in ("float32", "bfloat16"):
+            output = FolderOutput(tmp_path / dtype)
+            run(job(tiny_checkpoint, tmp_path / "in", output, dtype=dtype), WorkHere())
+        own, other = (contents(tmp_path / name / "pictures") for name in ("float32", "bfloat16"))
+        assert own.keys() == other.keys()
+        assert not set(own.values()) & set(other.values())
+
     def test_a_row_that_kills_workers_fails_in_the_end(self, tiny_checkpoint, tmp_path):
         output = FolderOutput(tmp_path)
         worker = Worker(Recipe(str(tiny_checkpoint)), output, "run", threads=1, device="cpu")

@@ -13,6 +13,7 @@ from conftest import make_picture
 from PIL import Image, ImageSequence
 
 from scsnet_hf import cli
+from scsnet_hf.registration import load_pipeline
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -190,6 +191,14 @@ class TestOptions:
         with Image.open("photo.scs.png") as result:
             expected = tiny_pipe("photo.png", scale=2, **options)
             assert np.array_equal(np.asarray(result), np.asarray(expected))
+
+    def test_dtype_is_the_number_format_of_the_network(self, colorize, photo, checkpoint):
+        assert colorize(photo, "--scale", 2, "--dtype", "bfloat16") == 0
+        expected = load_pipeline(checkpoint, "cpu", "bfloat16")(str(photo), scale=2)
+        with Image.open(photo.with_name("photo.scs.png")) as result:
+            assert np.array_equal(np.asarray(result), np.asarray(expected))
+            in_float32 = load_pipeline(checkpoint, "cpu")(str(photo), scale=2)
+            assert not np.array_equal(np.asarray(result), np.asarray(in_float32))
 
     def test_skip_existing_leaves_results_alone(self, colorize, photo, capsys):
         old = photo.with_name("photo.scs.png")

@@ -129,6 +129,10 @@ class TestRefusals:
         with pytest.raises(ValueError, match="run on the CPU"):
             pipeline("scs-colorize-sr", model=str(folder), device="cuda")
 
+    def test_another_number_format(self, folder):
+        with pytest.raises(ValueError, match="dtype=bfloat16: ONNX graphs take and give float32"):
+            SCSNetOnnxModel.from_pretrained(folder, dtype="bfloat16")
+
     def test_a_damaged_graph_is_named(self, folder, tmp_path):
         for path in folder.iterdir():
             (tmp_path / path.name).write_bytes(path.read_bytes()[:500])

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import scsnet_hf
-from scsnet_hf.registration import find_checkpoint, load_pipeline
+from scsnet_hf.registration import DTYPES, find_checkpoint, load_pipeline
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -126,3 +127,13 @@ def test_a_pipeline_is_loaded_by_the_same_names(folder):
     loaded = load_pipeline(str(folder), "cpu")
     assert type(loaded) is scsnet_hf.ScsColorizeSrPipeline
     assert loaded.device.type == "cpu"
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_pipeline_runs_in_the_number_format_asked_for(folder, dtype):
+    pipe = load_pipeline(str(folder), "cpu", dtype)
+    assert pipe.model.dtype == getattr(torch, dtype)
+
+
+def test_a_pipeline_runs_in_float32_unless_asked(folder):
+    assert load_pipeline(str(folder), "cpu").model.dtype == torch.float32

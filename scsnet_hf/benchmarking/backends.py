@@ -19,7 +19,8 @@ def measure_backends(
     """What a call takes, and how its picture differs from that of the first model.
 
     Args:
-        models: names of embedded checkpoints, folders (exported ones too) or Hub ids.
+        models: names of embedded checkpoints, folders (exported ones too) or Hub ids, and behind
+            an @ the number format, if it is not the model's own: "medium@bfloat16".
         picture: file of the source, made gray and `size` pixels a side.
         size: in pixels.
         scale: magnification.
@@ -29,7 +30,7 @@ def measure_backends(
         By model `wall`, seconds of every round, and `psnr`, dB to the first model's picture.
     """
     source = Image.open(picture).convert("L").resize((size, size))
-    pipes = {model: load_pipeline(model, "cpu") for model in models}
+    pipes = {model: _load(*model.partition("@")[::2]) for model in models}
     results = {model: np.asarray(pipe(source, scale=scale)) for model, pipe in pipes.items()}
     wall: Repeats = {model: [] for model in models}
     for _ in tqdm(range(repeats), unit="round"):
@@ -39,3 +40,7 @@ def measure_backends(
             wall[model].append(time.perf_counter() - start)
     first = results[models[0]]
     return {"wall": wall, "psnr": {model: [psnr(one, first)] for model, one in results.items()}}
+
+
+def _load(model: str, dtype: str):
+    return load_pipeline(model, "cpu", dtype or None)

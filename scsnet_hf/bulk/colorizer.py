@@ -21,16 +21,19 @@ class Recipe:
         model: name of an embedded checkpoint, a folder or a Hub id.
         arguments: of a call of the pipeline, but for the reference.
         reference: encoded picture whose colours to use.
+        dtype: number format of the network; the model's own if None.
     """
 
     model: str = "medium"
     arguments: dict[str, Any] = field(default_factory=dict)
     reference: bytes | None = None
+    dtype: str | None = None
 
     def describe(self) -> dict[str, Any]:
         """As JSON takes it: folders and pictures by their content, not by their name."""
         reference = None if self.reference is None else hashlib.sha256(self.reference).hexdigest()
-        return {"model": _content_of(self.model), **self.arguments, "reference": reference}
+        described = {"model": _content_of(self.model), "dtype": self.dtype, "reference": reference}
+        return {**described, **self.arguments}
 
 
 class Colorizer:
@@ -49,7 +52,7 @@ class Colorizer:
 
         logging.disable_progress_bar()
         try:
-            self._pipe = load_pipeline(recipe.model, device)
+            self._pipe = load_pipeline(recipe.model, device, recipe.dtype)
         except Exception as error:  # whatever is wrong with a folder, the user needs one line
             raise ValueError(
                 f"model {recipe.model}: cannot be loaded{f' on {device}' if device else ''} "
