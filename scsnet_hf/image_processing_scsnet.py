@@ -26,7 +26,13 @@ from .pixel_mapping import conversion_blocks
 from .transparency import visible_colors
 
 LUMINANCES = ("network", "source")
-OUTPUT_TYPES = ("pil", "np", "np16", "pt")
+# By name, with what the picture's values are.
+OUTPUT_TYPES = {
+    "pil": torch.uint8,
+    "np": torch.uint8,
+    "np16": torch.uint16,
+    "pt": torch.float32,
+}
 
 
 class SCSNetImageProcessor(BaseImageProcessor):
@@ -207,18 +213,14 @@ def _as_output(
 ) -> np.ndarray | torch.Tensor:
     """Normalized Lab (1, 3, h, Wo) as sRGB (h, Wo, 3) of the type asked for."""
     (normalized,) = normalized
-    size = tuple(normalized.shape[-2:])
-    if output_type == "pt":
-        picture = torch.empty(*size, 3, device=normalized.device)
-    else:
-        picture = np.empty((*size, 3), np.uint16 if output_type == "np16" else np.uint8)
+    size, dtype = tuple(normalized.shape[-2:]), OUTPUT_TYPES[output_type]
+    is_tensor = output_type == "pt"
+    picture = torch.empty(*size, 3, dtype=dtype, device=normalized.device if is_tensor else "cpu")
     for start, stop in conversion_blocks(*size):
         lab = scale_chroma(denormalize_lab(normalized[:, start:stop]), saturation)
         rgb = lab_to_fitted_srgb(lab).permute(1, 2, 0)
-        if output_type != "pt":
-            rgb = (rgb * np.iinfo(picture.dtype).max).round_().cpu().numpy()
-        picture[start:stop] = rgb
-    return picture
+        picture[start:stop] = rgb if is_tensor else (rgb * torch.iinfo(dtype).max).round_()
+    return picture if is_tensor else picture.numpy()
 
 
 def _joined(strips: list[np.ndarray]) -> np.ndarray:

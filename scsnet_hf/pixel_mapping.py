@@ -225,8 +225,8 @@ def row_blocks(height: int, elements_per_row: int) -> Iterator[tuple[int, int]]:
 
 
 def conversion_blocks(height: int, width: int) -> Iterator[tuple[int, int]]:
-    """`row_blocks` of pictures whose pixels are converted, which holds some 8 values a pixel."""
-    return row_blocks(height, 8 * width)
+    """`row_blocks` of pictures whose pixels are converted, by many small steps: larger blocks."""
+    return row_blocks(height, 2 * width)
 
 
 class ContinuousPixelMapping(nn.Module):
