@@ -222,7 +222,7 @@ def draw_size_records(args: argparse.Namespace) -> None:
     from scsnet_hf.benchmarking.size_chart import draw_sizes, read_sizes
 
     draw_sizes(
-        {str(record.with_suffix("")): read_sizes(record) for record in args.records}, args.output
+        {record.stem: read_sizes(record) for record in args.records}, args.output
     )
 
 
