@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,9 @@ from tqdm import tqdm
 from ..metrics.fidelity import psnr
 from ..registration import load_pipeline
 from .rounds import Repeats
+
+if TYPE_CHECKING:
+    from ..pipeline_scsnet import ScsColorizeSrPipeline
 
 
 def measure_backends(
@@ -30,7 +34,7 @@ def measure_backends(
         By model `wall`, seconds of every round, and `psnr`, dB to the first model's picture.
     """
     source = Image.open(picture).convert("L").resize((size, size))
-    pipes = {model: _load(*model.partition("@")[::2]) for model in models}
+    pipes = {model: _load(model) for model in models}
     results = {model: np.asarray(pipe(source, scale=scale)) for model, pipe in pipes.items()}
     wall: Repeats = {model: [] for model in models}
     for _ in tqdm(range(repeats), unit="round"):
@@ -42,5 +46,6 @@ def measure_backends(
     return {"wall": wall, "psnr": {model: [psnr(one, first)] for model, one in results.items()}}
 
 
-def _load(model: str, dtype: str):
+def _load(name: str) -> "ScsColorizeSrPipeline":
+    model, _, dtype = name.partition("@")
     return load_pipeline(model, "cpu", dtype or None)
