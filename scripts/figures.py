@@ -221,7 +221,9 @@ def draw_record(args: argparse.Namespace) -> None:
 def draw_size_records(args: argparse.Namespace) -> None:
     from scsnet_hf.benchmarking.size_chart import draw_sizes, read_sizes
 
-    draw_sizes({record.stem: read_sizes(record) for record in args.records}, args.output)
+    draw_sizes(
+        {str(record.with_suffix("")): read_sizes(record) for record in args.records}, args.output
+    )
 
 
 def main() -> None:

@@ -144,11 +144,9 @@ def _interpolate(
     return result
 
 
-def _repeat(axis: AxisCoordinates, rows: int) -> AxisCoordinates:
-    """The horizontal coordinates of a batch whose rows have been moved into the batch dimension."""
-    if len(axis.lower) == 1:
-        return axis
-    return AxisCoordinates(*(values.repeat_interleave(rows, dim=0) for values in axis))
+def _repeat(values: torch.Tensor, rows: int) -> torch.Tensor:
+    """What belongs to the columns of a batch, for one whose rows are in the batch dimension."""
+    return values if len(values) == 1 else values.repeat_interleave(rows, dim=0)
 
 
 def lookup(
@@ -171,11 +169,10 @@ def lookup(
     rows = rows.view(batch, height, width, channels)
     if along_y is not None:
         rows = rows + along_y[:, :, None]
-    if along_x is not None and len(along_x) > 1:
-        along_x = along_x.repeat_interleave(height, dim=0)
-    pixels = _interpolate(
-        rows.view(batch * height, width, channels), _repeat(horizontal, height), taps, along_x
-    )
+    horizontal = AxisCoordinates(*(_repeat(values, height) for values in horizontal))
+    if along_x is not None:
+        along_x = _repeat(along_x, height)
+    pixels = _interpolate(rows.view(batch * height, width, channels), horizontal, taps, along_x)
     return pixels.view(batch, height, -1, channels)
 
 
