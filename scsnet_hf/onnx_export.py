@@ -28,6 +28,7 @@ _NEEDED = ("onnx", "onnxscript")
 # What parts are traced with; any sizes would do but for equal ones, and those of which 0 or 1 are
 # left at the coarsest level of the network: torch.export may take them for constants.
 _BATCH, _SOURCE, _WORKING, _REFERENCE, _OUTPUT = 2, (26, 22), (70, 53), (58, 67), (38, 31)
+_FOLDED_ELEMENTS = 2**24  # of a tensor: more than any layer has
 
 
 class NetworkPart(NamedTuple):
@@ -224,6 +225,8 @@ def export_onnx(model: nn.Module, folder: Path, image_processor=None) -> Iterato
 
 
 def _graph(part: NetworkPart) -> torch.onnx.ONNXProgram:
+    from onnxscript import optimizer
+
     graph = torch.onnx.export(
         part.export(),
         dynamo=True,
@@ -232,6 +235,8 @@ def _graph(part: NetworkPart) -> torch.onnx.ONNXProgram:
         input_names=list(part.inputs),
         output_names=part.outputs,
     )
+    # What depends on weights alone is computed now: int8 needs kernels that the file holds.
+    optimizer.optimize(graph.model, input_size_limit=_FOLDED_ELEMENTS)
     for node in graph.model.graph.all_nodes():
         node.metadata_props.clear()  # lines of source code, with their paths on this machine
     return graph

@@ -230,7 +230,8 @@ class ContinuousPixelMapping(nn.Module):
     """CPM: four linear layers on (interpolated F_cs, Z_rel) per output pixel (Sec. 3.2, Fig. 6).
 
     Bilinear interpolation commutes with a per-pixel linear map, so the feature part of the first
-    layer runs at the source's resolution: the same result with p^2 times fewer operations.
+    layer runs at the source's resolution: the same result with p^2 times fewer operations. There it
+    follows the convolution that makes F_cs with nothing in between, and both are one convolution.
     """
 
     def __init__(self, config: SCSNetConfig):
@@ -251,9 +252,8 @@ class ContinuousPixelMapping(nn.Module):
 
     def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
         """Features (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
-        features = self.aggregate(features).permute(0, 2, 3, 1)  # F_cs, (B, H, W, M)
         of_features, of_position = self.first.weight[:, :-2], self.first.weight[:, -2:]
-        features = nn.functional.linear(features, of_features, self.first.bias)
+        features = self._first_of_features(features, of_features)
         vertical, horizontal = (
             axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
         )
@@ -275,6 +275,13 @@ class ContinuousPixelMapping(nn.Module):
                 pixels = layer(pixels.relu_())
             blocks.append(pixels)
         return torch.cat(blocks, dim=1).permute(0, 3, 1, 2)
+
+    def _first_of_features(self, features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """First layer of F_cs, (B, H, W, N), by one convolution: fewer operations where N <= M."""
+        kernel = torch.einsum("nm,mchw->nchw", weight, self.aggregate.weight)
+        bias = nn.functional.linear(self.aggregate.bias, weight, self.first.bias)
+        padded = nn.functional.pad(features, (1,) * 4, mode="replicate")
+        return nn.functional.conv2d(padded, kernel, bias).permute(0, 2, 3, 1)
 
 
 class PixelShuffle(nn.Module):

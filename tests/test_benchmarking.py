@@ -289,14 +289,13 @@ class TestHeads:
         assert build().parameters / 1e6 == pytest.approx(millions, rel=2e-3)
 
     @pytest.mark.parametrize(
-        ("row", "gmacs"),  # with the convolution from 64 to 320 channels, 3.0 GMACs
-        [("cpm", 22.4 + 3.0), ("cpm-plain", 42.6 + 3.0), ("meta", 116.6), ("liif", 362.7)],
+        ("row", "gmacs"),  # with the convolution from 64 channels, to 256 or to 320 of them
+        [("cpm", 21.1 + 2.4), ("cpm-plain", 42.6 + 3.0), ("meta", 116.6), ("liif", 362.7)],
     )
-    def test_multiply_adds_grow_with_the_pixels(self, row, gmacs):
-        """`gmacs` are from 128 to 512; a sixteenth is as much from 32 to 128."""
+    def test_multiply_adds_from_128_to_512(self, row, gmacs):
         with torch.device("meta"):
-            (build,) = heads.stages_of(row, 4.0, size=32, device="meta").values()
-            assert 16 * multiply_adds(build().run) == pytest.approx(gmacs, rel=0.01)
+            (build,) = heads.stages_of(row, 4.0, size=128, device="meta").values()
+            assert multiply_adds(build().run) == pytest.approx(gmacs, rel=0.01)
 
     def test_the_plain_form_gives_the_same_pixels(self):
         config = SCSNetConfig.from_preset("tiny")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from conftest import build_tiny_model, make_picture
@@ -156,9 +157,10 @@ def export(*arguments) -> subprocess.CompletedProcess:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> Path:
-    """A folder with a network that takes no references."""
+    """A folder with a network that takes no references; its pixel mapping is not so tiny."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    build_tiny_model(cross_attention="none", luminance_skip=True).save_pretrained(folder)
+    config = {"cross_attention": "none", "luminance_skip": True, "mapping_size": 128}
+    build_tiny_model(**config).save_pretrained(folder)
     SCSNetImageProcessor(reference_size=100).save_pretrained(folder)
     return folder
 
@@ -191,6 +193,16 @@ class TestScript:
     def test_settings_are_kept(self, int8):
         processor = json.loads((int8[0] / "preprocessor_config.json").read_text())
         assert processor["reference_size"] == 100
+
+    @pytest.mark.parametrize("part", ["texture", "pixels"])
+    def test_every_weight_of_these_parts_is_in_int8(self, int8, part):
+        graph = onnx.load(int8[0] / f"{part}.onnx").graph
+        types = {weight.name: weight.data_type for weight in graph.initializer}
+        source_of = {node.output[0]: node.input[0] for node in graph.node}
+        weights = [node.input[1] for node in graph.node if node.op_type in ("Conv", "MatMul")]
+        assert weights
+        for weight in weights:  # each by way of DequantizeLinear
+            assert types[source_of[weight]] == onnx.TensorProto.INT8
 
     def test_int8_is_close(self, int8, checkpoint):
         picture = make_picture(60, 45)
