@@ -16,7 +16,7 @@ from .attention import FusedFeatures, Tokens
 from .decoding import split_alpha
 from .image_io import load_picture
 from .image_processing_scsnet import LUMINANCES
-from .memory import clear_memory_errors
+from .memory import clear_memory_errors, keep_freed_memory
 from .modeling_scsnet import DEFAULT_SCALE, output_size_of
 from .onnx_backend import as_onnx, uses_onnx
 from .strips import Strips
@@ -154,6 +154,7 @@ class ScsColorizeSrPipeline(Pipeline):
                 raise ValueError("backend='torch': this model is exported to ONNX graphs")
             device = _only_the_cpu(device)
         super().__init__(model, *args, device=device, **kwargs)
+        keep_freed_memory()
         if self.device.type == "cpu" and not uses_onnx(model):
             # Narrow convolutions take half the time there where a pixel's channels lie together.
             self.model.to(memory_format=torch.channels_last)

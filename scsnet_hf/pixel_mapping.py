@@ -13,7 +13,7 @@ from torch import nn
 
 from .configuration_scsnet import SCSNetConfig
 
-_CACHED_ELEMENTS = 2**19  # 2 MB of float32: a block of rows that stays in a core's cache
+_CACHED_ELEMENTS = 2**20  # 4 MB of float32: a block of rows that stays in the cache
 _PIXELSHUFFLE_FACTOR = 4
 _META_KERNEL = 3
 _META_HIDDEN = 256
@@ -124,17 +124,38 @@ def _interpolate(
 
     Border pixels are repeated outwards.
     """
+    weights = taps(axis.fraction)
+    indices = [(axis.lower + offset).clamp(0, values.shape[1] - 1) for offset in weights]
+    weights = [weight.to(values.dtype) for weight in weights.values()]
+    # Single numbers are gathered faster, and hardly a runtime of exported graphs can sum bags.
+    in_bags = values.device.type == "cpu" and values.shape[2] > 1 and not _is_traced()
+    return (_sum_bags if in_bags else _sum_tap_by_tap)(values, indices, weights, added)
+
+
+def _sum_bags(values, indices, weights, added) -> torch.Tensor:
+    """All taps in one pass, in less than half the time and memory traffic."""
+    batch, size, width = values.shape
+    first = size * torch.arange(batch)[:, None, None]
+    bags = nn.functional.embedding_bag(
+        (torch.stack(indices, dim=-1) + first).flatten(0, 1),
+        values.reshape(batch * size, width),
+        per_sample_weights=torch.stack(weights, dim=-1).expand(batch, -1, -1).flatten(0, 1),
+        mode="sum",
+    ).view(batch, -1, width)
+    return bags if added is None else bags.add_(added)
+
+
+def _sum_tap_by_tap(values, indices, weights, added) -> torch.Tensor:
     batch, size, width = values.shape
     result = None
-    for offset, weight in taps(axis.fraction).items():
-        index = (axis.lower + offset).clamp(0, size - 1)
+    for index, weight in zip(indices, weights, strict=True):
         if len(index) == 1:
             taken = values.index_select(1, index[0])
         else:
             first = torch.arange(batch, device=index.device)[:, None] * size
             taken = values.reshape(batch * size, width).index_select(0, (index + first).flatten())
             taken = taken.view(batch, -1, width)
-        weight = weight[..., None].to(values.dtype)
+        weight = weight[..., None]
         if result is not None:
             result.addcmul_(taken, weight)
         elif added is not None:
@@ -208,12 +229,17 @@ def crop(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return features
 
 
+def _is_traced() -> bool:
+    """Whether operations are recorded, for gradients or to be compiled or exported."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
+
+
 def row_blocks(height: int, elements_per_row: int) -> Iterator[tuple[int, int]]:
     """(start, stop) of output rows: blocks that fit the cache, or all rows where gradients flow.
 
     All rows in compiled and exported code too, where `height` may be a symbol.
     """
-    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if _is_traced():
         yield 0, height
         return
     block = max(1, _CACHED_ELEMENTS // max(1, elements_per_row))

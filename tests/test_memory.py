@@ -1,6 +1,9 @@
 """How much memory is free, and what to say when it does not suffice."""
 
 import math
+import platform
+import subprocess
+import sys
 
 import psutil
 import pytest
@@ -95,3 +98,27 @@ def test_other_errors_stay_as_they_are(error):
     with pytest.raises(type(error)) as raised, clear_memory_errors("for a cake"):
         raise error
     assert raised.value is error
+
+
+FREE_AND_ALLOCATE_AGAIN = """
+import resource
+
+import torch
+
+from scsnet_hf.memory import keep_freed_memory
+
+keep_freed_memory()
+faults = []
+for _ in range(2):
+    blocks = [torch.ones(100_000) for _ in range(100)]
+    blocks.clear()
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[1] - faults[0])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of its allocator")
+def test_what_was_freed_is_there_without_a_fault_a_page():
+    command = [sys.executable, "-c", FREE_AND_ALLOCATE_AGAIN]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(finished.stdout) < 2000  # of 9,766 pages

@@ -21,6 +21,13 @@ SIZES = [
 ]
 
 
+@pytest.fixture(params=[True, False], ids=["with gradients", "without gradients"])
+def gradients(request):
+    """Interpolation has a form for each."""
+    with torch.set_grad_enabled(request.param):
+        yield
+
+
 def build_head(upsampler: str, **config) -> torch.nn.Module:
     torch.manual_seed(0)
     return HEADS[upsampler](SCSNetConfig.from_preset("tiny", upsampler=upsampler, **config))
@@ -31,6 +38,7 @@ def random_features(*size: int, batch: int = 2) -> torch.Tensor:
 
 
 # Odd source sizes with even outputs keep float64 remainders away from the cells' borders.
+@pytest.mark.usefixtures("gradients")
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize(
     ("source", "output"), [((5, 7), (20, 28)), ((9, 5), (24, 14)), ((5, 3), (74, 38))]
@@ -61,6 +69,7 @@ def test_rows_are_split_for_inference_only(monkeypatch):
         assert list(pixel_mapping.row_blocks(10, 25)) == [(0, 4), (4, 8), (8, 10)]
 
 
+@pytest.mark.usefixtures("gradients")
 @pytest.mark.parametrize(("source", "output"), SIZES)
 def test_linear_resize_is_bilinear_interpolation(source, output):
     features = random_features(*source)
@@ -69,11 +78,13 @@ def test_linear_resize_is_bilinear_interpolation(source, output):
     torch.testing.assert_close(actual, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.usefixtures("gradients")
 def test_cubic_resize_to_the_same_size_is_the_identity():
     features = random_features(6, 9)
     assert torch.equal(resize(features, PixelGrid.whole((6, 9), (6, 9)), cubic=True), features)
 
 
+@pytest.mark.usefixtures("gradients")
 @pytest.mark.parametrize("output", [(24, 28), (36, 42), (48, 56), (33, 39)])
 def test_cubic_resize_is_pillows_bicubic_inside(output):
     picture = np.random.default_rng(0).random((12, 14), dtype=np.float32)
@@ -86,6 +97,7 @@ def test_cubic_resize_is_pillows_bicubic_inside(output):
     np.testing.assert_allclose(actual[inside], expected[inside], atol=1e-5)
 
 
+@pytest.mark.usefixtures("gradients")
 @pytest.mark.parametrize("cubic", [False, True])
 @pytest.mark.parametrize(("source", "output"), SIZES)
 def test_constant_stays_constant(source, output, cubic):
@@ -94,6 +106,7 @@ def test_constant_stays_constant(source, output, cubic):
     torch.testing.assert_close(resized, torch.full((1, 2, *output), 0.7), atol=1e-6, rtol=0)
 
 
+@pytest.mark.usefixtures("gradients")
 @pytest.mark.parametrize("cubic", [False, True])
 @pytest.mark.parametrize("width", [10, 15, 27, 40])
 def test_ramp_comes_back_as_the_same_ramp(width, cubic):
@@ -135,6 +148,7 @@ def test_pixel_in_the_middle_of_a_source_pixel_has_relative_coordinate_zero():
     assert torch.equal(axis.relative[0, 1::3], torch.zeros(5))
 
 
+@pytest.mark.usefixtures("gradients")
 @pytest.mark.parametrize("cubic", [False, True])
 @pytest.mark.parametrize("size", [20, 30, 54, 80])
 def test_enlarging_moves_no_blob(size, cubic):
@@ -150,6 +164,7 @@ def test_enlarging_moves_no_blob(size, cubic):
     )
 
 
+@pytest.mark.usefixtures("gradients")
 @pytest.mark.parametrize("upsampler", HEADS)
 def test_every_item_can_have_a_size_and_a_window_of_its_own(upsampler):
     head, features = build_head(upsampler), random_features(5, 7)
