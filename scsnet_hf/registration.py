@@ -130,13 +130,15 @@ def _register_pipeline() -> None:
     ScsColorizeSrPipeline._registered_impl = for_the_hub
 
 
-# A registration concerns a module of transformers and some of ours, which it imports.
+_OF_THE_NETWORK = ("transformers.modeling_layers", "efficientnet", "modeling_scsnet")
+# A registration concerns a module of transformers and some that it imports: ours, by their short
+# names, and others of transformers that these need.
 _REGISTRATIONS = (
     ("transformers.models.auto.configuration_auto", ("configuration_scsnet",), _register_config),
-    ("transformers.models.auto.modeling_auto", ("modeling_scsnet",), _register_models),
+    ("transformers.models.auto.modeling_auto", _OF_THE_NETWORK, _register_models),
     (
         "transformers.models.auto.modeling_auto",
-        ("modeling_scsnet", "onnx_export", "onnx_backend"),
+        (*_OF_THE_NETWORK, "onnx_export", "onnx_backend"),
         _register_onnx_model,
     ),
     (
@@ -149,17 +151,17 @@ _REGISTRATIONS = (
 
 
 def _register_ready(just_imported: str | None = None) -> None:
-    """Run every registration whose module of transformers is there, and ours not half-way in."""
-    for theirs, ours, registration in _REGISTRATIONS:
-        names = _names(theirs, ours)
+    """Run every registration whose module of transformers is there, and no other half-way in."""
+    for theirs, imported, registration in _REGISTRATIONS:
+        names = _names(theirs, imported)
         concerned = just_imported in (None, *names)
         half_way = {name for name in names if _is_half_way(name)} - {just_imported}
         if concerned and theirs in sys.modules and not half_way:
             registration()
 
 
-def _names(theirs: str, ours: tuple[str, ...]) -> list[str]:
-    return [theirs, *(f"{__package__}.{name}" for name in ours)]
+def _names(theirs: str, imported: tuple[str, ...]) -> list[str]:
+    return [theirs, *(name if "." in name else f"{__package__}.{name}" for name in imported)]
 
 
 def _is_half_way(name: str) -> bool:
@@ -170,7 +172,9 @@ def _is_half_way(name: str) -> bool:
 class _AfterImport(MetaPathFinder):
     """Registers what became possible when a module of either side has been imported."""
 
-    names = frozenset(name for theirs, ours, _ in _REGISTRATIONS for name in _names(theirs, ours))
+    names = frozenset(
+        name for theirs, imported, _ in _REGISTRATIONS for name in _names(theirs, imported)
+    )
 
     def find_spec(self, name, path=None, target=None):
         spec = PathFinder.find_spec(name, path, target) if name in self.names else None

@@ -32,7 +32,13 @@ report["pipeline"] = type(pipeline("scs-colorize-sr", model=folder)).__module__
 report["config_by_name"] = type(AutoConfig.for_model("scsnet")).__name__
 print(json.dumps(report))
 """
-ORDERS = {"package_first": PACKAGE + AUTO_CLASSES, "package_last": AUTO_CLASSES + PACKAGE}
+ORDERS = {
+    "package_first": PACKAGE + AUTO_CLASSES,
+    "package_last": AUTO_CLASSES + PACKAGE,
+    # Modules in the midst of whose import the Auto classes are imported.
+    "layers_first": PACKAGE + "import transformers.modeling_layers" + AUTO_CLASSES,
+    "encoder_first": PACKAGE + "import scsnet_hf.efficientnet" + AUTO_CLASSES,
+}
 
 
 @pytest.fixture(scope="module")
