@@ -304,6 +304,8 @@ class ContinuousPixelMapping(nn.Module):
 
     def _first_of_features(self, features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """First layer of F_cs, (B, H, W, N), by one convolution: fewer operations where N <= M."""
+        # A copy, or where a file's weights happen to begin would decide how sums are rounded.
+        weight = weight.contiguous()
         kernel = torch.einsum("nm,mchw->nchw", weight, self.aggregate.weight)
         bias = nn.functional.linear(self.aggregate.bias, weight, self.first.bias)
         padded = nn.functional.pad(features, (1,) * 4, mode="replicate")

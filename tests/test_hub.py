@@ -248,11 +248,10 @@ class TestWithoutThePackage:
     )
     def test_a_model_gives_the_same_numbers(self, results, work, pipe, source):
         inputs = pipe.image_processor(work / "picture.png", reference_images=work / "reference.png")
-        # Not the pipeline's: its weights lie in another order, in which sums round otherwise. Those
-        # of a file begin at other addresses, which can do the same.
+        # Not the pipeline's: its weights lie in another order, in which sums round otherwise.
         with torch.no_grad():
             output = build_tiny_model()(**inputs, scale=2.7).reconstruction.numpy()
-        np.testing.assert_allclose(results[source], output, rtol=0, atol=1e-6)
+        assert np.array_equal(results[source], output)
 
     def test_saving_again_keeps_every_file(self, work, pushed):
         assert names(work / "again") >= FILES | CODE
