@@ -37,7 +37,7 @@ from scsnet_hf.data import (
 from scsnet_hf.losses import LOSS_PRESETS
 from scsnet_hf.training import PRESETS, SCSNetTrainer, TrainingPreset
 from scsnet_hf.training.checkpoints import CheckpointError
-from scsnet_hf.training.initialization import initial_model
+from scsnet_hf.training.initialization import BRANCHES, initial_model
 from scsnet_hf.training.monitoring import SampleGrids
 from scsnet_hf.vgg import VGG16Features
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 SHOWN = 6  # sample pictures
 OVERRIDABLE = (
     "network init_from batch_size learning_rate discriminator_learning_rate "
-    "trunk_learning_rate_factor max_grad_norm recolored"
+    "trunk_learning_rate_factor max_grad_norm recolored learning"
 ).split()
 
 
@@ -105,6 +105,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--accumulation", type=int, default=1, help="batches per step")
     add("--learning-rate", type=float)
     add("--trunk-learning-rate-factor", type=float, help="of pretrained layers, as a share")
+    add("--learning", choices=BRANCHES, help="the branch that learns (default: the preset's)")
     add("--warmup-steps", type=int, default=0)
     add("--max-grad-norm", type=float, help="gradients are clipped to it, 0: not at all")
     add("--ema-decay", type=float, default=0.999)

@@ -22,6 +22,7 @@ PRESETS = {
     "medium": {
         **_LIGHT,
         "source_encoder": "efficientnet_lite",
+        "source_enlargement": 2,
         "matched_references": True,
         "hidden_sizes": (32, 48, 96),
         "encoder_depths": (0, 0, 2),
@@ -69,6 +70,9 @@ class SCSNetConfig(PreTrainedConfig):
         source_encoder: phi_E^s: `"residual"` (the paper's) or `"efficientnet_lite"`, the trunk of
             EfficientNet-Lite0, which can start from ImageNet weights; `encoder_depths` are then
             those of the reference encoder alone.
+        source_enlargement: whole factor by which the source encoder sees a picture larger than the
+            rest of the colour branch works on; F_s is averaged down. A trunk that learned from
+            pictures of 224 pixels knows little of what is in smaller ones. Not in the paper.
         cross_attention: `"pyramid_valve"` (PVCAttn), `"basic"` (one level, no valves) or `"none"`
             (automatic mode only); the last two are the ablation of Table 5.
         matched_references: add to F_r what the source encoder sees in the reference's lightness, so
@@ -98,6 +102,7 @@ class SCSNetConfig(PreTrainedConfig):
     mapping_size: int = 320
     mapping_hidden_sizes: list[int] | tuple[int, ...] = (256, 208, 128)
     source_encoder: str = "residual"
+    source_enlargement: int = 1
     cross_attention: str = "pyramid_valve"
     matched_references: bool = False
     upsampler: str = "cpm"
@@ -134,8 +139,10 @@ class SCSNetConfig(PreTrainedConfig):
                 raise ValueError(
                     f"{name}={getattr(self, name)!r}: choose one of {', '.join(choices)}"
                 )
-        if self.color_size < 4 or self.pyramid_levels < 1:
-            raise ValueError("color_size must be at least 4 and pyramid_levels at least 1")
+        if self.color_size < 4 or self.pyramid_levels < 1 or self.source_enlargement < 1:
+            raise ValueError(
+                "color_size must be at least 4, pyramid_levels and source_enlargement at least 1"
+            )
 
 
 @strict

@@ -31,13 +31,17 @@ class _SameConvolution(nn.Conv2d):
     """Padded by zeros as in TensorFlow, without which pretrained weights see something else."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride=1, groups=1):
-        super().__init__(in_channels, out_channels, kernel, stride=stride, groups=groups)
         before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
-        self.borders = (before, after, before, after)
+        even = before == after  # then the convolution pads without a copy
+        padding = before if even else 0
+        super().__init__(in_channels, out_channels, kernel, stride, padding, groups=groups)
+        self.borders = None if even else (before, after, before, after)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, out_channels, H / stride, W / stride)."""
-        return super().forward(nn.functional.pad(features, self.borders))
+        if self.borders:
+            features = nn.functional.pad(features, self.borders)
+        return super().forward(features)
 
 
 class InvertedResidual(GradientCheckpointingLayer):

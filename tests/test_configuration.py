@@ -82,6 +82,7 @@ def test_save_and_load_keep_every_field(tmp_path, preset):
         ({"mapping_hidden_sizes": (8, 8)}, "mapping_hidden_sizes needs 3"),
         ({"color_size": 1}, "color_size"),
         ({"pyramid_levels": 0}, "pyramid_levels"),
+        ({"source_enlargement": 0}, "source_enlargement"),
         ({"texture_depth": "deep"}, "texture_depth"),
     ],
 )

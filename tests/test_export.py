@@ -15,7 +15,7 @@ from transformers import pipeline
 
 from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor, export_onnx
 from scsnet_hf.configuration_scsnet import CROSS_ATTENTIONS, UPSAMPLERS
-from scsnet_hf.modeling_scsnet import SCSNetFeatures
+from scsnet_hf.modeling_scsnet import SCSNetFeatures, to_seen_size
 from scsnet_hf.onnx_export import network_parts
 from scsnet_hf.pixel_mapping import PixelGrid
 
@@ -47,24 +47,31 @@ class TestTorchExport:
             pixels = random(batch, 1, height, width)
             assert_same(program(pixels), tiny_model.encode_texture(pixels))
 
-    @pytest.mark.parametrize("matched", [False, True])
+    @pytest.mark.parametrize(("matched", "enlargement"), [(False, 1), (True, 1), (True, 2)])
     @pytest.mark.parametrize("cross_attention", ["pyramid_valve", "basic"])
-    def test_reference(self, cross_attention, matched):
-        model = build_tiny_model(cross_attention=cross_attention, matched_references=matched)
+    def test_reference(self, cross_attention, matched, enlargement):
+        model = build_tiny_model(
+            cross_attention=cross_attention,
+            matched_references=matched,
+            source_enlargement=enlargement,
+        )
         program = exported(model, "reference")
         for batch, height, width in SOURCES:
             reference = random(batch, 3, height, width)
-            assert_same(tuple(program(reference)), model.encode_reference(reference))
+            seen = to_seen_size(reference, model.config)
+            assert_same(tuple(program(seen)), model.encode_reference(reference))
 
     @pytest.mark.parametrize("cross_attention", CROSS_ATTENTIONS)
     @pytest.mark.parametrize(
-        ("source_encoder", "matched"), [("residual", False), ("efficientnet_lite", True)]
+        ("source_encoder", "matched", "enlargement"),
+        [("residual", False, 1), ("efficientnet_lite", True, 1), ("efficientnet_lite", True, 2)],
     )
-    def test_color(self, cross_attention, source_encoder, matched):
+    def test_color(self, cross_attention, source_encoder, matched, enlargement):
         model = build_tiny_model(
             cross_attention=cross_attention,
             source_encoder=source_encoder,
             matched_references=matched,
+            source_enlargement=enlargement,
         )
         program = exported(model, "color")
         for batch, height, width in SOURCES:
@@ -73,7 +80,7 @@ class TestTorchExport:
                 tokens = model.encode_reference(random(batch, 3, width, height))
                 guidance = (torch.full((batch,), 0.7), *tokens)
                 reference = {"reference_tokens": tokens, "reference_strength": 0.7}
-            color, *_ = program(pixels, *guidance)
+            color, *_ = program(to_seen_size(pixels, model.config), *guidance)
             assert_same(color, model.encode_color(pixels, **reference).features)
 
     @pytest.mark.parametrize("align_corners", [False, True])
@@ -136,7 +143,7 @@ class TestCompile:
         self.assert_two_sizes_are_enough(tiny_model, sizes, outputs, random(1, 3, 26, 21))
 
     def test_larger_than_the_colour_branch_sees(self):
-        model = build_tiny_model(color_size=16)
+        model = build_tiny_model(color_size=16, source_enlargement=2)
         sizes = (38, 43), (50, 35), (33, 61), (47, 29)
         outputs = (70, 81), (90, 63), (97, 120), (99, 71)
         self.assert_two_sizes_are_enough(model, sizes, outputs)

@@ -8,7 +8,7 @@ from conftest import build_tiny_model
 from plain_scsnet import plain_scsnet
 
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage
-from scsnet_hf.configuration_scsnet import CROSS_ATTENTIONS, UPSAMPLERS
+from scsnet_hf.configuration_scsnet import CROSS_ATTENTIONS, SOURCE_ENCODERS, UPSAMPLERS
 
 
 def gray(batch: int, height: int, width: int, seed: int = 1) -> torch.Tensor:
@@ -300,6 +300,39 @@ def test_reference_above_the_working_size_is_reduced():
         large = model.encode_reference(color(1, 64, 32))
         small = model.encode_reference(color(1, 16, 8))
     assert [level.shape for level in large] == [level.shape for level in small]
+
+
+def test_enlarged_source_encoder_sees_what_the_working_size_has_lost():
+    size = (24, 16)
+    checkerboard = torch.ones(24, 16).cumsum(0).add(torch.arange(16)).remainder(2)
+    fine = gray(1, *size).add(0.5 * checkerboard - 0.25)
+    coarse = torch.nn.functional.avg_pool2d(fine, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    for enlargement, differ in ((1, False), (2, True)):
+        model = build_tiny_model(color_size=12, source_enlargement=enlargement)
+        with torch.no_grad():
+            results = [model.encode_color(picture).features for picture in (fine, coarse)]
+        assert results[0].shape[-2:] == (12, 8)
+        assert (not torch.allclose(*results, atol=1e-5)) == differ
+
+
+@pytest.mark.parametrize("source_encoder", SOURCE_ENCODERS)
+@pytest.mark.parametrize("size", [(9, 7), (33, 50), (1, 90)])
+def test_enlargement_changes_no_size(source_encoder, size):
+    networks = [
+        build_tiny_model(
+            source_encoder=source_encoder, color_size=16, source_enlargement=enlargement
+        )
+        for enlargement in (1, 3)
+    ]
+    pixels, reference = gray(1, *size), color(1, 20, 31)
+    with torch.no_grad():
+        one, other = (
+            model(pixels, reference, scale=1.5, output_attentions=True) for model in networks
+        )
+    assert other.reconstruction.isfinite().all()
+    for name in ("reconstruction", "color_features"):
+        assert one[name].shape == other[name].shape
+    assert [level.shape for level in one.attentions] == [level.shape for level in other.attentions]
 
 
 def test_luminance_skip_adds_the_sources_lightness():

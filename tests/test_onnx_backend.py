@@ -23,7 +23,7 @@ pytest.importorskip("onnxruntime")
 
 @pytest.fixture(scope="module")
 def torch_pipe():
-    model = build_tiny_model(luminance_skip=True)
+    model = build_tiny_model(luminance_skip=True, source_enlargement=2)
     return ScsColorizeSrPipeline(model, image_processor=SCSNetImageProcessor(), device="cpu")
 
 

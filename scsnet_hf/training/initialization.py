@@ -13,7 +13,11 @@ from ..modeling_scsnet import REFERENCE_PARTS, SCSNetForImageToImage
 _EPSILON = 1e-3  # of EfficientNet's batch normalization
 _TEXTURE_PARTS = ("stem", "texture_encoder", "upsampler")
 # What a run may train alone, by name.
-BRANCHES = {"texture": _TEXTURE_PARTS, "reference": REFERENCE_PARTS}
+BRANCHES = {
+    "texture": _TEXTURE_PARTS,
+    "reference": REFERENCE_PARTS,
+    "color": ("source_encoder", "color_decoder", *REFERENCE_PARTS),
+}
 
 
 def initial_model(
