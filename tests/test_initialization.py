@@ -145,7 +145,7 @@ class TestInitialModel:
         [
             ("texture", {"stem", "texture_encoder", "upsampler"}),
             ("reference", {"reference_stem", "reference_encoder", "cross_attention"}),
-            ("color", COLOR_BRANCH),
+            ("color", set(COLOR_BRANCH)),
         ],
     )
     def test_a_branch_can_learn_alone(self, branch, parts):
