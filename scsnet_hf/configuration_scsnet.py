@@ -70,9 +70,9 @@ class SCSNetConfig(PreTrainedConfig):
         source_encoder: phi_E^s: `"residual"` (the paper's) or `"efficientnet_lite"`, the trunk of
             EfficientNet-Lite0, which can start from ImageNet weights; `encoder_depths` are then
             those of the reference encoder alone.
-        source_enlargement: whole factor by which the source encoder sees a picture larger than the
-            rest of the colour branch works on; F_s is averaged down. A trunk that learned from
-            pictures of 224 pixels knows little of what is in smaller ones. Not in the paper.
+        source_enlargement: whole factor by which a picture is enlarged for the source encoder; F_s
+            is averaged down again. A trunk that learned from pictures of 224 pixels knows little of
+            what is in smaller ones. Not in the paper.
         cross_attention: `"pyramid_valve"` (PVCAttn), `"basic"` (one level, no valves) or `"none"`
             (automatic mode only); the last two are the ablation of Table 5.
         matched_references: add to F_r what the source encoder sees in the reference's lightness, so

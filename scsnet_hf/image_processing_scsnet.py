@@ -40,8 +40,7 @@ class SCSNetImageProcessor(BaseImageProcessor):
 
     Args:
         reference_size: long side in pixels to which larger reference pictures are reduced. The
-            model does the same with its `color_size` times `source_enlargement`; doing it here
-            saves time.
+            model does the same with its `color_size`; doing it here saves time.
     """
 
     model_input_names = ["pixel_values"]

@@ -220,7 +220,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
 
         Args:
             reference_pixel_values: (B, 3, Hr, Wr) normalized Lab; larger ones are reduced to
-                `config.color_size` (times `config.source_enlargement` for the source encoder).
+                `config.color_size`.
 
         Returns:
             The tokens of every pyramid level, each (B, N_l, attention_size). The tokens of several
@@ -230,16 +230,15 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             ValueError: if the model was built with `cross_attention="none"`.
         """
         check_takes_references(self.config)
-        seen = to_seen_size(reference_pixel_values, self.config)
-        return self.reference_tokens(seen.to(self.dtype))
+        working = to_working_size(reference_pixel_values, self.config.color_size)
+        return self.reference_tokens(working.to(self.dtype))
 
-    def reference_tokens(self, seen: torch.Tensor) -> Tokens:
-        """As `encode_reference`, of references (B, 3, k Hr, k Wr) as `to_seen_size` makes them."""
-        seen = self._padded(seen)
-        working = _averaged_down(seen, self.config.source_enlargement)
+    def reference_tokens(self, working: torch.Tensor) -> Tokens:
+        """As `encode_reference`, of references (B, 3, Hr, Wr) that have their working size."""
+        working = pad_to_multiple(working, _MULTIPLE)
         features = self.reference_encoder(self.reference_stem(working))
         if self.config.matched_references:
-            features = features + self._encode_source(seen[:, :1])
+            features = features + self._encode_source(working[:, :1])
         return self.cross_attention.encode(features)
 
     def fuse_reference(
@@ -288,8 +287,9 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         """
         if not (reference_strength > 0 or output_attentions):
             reference_tokens = None
+        working = to_working_size(pixel_values, self.config.color_size)
         return self.color_features(
-            to_seen_size(pixel_values, self.config).to(self.dtype),
+            working.to(self.dtype),
             reference_tokens,
             reference_mask,
             reference_strength,
@@ -298,17 +298,17 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
 
     def color_features(
         self,
-        seen: torch.Tensor,
+        working: torch.Tensor,
         reference_tokens: Tokens | None = None,
         reference_mask: torch.Tensor | None = None,
         reference_strength: float | torch.Tensor = 1.0,
         output_attentions: bool = False,
     ) -> FusedFeatures:
-        """As `encode_color`, of pictures (B, 1, k H, k W) as `to_seen_size` makes them.
+        """As `encode_color`, of pictures (B, 1, H, W) that have their working size.
 
         `reference_strength` may also be (B,), one for every item.
         """
-        fused = FusedFeatures(self._encode_source(self._padded(seen)))
+        fused = FusedFeatures(self._encode_source(pad_to_multiple(working, _MULTIPLE)))
         if reference_tokens is not None:
             fused = self.fuse_reference(
                 fused.features,
@@ -317,8 +317,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
                 reference_strength,
                 output_attentions,
             )
-        height, width = (side // self.config.source_enlargement for side in seen.shape[-2:])
-        return fused._replace(features=crop(self.color_decoder(fused.features), (height, width)))
+        color = crop(self.color_decoder(fused.features), working.shape[-2:])
+        return fused._replace(features=color)
 
     def describe(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """What pictures show, as vectors of length 1: the closer, the larger their dot product.
@@ -327,16 +327,17 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         the two coarsest levels, which know most of what things are; of the paper's encoder F_s.
 
         Args:
-            pixel_values: (B, 1, H, W) normalized L, of any size.
+            pixel_values: (B, 1, H, W) normalized L; larger ones are reduced to `config.color_size`.
 
         Returns:
             (B, D), float32.
         """
-        seen = self._padded(to_seen_size(pixel_values, self.config).to(self.dtype))
+        working = to_working_size(pixel_values, self.config.color_size).to(self.dtype)
+        working = pad_to_multiple(working, _MULTIPLE)
         if self.config.source_encoder == "residual":
-            levels = [self._encode_source(seen)]
+            levels = [self._encode_source(working)]
         else:
-            levels = self.source_encoder.pyramid(seen)[-2:]
+            levels = self.source_encoder.pyramid(self._enlarged(working))[-2:]
         means = [level.float().relu().mean(dim=(2, 3)) for level in levels]
         parts = [nn.functional.normalize(mean) for mean in means]
         return nn.functional.normalize(torch.cat(parts, dim=1))
@@ -477,15 +478,21 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         )
         return self.features(pixels, color), grid._replace(origin=tuple(origin))
 
-    def _encode_source(self, seen: torch.Tensor) -> torch.Tensor:
-        """F_s (B, C, H/4, W/4) of normalized L (B, 1, k H, k W), `_padded` (Eq. 1)."""
+    def _encode_source(self, pixels: torch.Tensor) -> torch.Tensor:
+        """F_s (B, C, H/4, W/4) of normalized L (B, 1, H, W), sides multiples of 4 (Eq. 1)."""
+        pixels = self._enlarged(pixels)
         if self.config.source_encoder == "residual":
-            seen = self.stem(seen)
-        return _averaged_down(self.source_encoder(seen), self.config.source_enlargement)
+            pixels = self.stem(pixels)
+        features = self.source_encoder(pixels)
+        factor = self.config.source_enlargement
+        return features if factor == 1 else nn.functional.avg_pool2d(features, factor)
 
-    def _padded(self, seen: torch.Tensor) -> torch.Tensor:
-        """(B, C, k H, k W) with H and W multiples of 4."""
-        return pad_to_multiple(seen, _MULTIPLE * self.config.source_enlargement)
+    def _enlarged(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, 1, H, W) as large as the source encoder sees it."""
+        factor = self.config.source_enlargement
+        if factor == 1:
+            return pixels
+        return nn.functional.interpolate(pixels, scale_factor=factor, mode="bicubic")
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(H, W) at which the colour branch sees a picture of `size`."""
@@ -505,19 +512,11 @@ def halo_of(config: SCSNetConfig) -> int:
     return 1 + 2 * config.texture_depth + HEAD_REACH
 
 
-def to_seen_size(pixels: torch.Tensor, config: SCSNetConfig) -> torch.Tensor:
-    """(B, C, H, W) at the working size times k, the source enlargement, as the encoders see it."""
+def to_working_size(pixels: torch.Tensor, color_size: int) -> torch.Tensor:
+    """Reduce (B, C, H, W) by area until its long side is at most `color_size`."""
     own = tuple(pixels.shape[-2:])
-    height, width = working_size(own, config.color_size)
-    size = (height * config.source_enlargement, width * config.source_enlargement)
-    if size == own:
-        return pixels
-    mode = "area" if max(size) < max(own) else "bicubic"
-    return nn.functional.interpolate(pixels, size, mode=mode)
-
-
-def _averaged_down(values: torch.Tensor, factor: int) -> torch.Tensor:
-    return values if factor == 1 else nn.functional.avg_pool2d(values, factor)
+    size = working_size(own, color_size)
+    return pixels if size == own else nn.functional.interpolate(pixels, size, mode="area")
 
 
 def working_size(size: tuple[int, int], color_size: int) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from .modeling_scsnet import (
     SCSNetFeatures,
     check_takes_references,
     halo_of,
-    to_seen_size,
+    to_working_size,
     working_size,
 )
 from .onnx_export import export_onnx
@@ -127,8 +127,8 @@ class SCSNetOnnxModel(PreTrainedModel):
     def encode_reference(self, reference_pixel_values: torch.Tensor) -> Tokens:
         """As that of `SCSNetForImageToImage`."""
         check_takes_references(self.config)
-        seen = to_seen_size(reference_pixel_values.float(), self.config)
-        return tuple(self._run("reference", {"reference_pixel_values": seen}).values())
+        working = to_working_size(reference_pixel_values.float(), self.config.color_size)
+        return tuple(self._run("reference", {"reference_pixel_values": working}).values())
 
     def encode_color(
         self,
@@ -139,11 +139,11 @@ class SCSNetOnnxModel(PreTrainedModel):
         output_attentions: bool = False,
     ) -> FusedFeatures:
         """As that of `SCSNetForImageToImage`."""
-        seen = to_seen_size(pixel_values.float(), self.config)
-        inputs = {"pixel_values": seen}
+        working = to_working_size(pixel_values.float(), self.config.color_size)
+        inputs = {"pixel_values": working}
         if self.config.cross_attention != "none":
             inputs |= self._guidance(
-                len(seen), reference_tokens, reference_mask, reference_strength
+                len(working), reference_tokens, reference_mask, reference_strength
             )
         with_maps = output_attentions and reference_tokens is not None
         outputs = self._run("color", inputs, None if with_maps else ["color_features"])

@@ -102,9 +102,9 @@ def network_parts(model: nn.Module) -> dict[str, NetworkPart]:
     """The parts of an `SCSNetForImageToImage` in evaluation mode; it is not copied.
 
     Their inputs and outputs, beside those of the model's methods that are called alike: sources and
-    references are as `to_seen_size` makes them; `source` and `output` are the sizes (2,) of the
-    whole source and output; `origin` (2,) is the source position of the features' first pixel;
-    `rows` (ho,) and `columns` (wo,) are the consecutive output pixels that are wanted.
+    references have their working size (`model.working_size`); `source` and `output` are the sizes
+    (2,) of the whole source and output; `origin` (2,) is the source position of the features' first
+    pixel; `rows` (ho,) and `columns` (wo,) are the consecutive output pixels that are wanted.
     """
     parts, tokens = {}, {}
     if model.config.cross_attention != "none":

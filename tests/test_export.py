@@ -15,7 +15,7 @@ from transformers import pipeline
 
 from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor, export_onnx
 from scsnet_hf.configuration_scsnet import CROSS_ATTENTIONS, UPSAMPLERS
-from scsnet_hf.modeling_scsnet import SCSNetFeatures, to_seen_size
+from scsnet_hf.modeling_scsnet import SCSNetFeatures
 from scsnet_hf.onnx_export import network_parts
 from scsnet_hf.pixel_mapping import PixelGrid
 
@@ -58,8 +58,7 @@ class TestTorchExport:
         program = exported(model, "reference")
         for batch, height, width in SOURCES:
             reference = random(batch, 3, height, width)
-            seen = to_seen_size(reference, model.config)
-            assert_same(tuple(program(seen)), model.encode_reference(reference))
+            assert_same(tuple(program(reference)), model.encode_reference(reference))
 
     @pytest.mark.parametrize("cross_attention", CROSS_ATTENTIONS)
     @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ class TestTorchExport:
                 tokens = model.encode_reference(random(batch, 3, width, height))
                 guidance = (torch.full((batch,), 0.7), *tokens)
                 reference = {"reference_tokens": tokens, "reference_strength": 0.7}
-            color, *_ = program(to_seen_size(pixels, model.config), *guidance)
+            color, *_ = program(pixels, *guidance)
             assert_same(color, model.encode_color(pixels, **reference).features)
 
     @pytest.mark.parametrize("align_corners", [False, True])
