@@ -1,5 +1,6 @@
 """Which pictures of a folder are proposed as references."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,13 @@ def test_both_encoders_describe_by_vectors_of_length_one(tiny_pipe, medium_pipe)
         assert vector.norm().item() == pytest.approx(1, abs=1e-5)
 
 
-def test_the_embedded_checkpoint_finds_the_picture_of_a_small_gray_mirrored_one(medium_pipe):
-    gallery = ReferenceGallery.from_folder(medium_pipe, EXAMPLES)
-    for example in EXAMPLES.glob("*.jpg"):
+def test_the_embedded_checkpoint_finds_the_picture_of_a_small_gray_mirrored_one(
+    medium_pipe, tmp_path
+):
+    # Copies: what the command made of an example lies beside it.
+    examples = [Path(shutil.copy(example, tmp_path)) for example in EXAMPLES.glob("*.jpg")]
+    gallery = ReferenceGallery.from_folder(medium_pipe, tmp_path)
+    for example in examples:
         view = ImageOps.mirror(Image.open(example)).convert("L")
         view.thumbnail((128, 128))
         assert gallery.propose(view, count=1)[0].path == example
