@@ -9,6 +9,8 @@ import argparse
 import json
 from pathlib import Path
 
+import torch
+
 import scsnet_hf
 from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor
 
@@ -19,16 +21,28 @@ def main() -> None:
     )
     parser.add_argument("model", help="folder or Hub id")
     parser.add_argument("name", help="name of the embedded checkpoint")
+    parser.add_argument("--saturation", type=float, default=1.0, help="factor of all colours")
     args = parser.parse_args()
     folder = Path(scsnet_hf.__file__).parent / "checkpoints" / args.name
     model = SCSNetForImageToImage.from_pretrained(args.model, dtype="float16")
     processor = SCSNetImageProcessor.from_pretrained(args.model)
+    scale_colors(model, args.saturation)
     model.save_pretrained(folder)
     # The file is float16; the network runs in float32 unless the user says otherwise.
     model.config.dtype = "float32"
     model.config.save_pretrained(folder)
     processor.save_pretrained(folder)
     strip_code(folder)
+
+
+@torch.no_grad()
+def scale_colors(model: SCSNetForImageToImage, saturation: float) -> None:
+    """Multiply a and b of all results, by the weights of the layer that makes the pixels.
+
+    Adversarial training may exaggerate colours; this takes it back for good.
+    """
+    for parameter in model.upsampler.last.parameters():
+        parameter[1:] *= saturation  # L, a, b
 
 
 def strip_code(folder: Path) -> None:
