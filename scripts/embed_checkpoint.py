@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import scsnet_hf
-from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor
+from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, SCSNetImageProcessor
 
 
 def main() -> None:
@@ -23,6 +23,8 @@ def main() -> None:
     parser.add_argument("name", help="name of the embedded checkpoint")
     parser.add_argument("--saturation", type=float, default=1.0, help="factor of all colours")
     args = parser.parse_args()
+    if args.saturation != 1 and SCSNetConfig.from_pretrained(args.model).upsampler != "cpm":
+        parser.error("--saturation: only networks with continuous pixel mapping (cpm) can")
     folder = Path(scsnet_hf.__file__).parent / "checkpoints" / args.name
     model = SCSNetForImageToImage.from_pretrained(args.model, dtype="float16")
     processor = SCSNetImageProcessor.from_pretrained(args.model)
@@ -37,7 +39,7 @@ def main() -> None:
 
 @torch.no_grad()
 def scale_colors(model: SCSNetForImageToImage, saturation: float) -> None:
-    """Multiply a and b of all results, by the weights of the layer that makes the pixels.
+    """Multiply a and b of all results, by the weights of the pixel mapping's last layer.
 
     Adversarial training may exaggerate colours; this takes it back for good.
     """

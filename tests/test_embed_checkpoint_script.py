@@ -14,10 +14,11 @@ SCRIPT = Path(__file__).parent.parent / "scripts" / "embed_checkpoint.py"
 
 
 @pytest.fixture
-def run_folder(tmp_path):
+def run_folder(tmp_path, request):
     """A trained model, as scripts/train.py leaves it."""
     torch.manual_seed(0)
-    model = SCSNetForImageToImage(SCSNetConfig.from_preset("tiny"))
+    config = SCSNetConfig.from_preset("tiny", upsampler=getattr(request, "param", "cpm"))
+    model = SCSNetForImageToImage(config)
     torch.nn.init.normal_(model.upsampler.last.weight, std=0.3)
     model.save_pretrained(tmp_path / "run")
     SCSNetImageProcessor().save_pretrained(tmp_path / "run")
@@ -58,3 +59,10 @@ def test_saturation_scales_colors_and_leaves_lightness(embed):
     assert before[:, 1:].abs().max() > 0.05
     torch.testing.assert_close(after[:, :1], before[:, :1])
     torch.testing.assert_close(after[:, 1:], before[:, 1:] / 2, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("run_folder", ["pixelshuffle", "meta"], indirect=True)
+def test_saturation_of_other_heads_is_refused(embed, capsys):
+    with pytest.raises(SystemExit):
+        embed("--saturation", "0.5")
+    assert "cpm" in capsys.readouterr().err
