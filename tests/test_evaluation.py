@@ -25,6 +25,7 @@ from scsnet_hf.evaluation import (
     modes_of,
     psnr,
 )
+from scsnet_hf.metrics import metric
 from scsnet_hf.vgg import VGG16Features
 
 
@@ -215,15 +216,27 @@ class TestColors:
 class TestPerceptual:
     def test_distance_of_the_truth_itself_is_zero(self, vgg, pictures):
         row = numbers(Perceptual(vgg), pictures, pictures)
-        assert row == {"perceptual": 0, "perceptual_l": 0}
+        assert row == dict.fromkeys(
+            ("perceptual", "perceptual_l", "perceptual_unit", "perceptual_unit_l"), 0
+        )
 
-    def test_distance_of_lightness_does_not_see_colors(self, vgg):
+    @pytest.mark.parametrize("distance", ["perceptual", "perceptual_unit"])
+    def test_distance_of_lightness_does_not_see_colors(self, vgg, distance):
         row = numbers(Perceptual(vgg), [plain(50, 40, 20)], [plain(50, -40, 20)])
-        assert row["perceptual_l"] < row["perceptual"] / 20
+        assert row[f"{distance}_l"] < row[distance] / 20
 
-    def test_distance_of_lightness_sees_blur(self, vgg, pictures):
+    @pytest.mark.parametrize("distance", ["perceptual_l", "perceptual_unit_l"])
+    def test_distance_of_lightness_sees_blur(self, vgg, pictures, distance):
         blurred = [p.resize((8, 6)).resize(p.size) for p in pictures]
-        assert numbers(Perceptual(vgg), blurred, pictures)["perceptual_l"] > 0
+        assert numbers(Perceptual(vgg), blurred, pictures)[distance] > 0
+
+    def test_unit_distance_is_that_of_the_metric(self, vgg, pictures):
+        blurred = [p.resize((8, 6)).resize(p.size) for p in pictures]
+        row = numbers(Perceptual(vgg), blurred, pictures)
+        expected = metric("perceptual").compute(
+            predictions=blurred, references=pictures, weights=vgg
+        )
+        assert row["perceptual_unit"] == pytest.approx(expected["perceptual"], rel=1e-4)
 
     def test_looks_at_every_picture_once(self, vgg, samples):
         looks = []

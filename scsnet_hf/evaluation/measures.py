@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..color import normalize_lab
+from ..color import denormalize_lab, lab_to_srgb, normalize_lab
 from ..colorfulness import colorfulness
 from ..losses import PerceptualLoss
-from ..metrics.fidelity import SSIM_WINDOW, psnr, ssim
+from ..metrics.fidelity import SSIM_WINDOW, perceptual_distance, psnr, ssim
 from ..vgg import VGG16Features
 from .pixels import Pixels
 from .samples import Sample
@@ -108,7 +108,7 @@ def _closeness(result: Pixels, truth: Pixels) -> Numbers:
 
 
 class Perceptual:
-    """VGG16 distance of results and truth: `PerceptualLoss`.
+    """VGG16 distances of results and truth: `PerceptualLoss` and `perceptual_distance`.
 
     Args:
         features: the VGG16, on the device where it is to run.
@@ -119,31 +119,45 @@ class Perceptual:
         "pictures",
         "perceptual_l": "the same of both pictures with a = b = 0, which tells sharpness without "
         "colour",
+        "perceptual_unit": "VGG16 distance by the formula of LPIPS (Zhang et al. 2018) without its "
+        "learned weights: activations have length 1 at each position; mean over pictures",
+        "perceptual_unit_l": "the same of both pictures with a = b = 0",
     }
 
     def __init__(self, features: VGG16Features):
         self._device = features.mean.device
-        self._loss = PerceptualLoss(_Remembering(features))
+        self._features = _Remembering(features)
+        self._loss = PerceptualLoss(self._features)
 
     @torch.no_grad()
     def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
         """See `Measure`."""
         colored, gray = (self._distances(outcomes, chroma) for chroma in (1, 0))
-        return {name: {"perceptual": colored[name], "perceptual_l": gray[name]} for name in colored}
+        return {
+            name: colored[name] | {f"{key}_l": value for key, value in gray[name].items()}
+            for name in colored
+        }
 
     def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
         """See `Measure`."""
         return means(told)
 
-    def _distances(self, outcomes: dict[str, Pixels], chroma: int) -> dict[str, float]:
-        """Distance to the truth by method, after multiplying a and b by `chroma`."""
+    def _distances(self, outcomes: dict[str, Pixels], chroma: int) -> dict[str, Numbers]:
+        """Distances to the truth by method, after multiplying a and b by `chroma`."""
         factors = torch.tensor((1, chroma, chroma))[:, None, None]
         inputs = {
             name: normalize_lab(factors * pixels.lab)[None].to(self._device)
             for name, pixels in outcomes.items()
         }
         truth = inputs.pop(TRUTH)
-        return {name: self._loss(result, truth).item() for name, result in inputs.items()}
+        return {name: self._distances_of(result, truth) for name, result in inputs.items()}
+
+    def _distances_of(self, result: torch.Tensor, truth: torch.Tensor) -> Numbers:
+        rgb = (lab_to_srgb(denormalize_lab(normalized)) for normalized in (result, truth))
+        return {
+            "perceptual": self._loss(result, truth).item(),
+            "perceptual_unit": perceptual_distance(self._features, *rgb).item(),
+        }
 
 
 class _Remembering(nn.Module):

@@ -22,6 +22,8 @@ _TABLES: tuple[_Columns, ...] = (
         "kid": ("KID x 1000", 2),
         "perceptual": ("VGG16 distance", 3),
         "perceptual_l": ("VGG16 distance of L", 3),
+        "perceptual_unit": ("VGG16 distance, unit length", 3),
+        "perceptual_unit_l": ("VGG16 distance of L, unit length", 3),
         "chroma": ("mean chroma", 1),
         "colorfulness": ("colorfulness", 1),
         "std_a": ("std of a", 1),
