@@ -60,8 +60,8 @@ class InvertedResidual(GradientCheckpointingLayer):
         """(B, C, H, W) -> (B, channels, H / stride, W / stride)."""
         hidden = features
         if self.expand is not None:
-            hidden = nn.functional.relu6(self.expand(hidden))
-        hidden = nn.functional.relu6(self.depthwise(hidden))
+            hidden = nn.functional.relu6(self.expand(hidden), inplace=True)
+        hidden = nn.functional.relu6(self.depthwise(hidden), inplace=True)
         projected = self.project(hidden)
         return features + projected if self.has_skip else projected
 
@@ -89,7 +89,7 @@ class EfficientNetLite(nn.Module):
             pixel_values: (B, 1, H, W) normalized L, sides multiples of 32. It is nearly what the
                 pretrained trunk saw of a gray picture: sRGB values scaled to -1 to 1.
         """
-        features = nn.functional.relu6(self.stem(pixel_values))
+        features = nn.functional.relu6(self.stem(pixel_values), inplace=True)
         levels = []
         for index, stage in enumerate(self.stages):
             features = stage(features)

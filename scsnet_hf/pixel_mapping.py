@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from .configuration_scsnet import SCSNetConfig
+from .pixelwise import PixelwiseLinear, is_recorded
 
 _CACHED_ELEMENTS = 2**20  # 4 MB of float32: a block of rows that stays in the cache
 _PIXELSHUFFLE_FACTOR = 4
@@ -128,7 +129,7 @@ def _interpolate(
     indices = [(axis.lower + offset).clamp(0, values.shape[1] - 1) for offset in weights]
     weights = [weight.to(values.dtype) for weight in weights.values()]
     # Single numbers are gathered faster, and hardly a runtime of exported graphs can sum bags.
-    in_bags = values.device.type == "cpu" and values.shape[2] > 1 and not _is_traced()
+    in_bags = values.device.type == "cpu" and values.shape[2] > 1 and not is_recorded()
     return (_sum_bags if in_bags else _sum_tap_by_tap)(values, indices, weights, added)
 
 
@@ -229,17 +230,12 @@ def crop(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return features
 
 
-def _is_traced() -> bool:
-    """Whether operations are recorded, for gradients or to be compiled or exported."""
-    return torch.is_grad_enabled() or torch.compiler.is_compiling()
-
-
 def row_blocks(height: int, elements_per_row: int) -> Iterator[tuple[int, int]]:
     """(start, stop) of output rows: blocks that fit the cache, or all rows where gradients flow.
 
     All rows in compiled and exported code too, where `height` may be a symbol.
     """
-    if _is_traced():
+    if is_recorded():
         yield 0, height
         return
     block = max(1, _CACHED_ELEMENTS // max(1, elements_per_row))
@@ -269,7 +265,7 @@ class ContinuousPixelMapping(nn.Module):
         first, *rest = config.mapping_hidden_sizes
         self.first = nn.Linear(config.mapping_size + 2, first)
         sizes = (first, *rest, 3)
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
+        self.layers = nn.ModuleList(PixelwiseLinear(*pair) for pair in pairwise(sizes))
 
     @property
     def last(self) -> nn.Module:
@@ -349,7 +345,9 @@ class MetaUpscale(nn.Module):
         self.align_corners = config.align_corners
         self.kernel_size = _META_KERNEL**2 * config.hidden_sizes[0]
         self.predict = nn.Sequential(
-            nn.Linear(3, _META_HIDDEN), nn.ReLU(), nn.Linear(_META_HIDDEN, 3 * self.kernel_size)
+            PixelwiseLinear(3, _META_HIDDEN),
+            nn.ReLU(),
+            PixelwiseLinear(_META_HIDDEN, 3 * self.kernel_size),
         )
 
     @property

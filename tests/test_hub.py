@@ -32,6 +32,7 @@ CODE = {
     "onnx_export.py",
     "pipeline_scsnet.py",
     "pixel_mapping.py",
+    "pixelwise.py",
     "strips.py",
     "tiling.py",
     "transparency.py",
@@ -275,7 +276,13 @@ class TestPush:
         assert set(pushed.files("tester/pipe")) >= FILES | CODE
 
     def test_a_model_is_pushed_with_its_code(self, pushed):
-        code = {"modeling_scsnet.py", "configuration_scsnet.py", "attention.py", "pixel_mapping.py"}
+        code = {
+            "modeling_scsnet.py",
+            "configuration_scsnet.py",
+            "attention.py",
+            "pixel_mapping.py",
+            "pixelwise.py",
+        }
         assert set(pushed.files("tester/model")) >= {"config.json", "model.safetensors"} | code
 
     def test_the_pushed_weights_are_the_saved_ones(self, pushed, work):
