@@ -7,6 +7,7 @@ or less. A convolution of one pixel is the same sum.
 import torch
 from torch import nn
 
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()  # its former name
 _MANY = 16  # pictures, from which on also one thread leaves such convolutions to oneDNN
 
 
@@ -16,7 +17,7 @@ class PixelwiseLinear(nn.Linear):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, H, W, in_features) -> (B, H, W, out_features)."""
         is_float32_on_cpu = pixels.device.type == "cpu" and pixels.dtype == torch.float32
-        if is_recorded() or not is_float32_on_cpu:
+        if is_recorded() or not (is_float32_on_cpu and _HAS_ONEDNN):
             return super().forward(pixels)
         *size, channels = pixels.shape
         rows, columns = size[0] * size[1], size[2]

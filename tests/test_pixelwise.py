@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from scsnet_hf import pixelwise as pixelwise_module
 from scsnet_hf.pixelwise import PixelwiseLinear
 
 
@@ -58,6 +59,14 @@ class TestPixelwiseLinear:
     def test_takes_other_types(self, dtype):
         plain, pixelwise = (layer.to(dtype) for layer in layers(8, 4))
         values = pixels(1, 6, 5, 8).to(dtype)
+        with torch.no_grad():
+            assert torch.equal(pixelwise(values), plain(values))
+
+    def test_is_left_to_blas_where_onednn_is_missing(self, monkeypatch):
+        monkeypatch.setattr(pixelwise_module, "_HAS_ONEDNN", False)
+        monkeypatch.delattr(nn.functional, "conv2d")
+        plain, pixelwise = layers(8, 4)
+        values = pixels(1, 6, 5, 8)
         with torch.no_grad():
             assert torch.equal(pixelwise(values), plain(values))
 

@@ -91,13 +91,15 @@ def _draw_circle(axes: "Axes", x: float, y: float, millions: float, ours: bool) 
 def _set_axes(axes: "Axes", rows: Mapping[str, Efficiency]) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    axes.set_xscale("log")
+    axes.set(xscale="log", yscale="log")
     seconds = [row.seconds for row in rows.values()]
+    memory = [row.memory for row in rows.values()]
     axes.set_xlim(min(seconds) / 2.5, max(seconds) * 1.8)
-    axes.set_ylim(0, 1.25 * max(row.memory for row in rows.values()))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_ylim(min(memory) / 2, max(memory) * 2.5)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_formatter(NullFormatter())
+        axis.set_major_formatter("{x:g}")
     axes.set_xlabel("processor seconds for a picture", fontsize=9)
     axes.set_ylabel("peak memory (MiB)", fontsize=9)
     axes.tick_params(labelsize=8)
