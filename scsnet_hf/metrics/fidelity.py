@@ -106,5 +106,6 @@ def perceptual_distance(
 
 def _distance_of_directions(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     """(B,) of (B, C, H, W): mean squared distance of the unit vectors at each position."""
-    first, second = (torch.nn.functional.normalize(x.double(), dim=1) for x in (first, second))
-    return (first - second).square().sum(dim=1).mean(dim=(1, 2))
+    first, second = (torch.nn.functional.normalize(x.float(), dim=1) for x in (first, second))
+    distances = (first - second).square_().sum(dim=1)
+    return distances.mean(dim=(1, 2), dtype=torch.float64)
