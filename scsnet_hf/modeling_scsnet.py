@@ -27,6 +27,7 @@ from .attention import (
 from .configuration_scsnet import SCSNetConfig
 from .efficientnet import EfficientNetEncoder
 from .pixel_mapping import HEADS, PixelGrid, crop, pad_to_multiple, resize, resize_to
+from .pixelwise import is_recorded
 
 DEFAULT_SCALE = 4.0  # the paper's setting
 HEAD_REACH = 2 + 2  # source pixels that a head's convolutions and its lookup reach
@@ -373,7 +374,10 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         pixels = self.upsampler(features.texture + color, grid).float()
         if self.config.luminance_skip:
             lightness = resize(features.pixel_values.float(), grid, cubic=True)
-            pixels = torch.cat((pixels[:, :1] + lightness, pixels[:, 1:]), dim=1)
+            if is_recorded():
+                pixels = torch.cat((pixels[:, :1] + lightness, pixels[:, 1:]), dim=1)
+            else:  # without a copy of a picture that may be large
+                pixels[:, :1] += lightness
         return pixels
 
     @can_return_tuple

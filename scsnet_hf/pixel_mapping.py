@@ -4,7 +4,7 @@ Coordinates are exact: they are computed in integers, so a window of a large out
 same positions as the whole. All heads share one call, `head(features, grid)`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -243,6 +243,21 @@ def row_blocks(height: int, elements_per_row: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + block, height)
 
 
+def in_row_blocks(
+    rows: Callable[[int, int], torch.Tensor], height: int, elements_per_row: int
+) -> torch.Tensor:
+    """(B, height, W, C), of which `rows(start, stop)` makes those rows, by `row_blocks`."""
+    result = None
+    for start, stop in row_blocks(height, elements_per_row):
+        block = rows(start, stop)
+        if stop - start == height:
+            return block
+        if result is None:
+            result = block.new_empty(len(block), height, *block.shape[2:])
+        result[:, start:stop] = block
+    return result
+
+
 def conversion_blocks(height: int, width: int) -> Iterator[tuple[int, int]]:
     """`row_blocks` of pictures whose pixels are converted, by many small steps: larger blocks."""
     return row_blocks(height, 2 * width)
@@ -284,8 +299,8 @@ class ContinuousPixelMapping(nn.Module):
             axis.relative[..., None].to(features.dtype) * weight
             for axis, weight in zip((horizontal, vertical), of_position.unbind(1), strict=True)
         )
-        blocks = []
-        for start, stop in row_blocks(grid.length[0], grid.length[1] * features.shape[-1]):
+
+        def rows(start: int, stop: int) -> torch.Tensor:
             pixels = lookup(
                 features,
                 vertical.rows(start, stop),
@@ -295,8 +310,10 @@ class ContinuousPixelMapping(nn.Module):
             )
             for layer in self.layers:
                 pixels = layer(pixels.relu_())
-            blocks.append(pixels)
-        return torch.cat(blocks, dim=1).permute(0, 3, 1, 2)
+            return pixels
+
+        height, width = grid.length
+        return in_row_blocks(rows, height, width * features.shape[-1]).permute(0, 3, 1, 2)
 
     def _first_of_features(self, features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """First layer of F_cs, (B, H, W, N), by one convolution: fewer operations where N <= M."""
@@ -365,16 +382,17 @@ class MetaUpscale(nn.Module):
         vertical, horizontal = (
             axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
         )
-        blocks = []
-        for start, stop in row_blocks(grid.length[0], grid.length[1] * self.kernel_size * 3):
-            rows = vertical.rows(start, stop)
-            nearest = lookup(patches, _to_anchor(rows), _to_anchor(horizontal))
-            kernels = self.predict(self._conditions(rows, horizontal, grid, features.dtype))
+
+        def rows(start: int, stop: int) -> torch.Tensor:
+            here = vertical.rows(start, stop)
+            nearest = lookup(patches, _to_anchor(here), _to_anchor(horizontal))
+            kernels = self.predict(self._conditions(here, horizontal, grid, features.dtype))
             kernels = kernels.view(*kernels.shape[:-1], self.kernel_size, 3)
-            blocks.append(
-                torch.einsum("bhwk,bhwkc->bhwc", nearest, kernels.expand(batch, -1, -1, -1, -1))
-            )
-        return torch.cat(blocks, dim=1).permute(0, 3, 1, 2)
+            return torch.einsum("bhwk,bhwkc->bhwc", nearest, kernels.expand(batch, -1, -1, -1, -1))
+
+        length, columns = grid.length
+        pixels = in_row_blocks(rows, length, columns * self.kernel_size * 3)
+        return pixels.permute(0, 3, 1, 2)
 
     def _conditions(self, vertical, horizontal, grid, dtype) -> torch.Tensor:
         """(offset y, offset x, 1 / p) of every pixel: (1 or B, ho, wo, 3)."""

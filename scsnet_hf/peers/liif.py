@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ..pixel_mapping import row_blocks
+from ..pixel_mapping import in_row_blocks
 from ..pixelwise import PixelwiseLinear
 
 
@@ -52,11 +52,13 @@ class LIIFHead(nn.Module):
         )
         cell = [2 * source / output for source, output in zip(size, output_size, strict=True)]
         cell = torch.tensor(cell, device=features.device, dtype=features.dtype)
-        blocks = []
-        for start, stop in row_blocks(output_size[0], output_size[1] * unfolded.shape[-1]):
+
+        def made(start: int, stop: int) -> torch.Tensor:
             rows = [Corner(*(values[start:stop] for values in corner)) for corner in vertical]
-            blocks.append(self._ensemble(unfolded, rows, horizontal, cell))
-        return torch.cat(blocks, dim=1).permute(0, 3, 1, 2)
+            return self._ensemble(unfolded, rows, horizontal, cell)
+
+        height, width = output_size
+        return in_row_blocks(made, height, width * unfolded.shape[-1]).permute(0, 3, 1, 2)
 
     def _ensemble(self, unfolded, rows, columns, cell) -> torch.Tensor:
         """(B, n, Wo, 3): the answers of four corners, weighed by the area opposite to each."""
