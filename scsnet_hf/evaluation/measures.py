@@ -149,14 +149,14 @@ class Perceptual:
             name: normalize_lab(factors * pixels.lab)[None].to(self._device)
             for name, pixels in outcomes.items()
         }
-        truth = inputs.pop(TRUTH)
-        return {name: self._distances_of(result, truth) for name, result in inputs.items()}
-
-    def _distances_of(self, result: torch.Tensor, truth: torch.Tensor) -> Numbers:
-        rgb = (lab_to_srgb(denormalize_lab(normalized)) for normalized in (result, truth))
+        rgb = {name: lab_to_srgb(denormalize_lab(lab)) for name, lab in inputs.items()}
+        truth, true_rgb = inputs.pop(TRUTH), rgb.pop(TRUTH)
         return {
-            "perceptual": self._loss(result, truth).item(),
-            "perceptual_unit": perceptual_distance(self._features, *rgb).item(),
+            name: {
+                "perceptual": self._loss(result, truth).item(),
+                "perceptual_unit": perceptual_distance(self._features, rgb[name], true_rgb).item(),
+            }
+            for name, result in inputs.items()
         }
 
 
