@@ -5,15 +5,17 @@ than a strip of it has to be there at a time.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from .pixel_mapping import PixelGrid, conversion_blocks, cubic_kernel, resize
+from .pixel_mapping import cubic_kernel
 
 _ITERATIONS = 2
-_REACH = _ITERATIONS * (2 + 2) + 1  # source rows: shrinking and enlarging reach two each
-_PIECE = 256  # source rows that are worked on at once
+_TAPS = 2  # of the kernel on either side
+_REACH = _ITERATIONS * 2 * _TAPS + 1  # source rows, of shrinking and enlarging
+_PIECE = 96  # source rows that are worked on at once
 
 
 @torch.no_grad()
@@ -41,9 +43,10 @@ def agreeing_strips(
             end = top + held.shape[2]
             ready = end if end == height else max(done, end - reach)
             if ready > done:
-                agreed = _agreeing(held, top, source, output_size)
-                yield agreed[..., done - top : ready - top, :]
-                del agreed
+                lightness = _agreeing(held[:, :1], top, source, output_size[0])
+                now = slice(done - top, ready - top)
+                yield torch.cat((lightness[..., now, :], held[:, 1:, now]), dim=1)
+                del lightness
                 done = ready
         del strip, piece  # or they would still be there while the next strip is made
 
@@ -53,56 +56,71 @@ def strips_with_source_lightness(
     strips: Iterable[torch.Tensor], source: torch.Tensor, output_size: tuple[int, int]
 ) -> Iterator[torch.Tensor]:
     """Strips as in `agreeing_strips`, but with the source's lightness, enlarged bicubically."""
-    whole, top = PixelGrid.whole(tuple(source.shape[-2:]), output_size), 0
+    (height, _), top = output_size, 0
     for strip in strips:
-        lightness = torch.zeros_like(strip[:, :1])
-        _add_enlarged(lightness, source, _rows_of(whole, top, strip.shape[2]))
-        top += strip.shape[2]
+        here = _Rows(height, top, strip.shape[2])
+        wide = -(-_TAPS * max(height, source.shape[2]) // height)  # the kernel, in source rows
+        below = here.covered_by(source.shape[2], margin=wide)
+        enlarging = _resampling(below, here).to(source)
+        lightness = _with_width(enlarging @ below.of(source), strip.shape[3])
+        top += here.count
         yield torch.cat((lightness, strip[:, 1:]), dim=1)
         del strip, lightness
 
 
-def _agreeing(
-    strip: torch.Tensor, top: int, source: torch.Tensor, output_size: tuple[int, int]
-) -> torch.Tensor:
-    """Rows of the result from `top` on, (1, 3, h, Wo); those at cut edges are not right yet."""
-    (height, width), (output_height, _) = source.shape[-2:], output_size
-    first = top * height // output_height
-    last = -(-(top + strip.shape[2]) * height // output_height)
-    grid = _rows_of(PixelGrid.whole((height, width), output_size), top, strip.shape[2])
-    grid = grid._replace(origin=(first, 0))
-    shrink_rows = _shrinking(grid, last - first).to(strip)
-    strip = strip.clone()
-    lightness = strip[:, :1]
+def _agreeing(lightness: torch.Tensor, top: int, source: torch.Tensor, height: int) -> torch.Tensor:
+    """Rows of the result, `height` rows high, from `top` on; those at cut edges are not right yet.
+
+    Args:
+        lightness: (1, 1, h, Wo), the same rows so far.
+    """
+    here = _Rows(height, top, lightness.shape[2])
+    below = here.covered_by(source.shape[2])
+    shrinking, enlarging = (
+        _resampling(*pair).to(source) for pair in ((here, below), (below, here))
+    )
     for _ in range(_ITERATIONS):
-        narrow = nn.functional.interpolate(
-            lightness, (strip.shape[2], width), mode="bicubic", antialias=True
-        )
-        _add_enlarged(lightness, source[..., first:last, :] - shrink_rows @ narrow, grid)
-    return strip
+        shrunk = shrinking @ _with_width(lightness, source.shape[3])
+        missing = enlarging @ (below.of(source) - shrunk)
+        lightness = lightness + _with_width(missing, lightness.shape[3])
+    return lightness
 
 
-def _shrinking(grid: PixelGrid, count: int) -> torch.Tensor:
-    """(count, h) weights that make source rows of the grid's rows: bicubic, antialiased.
+class _Rows(NamedTuple):
+    """`count` rows from `first` on, of a picture that has `whole`."""
 
-    As Pillow and PyTorch do it: the kernel is as wide as `output / source` asks, and what would lie
+    whole: int
+    first: int
+    count: int
+
+    def covered_by(self, whole: int, margin: int = 0) -> "_Rows":
+        """The rows of the same picture, `whole` rows high, that cover these."""
+        first = max(0, self.first * whole // self.whole - margin)
+        last = min(whole, -(-(self.first + self.count) * whole // self.whole) + margin)
+        return _Rows(whole, first, last - first)
+
+    def of(self, pixels: torch.Tensor) -> torch.Tensor:
+        """These rows of (1, 1, whole, W)."""
+        return pixels[..., self.first : self.first + self.count, :]
+
+
+def _with_width(pixels: torch.Tensor, width: int) -> torch.Tensor:
+    """(1, 1, h, W) with columns resampled, bicubic and antialiased: (1, 1, h, width)."""
+    size = (pixels.shape[2], width)
+    return nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True)
+
+
+def _resampling(present: _Rows, wanted: _Rows) -> torch.Tensor:
+    """(wanted.count, present.count) weights that do with rows what `_with_width` does: float64.
+
+    As Pillow and PyTorch have it: the kernel is as wide as shrinking asks, and what would lie
     outside does not count.
     """
-    ratio = grid.output[0] / grid.source[0]
-    rows = torch.arange(count, dtype=torch.float64) + grid.origin[0]
-    columns = torch.arange(grid.length[0], dtype=torch.float64) + grid.start[0]
-    distances = (columns + 0.5 - (rows[:, None] + 0.5) * ratio).abs()
+    ratio = present.whole / wanted.whole
+    rows, centers = (
+        torch.arange(rows.count, dtype=torch.float64) + rows.first + 0.5
+        for rows in (present, wanted)
+    )
+    distances = (rows - ratio * centers[:, None]).abs()
     weights = cubic_kernel(distances / max(1.0, ratio))
     return weights / weights.sum(dim=1, keepdim=True)
-
-
-def _add_enlarged(lightness: torch.Tensor, source: torch.Tensor, grid: PixelGrid) -> None:
-    """Add `source` (1, 1, H, W), enlarged bicubically, to `lightness` (1, 1, h, Wo), in place."""
-    for start, stop in conversion_blocks(*lightness.shape[2:]):
-        rows = _rows_of(grid, grid.start[0] + start, stop - start)
-        lightness[..., start:stop, :] += resize(source, rows, cubic=True)
-
-
-def _rows_of(grid: PixelGrid, top: int, height: int) -> PixelGrid:
-    """The grid's columns of `height` rows of the output."""
-    return grid._replace(start=(top, grid.start[1]), length=(height, grid.length[1]))

@@ -24,6 +24,11 @@ _CHROMA_UNIT = 110.0
 _GAMUT_STEPS = 10  # bisection to 1/1024 of the chroma, below one 8-bit level
 
 
+def _channels(like: torch.Tensor, *values: float) -> torch.Tensor:
+    """A value for each channel, float32, on the device of `like`: (C, 1, 1)."""
+    return torch.tensor(values, device=like.device)[:, None, None]
+
+
 def _linearize(srgb: torch.Tensor) -> torch.Tensor:
     return torch.where(
         srgb <= 0.04045, srgb / 12.92, ((srgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
@@ -31,12 +36,9 @@ def _linearize(srgb: torch.Tensor) -> torch.Tensor:
 
 
 def _companded(linear: torch.Tensor) -> torch.Tensor:
-    # The clamp inside keeps the gradient finite at black.
-    return torch.where(
-        linear <= 0.0031308,
-        linear * 12.92,
-        1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055,
-    )
+    # Where the line counts, the clamp keeps the curve above it, and its gradient finite at black.
+    curve = linear.clamp(min=0.0031308) ** (1 / 2.4) * 1.055 - 0.055
+    return torch.minimum(linear * 12.92, curve)
 
 
 def _f(t: torch.Tensor) -> torch.Tensor:
@@ -45,7 +47,9 @@ def _f(t: torch.Tensor) -> torch.Tensor:
 
 
 def _f_inverse(t: torch.Tensor) -> torch.Tensor:
-    return torch.where(t > _DELTA, t**3, 3 * _DELTA**2 * (t - 4 / 29))
+    # The line is the cube's tangent at delta: beyond, t^3 is (t - delta)^2 (t + 2 delta) more.
+    line, beyond = 3 * _DELTA**2 * (t - 4 / 29), (t - _DELTA).relu()
+    return torch.addcmul(line, beyond.square(), beyond + 3 * _DELTA)
 
 
 def srgb_to_lab(rgb: torch.Tensor) -> torch.Tensor:
@@ -60,15 +64,24 @@ def srgb_to_lab(rgb: torch.Tensor) -> torch.Tensor:
     return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=-3)
 
 
-def _lab_to_linear(lab: torch.Tensor) -> torch.Tensor:
-    lightness, a, b = lab.float().unbind(-3)
-    fy = (lightness + 16) / 116
-    x, y, z = _f_inverse(torch.stack((fy + a / 500, fy, fy - b / 200), dim=-3)).unbind(-3)
-    x_y, z_y = x - y, z - y
+def _f_of_lab(lab: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """f(Y), (..., 1, H, W), and what chroma adds to it for f(X) and f(Z), (..., 2, H, W)."""
+    lightness, chroma = lab.float().split((1, 2), dim=-3)
+    return (lightness + 16) / 116, chroma * _channels(lab, 1 / 500, -1 / 200)
+
+
+def _f_to_linear(f_y: torch.Tensor, added: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Linear sRGB (..., 3, H, W) of what `_f_of_lab` returns, and of Y."""
+    x_y, z_y = (_f_inverse(f_y + added) - y).split(1, dim=-3)
     rows = [
-        torch.add(y, x_y, alpha=float(row[0])).add(z_y, alpha=float(row[2])) for row in _XYZ_TO_RGB
+        torch.add(y, x_y, alpha=float(row[0])).add_(z_y, alpha=float(row[2])) for row in _XYZ_TO_RGB
     ]
-    return torch.stack(rows, dim=-3)
+    return torch.cat(rows, dim=-3)
+
+
+def _lab_to_linear(lab: torch.Tensor) -> torch.Tensor:
+    f_y, added = _f_of_lab(lab)
+    return _f_to_linear(f_y, added, _f_inverse(f_y))
 
 
 def lab_to_srgb(lab: torch.Tensor) -> torch.Tensor:
@@ -84,38 +97,42 @@ def normalize_lab(lab: torch.Tensor) -> torch.Tensor:
 
 def denormalize_lab(normalized: torch.Tensor) -> torch.Tensor:
     """Normalized Lab to CIE Lab; shape (..., 3, H, W), float32."""
-    lightness, chroma = normalized.float().split((1, 2), dim=-3)
-    return torch.cat(((lightness + 1) * 50, chroma * _CHROMA_UNIT), dim=-3)
+    lab = normalized.float() * _channels(normalized, 50, _CHROMA_UNIT, _CHROMA_UNIT)
+    return lab.add_(_channels(normalized, 50, 0, 0))
 
 
 def scale_chroma(lab: torch.Tensor, saturation: float) -> torch.Tensor:
     """Multiply a and b of CIE Lab by `saturation`: 0 is gray, 1 changes nothing."""
-    lightness, chroma = lab.split((1, 2), dim=-3)
-    return torch.cat((lightness, chroma * saturation), dim=-3)
+    return lab * _channels(lab, 1, saturation, saturation)
 
 
 def _out_of_gamut(linear: torch.Tensor) -> torch.Tensor:
-    """Which of the (3, N) linear pixels leave sRGB by more than rounding: (N,)."""
-    return (linear - 0.5).abs().amax(dim=0) > 0.5 + 1e-5
+    """Which linear pixels, (3, N, 1), leave sRGB by more than rounding: (N, 1)."""
+    return (linear - 0.5).abs_().amax(dim=0) > 0.5 + 1e-5
 
 
-def _pixels_to_linear(pixels: torch.Tensor) -> torch.Tensor:
-    return _lab_to_linear(pixels[..., None])[..., 0]
+def _most_chroma(pixels: torch.Tensor) -> torch.Tensor:
+    """The factor, (N, 1), that brings the chroma of Lab pixels (3, N, 1) to the gamut's border."""
+    f_y, added = _f_of_lab(pixels)
+    y = _f_inverse(f_y)
+    factor, step = torch.zeros_like(pixels[0]), 0.5
+    for _ in range(_GAMUT_STEPS):
+        larger = factor + step
+        outside = _out_of_gamut(_f_to_linear(f_y, added * larger, y))
+        factor = torch.where(outside, factor, larger)
+        step /= 2
+    return factor
 
 
 def _fitted(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Lab pixels (3, N) brought into the gamut, and the same as linear sRGB."""
+    """Lab pixels (3, N, 1) brought into the gamut, and the same as linear sRGB."""
     pixels = torch.cat((pixels[:1].clamp(0, 100), pixels[1:]))
-    linear = _pixels_to_linear(pixels)
+    linear = _lab_to_linear(pixels)
     outside = _out_of_gamut(linear).nonzero()[:, 0]
-    lightness, chroma = pixels[:, outside].split((1, 2))
-    factor, step = torch.zeros_like(lightness), 0.5
-    for _ in range(_GAMUT_STEPS):
-        larger = torch.cat((lightness, chroma * (factor + step)))
-        factor = torch.where(_out_of_gamut(_pixels_to_linear(larger)), factor, factor + step)
-        step /= 2
-    pixels[:, outside] = torch.cat((lightness, chroma * factor))
-    linear[:, outside] = _pixels_to_linear(pixels[:, outside])
+    wild = pixels[:, outside]
+    fitted = torch.cat((wild[:1], wild[1:] * _most_chroma(wild)))
+    pixels[:, outside] = fitted
+    linear[:, outside] = _lab_to_linear(fitted)
     return pixels, linear
 
 
@@ -126,12 +143,12 @@ def fit_gamut(lab: torch.Tensor) -> torch.Tensor:
     stays white. L is clipped to [0, 100].
     """
     channels_first = lab.float().movedim(-3, 0)
-    pixels, _ = _fitted(channels_first.reshape(3, -1))
+    pixels, _ = _fitted(channels_first.reshape(3, -1, 1))
     return pixels.reshape(channels_first.shape).movedim(0, -3)
 
 
 def lab_to_fitted_srgb(lab: torch.Tensor) -> torch.Tensor:
     """`lab_to_srgb(fit_gamut(lab))`, which would go to linear sRGB twice."""
     channels_first = lab.float().movedim(-3, 0)
-    _, linear = _fitted(channels_first.reshape(3, -1))
+    _, linear = _fitted(channels_first.reshape(3, -1, 1))
     return _companded(linear.clamp(0, 1)).reshape(channels_first.shape).movedim(0, -3)

@@ -1,7 +1,7 @@
 """`SCSNetImageProcessor`: pictures to the network's units and back."""
 
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -197,14 +197,22 @@ def _normalized_lab(picture: Image.Image, channels: int = 3) -> torch.Tensor:
         (1, channels, H, W), float32; what alpha hides is filled from around.
     """
     colors = visible_colors(picture)
-    white = 65535 if colors.mode == "I;16" else 255
-    levels = np.asarray(colors).reshape(colors.height, colors.width, -1)
+    levels = np.asarray(colors)
+    if levels.ndim == 2:
+        of_level = _normalized_lab_of_grays(65535 if colors.mode == "I;16" else 255)[:channels]
+        return torch.from_numpy(np.stack([values[levels] for values in of_level.numpy()])[None])
     values = torch.empty(1, channels, colors.height, colors.width)
     for start, stop in conversion_blocks(colors.height, colors.width):
-        block = torch.from_numpy(levels[start:stop].astype(np.float32)).div_(white)
-        lab = srgb_to_lab(block.permute(2, 0, 1).expand(3, -1, -1))
-        values[0, :, start:stop] = normalize_lab(lab)[:channels]
+        rgb = torch.from_numpy(levels[start:stop].astype(np.float32)).div_(255)
+        values[0, :, start:stop] = normalize_lab(srgb_to_lab(rgb.permute(2, 0, 1)))[:channels]
     return values
+
+
+@cache
+def _normalized_lab_of_grays(white: int) -> torch.Tensor:
+    """Normalized Lab of every gray level from 0 to `white`: (3, white + 1)."""
+    grays = torch.arange(white + 1) / white
+    return normalize_lab(srgb_to_lab(grays.expand(3, 1, -1)))[:, 0]
 
 
 @torch.no_grad()
@@ -218,8 +226,9 @@ def _as_output(
     picture = torch.empty(*size, 3, dtype=dtype, device=normalized.device if is_tensor else "cpu")
     for start, stop in conversion_blocks(*size):
         lab = scale_chroma(denormalize_lab(normalized[:, start:stop]), saturation)
-        rgb = lab_to_fitted_srgb(lab).permute(1, 2, 0)
-        picture[start:stop] = rgb if is_tensor else (rgb * torch.iinfo(dtype).max).round_()
+        rgb = lab_to_fitted_srgb(lab)
+        levels = rgb if is_tensor else (rgb * torch.iinfo(dtype).max).round_().to(dtype)
+        picture[start:stop] = levels.permute(1, 2, 0)
     return picture if is_tensor else picture.numpy()
 
 

@@ -26,7 +26,7 @@ def find_function(name: str) -> Callable:
 
 
 def in_fresh_process(
-    function: Callable, environment: Mapping[str, str] | None = None, **arguments
+    function: Callable, environment: Mapping[str, str | None] | None = None, **arguments
 ) -> object:
     """What a function of a module returns in a new process, whose threads wait without spinning.
 
@@ -34,16 +34,17 @@ def in_fresh_process(
 
     Args:
         function: that can be imported by its name.
-        environment: variables to set for it.
+        environment: variables to set for it; None to leave one out.
         **arguments: its own; they have to survive JSON, as its result has.
 
     Raises:
         ValueError: if the function raises ValueError or OSError, with its message.
         RuntimeError: if the process ends in any other way.
     """
+    variables = {**os.environ, **_ENVIRONMENT, **(environment or {})}
     done = subprocess.run(
         [sys.executable, "-c", _SERVE, name_of(function), json.dumps(arguments)],
-        env={**os.environ, **_ENVIRONMENT, **(environment or {})},
+        env={name: value for name, value in variables.items() if value is not None},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -1,5 +1,6 @@
 """Pictures out: files of any format, written whole or not at all."""
 
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,7 +10,7 @@ from PIL import Image
 from ..atomic_files import replacing
 from ..decoding import split_alpha
 from ..strips import Strips
-from .deep import PNG_STRATEGY, STRIP_FORMATS, write_strips
+from .lossless import STRIP_FORMATS, STRIP_MODES, write_strips
 from .metadata import Metadata
 
 WRITABLE_SUFFIXES = frozenset(".jpg .jpeg .png .apng .webp .tif .tiff .bmp .gif .ppm .avif".split())
@@ -87,14 +88,22 @@ def write_picture(
     arguments = metadata.save_arguments(picture_format) if metadata else {}
     if metadata and picture_format == "TIFF" and isinstance(picture, Image.Image):
         # Pillow compresses with libtiff, which takes no directories of EXIF.
-        picture = np.asarray(picture.convert("RGBA" if picture.has_transparency_data else "RGB"))
-    if isinstance(picture, np.ndarray):
-        if picture_format not in STRIP_FORMATS:
-            raise ValueError(f"{picture_format} does not hold 16 bits a channel, PNG and TIFF do")
+        picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    if isinstance(picture, np.ndarray) and picture_format not in STRIP_FORMATS:
+        raise ValueError(f"{picture_format} does not hold 16 bits a channel, PNG and TIFF do")
+    if picture_format in STRIP_FORMATS and _has_channels(picture):
         write_strips(Strips.of(picture), file, picture_format, arguments)
         return
     arguments |= encoding_arguments(picture_format, quality)
     fitting(picture, picture_format).save(file, picture_format, **arguments)
+
+
+def _has_channels(picture: Image.Image | np.ndarray) -> bool:
+    """Whether a picture is of colours, and transparent by a channel if at all."""
+    if isinstance(picture, np.ndarray):
+        return True
+    by_colour = picture.mode == "RGB" and picture.has_transparency_data
+    return picture.mode in STRIP_MODES.values() and not by_colour
 
 
 def write_result(
@@ -149,5 +158,5 @@ def encoding_arguments(picture_format: str, quality: int | None) -> dict[str, An
     if picture_format == "TIFF":
         return {"compression": "tiff_adobe_deflate"}
     if picture_format == "PNG":
-        return {"compress_type": PNG_STRATEGY}
+        return {"compress_type": zlib.Z_RLE}  # a fifth of the time of zlib's default, 2 % larger
     return {}

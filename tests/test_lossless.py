@@ -8,8 +8,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from scsnet_hf.files import deep, saving
-from scsnet_hf.files.deep import write_strips
+from scsnet_hf.files import saving, tiff
+from scsnet_hf.files.lossless import write_strips
 from scsnet_hf.files.saving import save_picture
 from scsnet_hf.image_io import load_picture
 from scsnet_hf.strips import Strips
@@ -108,7 +108,7 @@ def made_while_taken(array: np.ndarray, rows: int) -> Strips:
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("rows", [1, 50, 64, 201])
 def test_strips_become_one_file(monkeypatch, picture_format, channels, rows):
-    monkeypatch.setattr(deep, "_TIFF_STRIP", 2000)
+    monkeypatch.setattr(tiff, "_STRIP", 2000)
     picture = (deep_picture(201, 31, channels) >> 8).astype(np.uint8)
     file = io.BytesIO()
     write_strips(made_while_taken(picture, rows), file, picture_format, {})
@@ -118,8 +118,8 @@ def test_strips_become_one_file(monkeypatch, picture_format, channels, rows):
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint8])
 def test_large_tiff_is_a_big_one(monkeypatch, tmp_path, dtype):
-    monkeypatch.setattr(deep, "_TIFF_STRIP", 2000)
-    monkeypatch.setattr(deep, "_LARGEST_TIFF", 10_000)
+    monkeypatch.setattr(tiff, "_STRIP", 2000)
+    monkeypatch.setattr(tiff, "_LARGEST", 10_000)
     picture = deep_picture(201, 31).astype(dtype)
     with (tmp_path / "big.tif").open("wb+") as file:
         write_strips(made_while_taken(picture, 50), file, "TIFF", {"dpi": (300, 300)})
