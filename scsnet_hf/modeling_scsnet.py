@@ -54,7 +54,7 @@ class ResidualBlock(GradientCheckpointingLayer):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> the same shape."""
-        return features + self.conv2(self.conv1(features).relu())
+        return self.conv2(self.conv1(features).relu_()).add_(features)
 
 
 def _blocks(channels: int, depth: int) -> list[nn.Module]:
