@@ -35,6 +35,7 @@ def main() -> None:
     model.config.save_pretrained(folder)
     processor.save_pretrained(folder)
     strip_code(folder)
+    (folder / "model.safetensors").chmod(0o644)  # written for its owner alone
 
 
 @torch.no_grad()
