@@ -48,7 +48,7 @@ class Strips:
         """The same picture in strips of `rows` rows each, fewer only in the last."""
         held = np.empty((0, self.size[0], self.channels), self.dtype)
         for strip in self.arrays:
-            held = np.concatenate((held, strip))
+            held = np.concatenate((held, strip)) if len(held) else strip
             for top in range(0, len(held) - rows + 1, rows):
                 yield held[top : top + rows]
             held = held[len(held) // rows * rows :]

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..files.saving import write_picture
 from ..registration import find_checkpoint, load_pipeline
 from .output import Colored
 
 _MODEL_FILES = (".json", ".safetensors", ".onnx")
-_COMPRESSION = 1  # of PNG: a tenth larger than usual, in a quarter of the time
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Colorizer:
         """The result of a row, as PNG; raises what is wrong with the picture."""
         result = self._pipe(picture, **self._arguments)
         file = io.BytesIO()
-        result.save(file, "PNG", compress_level=_COMPRESSION)
+        write_picture(result, file, "PNG")
         return Colored(key, file.getvalue(), result.width, result.height)
 
 
