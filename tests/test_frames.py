@@ -22,6 +22,7 @@ from picture_files import (
 )
 from PIL import Image, TiffImagePlugin
 
+from scsnet_hf.files import tiff
 from scsnet_hf.files.frames import (
     Description,
     check_holds_several,
@@ -184,7 +185,11 @@ def test_pages_are_read_with_their_sizes_and_depths(paged):
         assert_same(actual, expected)
 
 
-def test_pages_are_written_with_their_sizes_and_depths(paged, tmp_path):
+@pytest.mark.parametrize("bytes_of_strip", [200, 2**20])
+def test_pages_are_written_with_their_sizes_and_depths(
+    monkeypatch, paged, tmp_path, bytes_of_strip
+):
+    monkeypatch.setattr(tiff, "_STRIP", bytes_of_strip)
     deep, *others = pages()
     deep = np.dstack([np.asarray(deep)] * 3)
     results = [deep, *map(colors_of, others)]
