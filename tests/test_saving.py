@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import make_picture
 from picture_checks import assert_same, encoded, pixels
-from PIL import Image
+from PIL import Image, ImageCms
 
 from scsnet_hf.files.saving import (
     WRITABLE_SUFFIXES,
@@ -167,3 +167,13 @@ def test_save_replaces_the_old_file(tmp_path):
     save_picture(PICTURE, path)
     assert_same(load_picture(path), PICTURE)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_profile_of_a_picture_is_kept(tmp_path, suffix, mode):
+    picture = make_picture(8, 8, mode)
+    picture.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    save_picture(picture, tmp_path / f"picture{suffix}")
+    with Image.open(tmp_path / f"picture{suffix}") as read:
+        assert read.info["icc_profile"] == picture.info["icc_profile"]

@@ -92,6 +92,8 @@ def write_picture(
     if isinstance(picture, np.ndarray) and picture_format not in STRIP_FORMATS:
         raise ValueError(f"{picture_format} does not hold 16 bits a channel, PNG and TIFF do")
     if picture_format in STRIP_FORMATS and _has_channels(picture):
+        profile = getattr(picture, "info", {}).get("icc_profile")  # which Pillow would write too
+        arguments = {"icc_profile": profile} | arguments
         write_strips(Strips.of(picture), file, picture_format, arguments)
         return
     arguments |= encoding_arguments(picture_format, quality)
