@@ -7,8 +7,8 @@
         --fid vgg16=vgg16.safetensors
 
 Every variant is trained once for each seed, with the same samples and settings, and measured in
-referential mode, as the paper does it: PSNR and SSIM with the distorted picture itself as
-reference, FID, KID and colorfulness with that and with another picture's. Variants without cross
+referential mode, as the paper does it: PSNR and SSIM with the distorted image itself as
+reference, FID, KID and colorfulness with that and with another image's. Variants without cross
 attention take no reference, and have the numbers of their automatic mode. Mean and standard
 deviation over the seeds are printed and kept in OUTPUT/tables.md; finished runs are not trained
 again, and an interrupted one goes on.
@@ -24,10 +24,14 @@ from pathlib import Path
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from scsnet_hf import ScsColorizeSrPipeline, SCSNetForImageToImage, SCSNetImageProcessor
-from scsnet_hf.configuration_scsnet import PRESETS as NETWORKS
-from scsnet_hf.data import iterate_photographs
-from scsnet_hf.evaluation import (
+from research.ablation import (
+    TABLES,
+    Budget,
+    Variant,
+    ablation_table,
+    train_variant,
+)
+from research.evaluation import (
     Closeness,
     Colors,
     Distribution,
@@ -36,16 +40,16 @@ from scsnet_hf.evaluation import (
     make_samples,
     modes_of,
 )
-from scsnet_hf.kept_settings import write_json
-from scsnet_hf.metrics import FeatureNetwork
-from scsnet_hf.training.ablation import (
-    TABLES,
-    Budget,
-    Variant,
-    ablation_table,
-    train_variant,
+from scsnet_hf import (
+    ScsColorizeSrPipeline,
+    SCSNetForImageToImage,
+    SCSNetImageProcessor,
 )
-from scsnet_hf.vgg import VGG16Features
+from scsnet_hf.configuration_scsnet import PRESETS as NETWORKS
+from scsnet_hf.data import iterate_photographs
+from scsnet_hf.io.run_settings import write_json
+from scsnet_hf.metrics import FeatureNetwork
+from scsnet_hf.training.vgg import VGG16Features
 
 SCALE = 4
 TITLES = {"losses": "Table 4: loss terms", "components": "Table 5: components"}
@@ -61,7 +65,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--output", required=True, type=Path, help="folder of all runs")
     add("--tables", nargs="+", choices=TABLES, default=list(TABLES))
     add("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    add("--pictures", type=int, default=200, help="of the validation, at random")
+    add("--images", type=int, default=200, help="of the validation, at random")
     add("--vgg", help="safetensors file for the perceptual loss (default: timm/vgg16.tv_in1k)")
     add("--fid", metavar="NETWORK[=FILE]", default="inception", help="inception or vgg16")
     add("--workers", type=int, default=1, help="loader processes")
@@ -85,8 +89,8 @@ def budget_of(args: argparse.Namespace) -> Budget:
 
 def validation_samples(args: argparse.Namespace) -> list[Sample]:
     side = SCALE * args.source_size
-    pictures = islice(iterate_photographs(args.validation, shuffle_seed=0), args.pictures)
-    squares = (ImageOps.fit(one, (side, side), Image.Resampling.BICUBIC) for one in pictures)
+    images = islice(iterate_photographs(args.validation, shuffle_seed=0), args.images)
+    squares = (ImageOps.fit(one, (side, side), Image.Resampling.BICUBIC) for one in images)
     return list(make_samples(squares, SCALE))
 
 

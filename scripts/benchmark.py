@@ -11,16 +11,16 @@
     python scripts/benchmark.py stages
     python scripts/benchmark.py folder
 
-`loader`: does the loader keep up with training? Pictures per second that it delivers alone and
+`loader`: does the loader keep up with training? Images per second that it delivers alone and
 that a training step takes in, and where the time of a sample goes. Where the ratio of the two is
 above 1, the loader has the next batch ready in time. On a CPU, loader processes and training share
 the cores, so a ratio well above 1 is needed there. Without loader processes the two take turns.
 
-`space`: how long does a visitor wait? Seconds from `python space/app.py` to the first coloured
-picture in a browser, and from a later click to its result, for 256x256 enlarged twice. Needs
+`space`: how long does a visitor wait? Seconds from `python space/app.py` to the first colored
+image in a browser, and from a later click to its result, for 256x256 enlarged twice. Needs
 Chromium.
 
-`cascades`: what does a gray picture of 128x128 cost in colour at 512x512, by this network and by a
+`cascades`: what does a gray image of 128x128 cost in color at 512x512, by this network and by a
 colorizer with an upscaler after it? At batch 1 in float32, networks alone, peers with random
 weights. `--rows` chooses: a checkpoint or preset, with `+reference` behind it where there is one,
 or `+plain` where continuous pixel mapping is as the paper writes it, or any
@@ -29,16 +29,16 @@ COLORIZER@SIZE+UPSCALER of scsnet_hf/peers. `scripts/figures.py efficiency` draw
 `heads`: what do continuous pixel mapping and its rivals cost, from features of 128x128?
 
 `backends`: what does a whole call of the pipeline take, on PyTorch (in bfloat16 too, where the
-processor can) and with the graphs that scripts/export.py wrote, and how much do the pictures
+processor can) and with the graphs that scripts/export.py wrote, and how much do the images
 differ?
 
 `sizes`: what do results of many sizes cost, in whole calls of the pipeline, and how much memory?
-Of a picture each that is enlarged by --scale, or all of one of the size --source.
+Of an image each that is enlarged by --scale, or all of one of the size --source.
 `scripts/figures.py sizes` draws its JSON.
 
 `stages`: where does the time of a whole call go, from PNG file to PNG file?
 
-`folder`: how long does a folder take, by a call for each picture and by the command?
+`folder`: how long does a folder take, by a call for each image and by the command?
 
 The share of the matrix rate is how much of the speed of the machine's own product of large float32
 matrices, measured in the same repeat, the multiply-adds of a row reach.
@@ -64,16 +64,16 @@ import torch
 from transformers.utils import logging
 
 import scsnet_hf
-from scsnet_hf.benchmarking.backends import measure_backends
-from scsnet_hf.benchmarking.call_stages import measure_call_stages
-from scsnet_hf.benchmarking.cascades import measure_cascades
-from scsnet_hf.benchmarking.folder import measure_folder
-from scsnet_hf.benchmarking.heads import measure_heads
-from scsnet_hf.benchmarking.loader import measure_loader
-from scsnet_hf.benchmarking.rounds import Repeats
-from scsnet_hf.benchmarking.sizes import measure_sizes
-from scsnet_hf.benchmarking.space import measure_space
-from scsnet_hf.benchmarking.tables import (
+from research.benchmark.backends import measure_backends
+from research.benchmark.call_stages import measure_call_stages
+from research.benchmark.cascades import measure_cascades
+from research.benchmark.folder import measure_folder
+from research.benchmark.heads import measure_heads
+from research.benchmark.loader import measure_loader
+from research.benchmark.rounds import Repeats
+from research.benchmark.sizes import measure_sizes
+from research.benchmark.space import measure_space
+from research.benchmark.tables import (
     backend_table,
     call_stage_tables,
     cost_table,
@@ -82,7 +82,7 @@ from scsnet_hf.benchmarking.tables import (
     size_table,
     space_table,
 )
-from scsnet_hf.benchmarking.training_step import PRESET, StepSetting
+from research.benchmark.training_step import PRESET, StepSetting
 from scsnet_hf.data import SOURCES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,11 +152,11 @@ def parse_arguments() -> argparse.Namespace:
     stages.set_defaults(measure=run_stages, show=call_stage_tables)
     add_call_options(stages, "WxH", "sizes of results (default: several)")
 
-    folder = commands.add_parser("folder", help="a call for each picture, or the command?")
+    folder = commands.add_parser("folder", help="a call for each image, or the command?")
     folder.set_defaults(measure=run_folder, show=folder_table)
     add_call_options(folder, "ROW", "`calls`, or `command` with options of it (default: both)")
-    folder.add_argument("--pictures", type=positive, default=200, help="how many")
-    folder.add_argument("--size", type=positive, default=128, help="side of a picture in pixels")
+    folder.add_argument("--images", type=positive, default=200, help="how many")
+    folder.add_argument("--size", type=positive, default=128, help="side of an image in pixels")
 
     backends = commands.add_parser("backends", help="PyTorch, bfloat16 or exported graphs?")
     backends.set_defaults(measure=run_backends, show=backend_table)
@@ -167,7 +167,7 @@ def parse_arguments() -> argparse.Namespace:
         metavar="MODEL[@DTYPE]",
         help="embedded checkpoint, folder or Hub id, and a number format such as bfloat16",
     )
-    add("--picture", type=Path, default=ROOT / "space" / "examples" / "black-canyon.jpg")
+    add("--image", type=Path, default=ROOT / "space" / "examples" / "black-canyon.jpg")
     add("--size", type=positive, default=128, help="side of the source in pixels")
     add("--scale", type=float, default=4.0, help="magnification")
     add_common_options(backends)
@@ -205,7 +205,7 @@ def positive(text: str) -> int:
 
 def run_loader(args: argparse.Namespace) -> dict[str, Repeats]:
     """See `measure_loader`."""
-    logging.set_verbosity_error()  # small pictures are left out, which is no news here
+    logging.set_verbosity_error()  # small images are left out, which is no news here
     step = StepSetting(args.network, args.batch_size, args.vgg, args.bf16, args.cpu)
     return measure_loader(
         args.data, args.source_size, args.workers, args.batches, args.repeats, step
@@ -229,7 +229,7 @@ def run_heads(args: argparse.Namespace) -> dict[str, Repeats]:
 
 def run_backends(args: argparse.Namespace) -> dict[str, Repeats]:
     """See `measure_backends`."""
-    return measure_backends(args.models, args.picture, args.size, args.scale, args.repeats)
+    return measure_backends(args.models, args.image, args.size, args.scale, args.repeats)
 
 
 def run_sizes(args: argparse.Namespace) -> dict[str, Repeats]:
@@ -244,8 +244,8 @@ def run_stages(args: argparse.Namespace) -> dict[str, dict[str, Repeats]]:
 
 def run_folder(args: argparse.Namespace) -> dict[str, Repeats]:
     """See `measure_folder`."""
-    pictures = (args.pictures, args.size, args.scale, args.device)
-    return measure_folder(args.model, args.rows, args.repeats, *pictures)
+    images = (args.images, args.size, args.scale, args.device)
+    return measure_folder(args.model, args.rows, args.repeats, *images)
 
 
 def machine() -> dict[str, object]:

@@ -1,10 +1,10 @@
 """Colorize and enlarge whole data sets on Ray Data, on this machine or on a cluster.
 
-    python scripts/colorize_dataset.py album/ -o coloured --output-format folder --workers 2
-    python scripts/colorize_dataset.py 'shards/*.tar' -o coloured --scale 2
-    python scripts/colorize_dataset.py owner/name --split test -o /shared/coloured --address auto
+    python scripts/colorize_dataset.py album/ -o colored --output-format folder --workers 2
+    python scripts/colorize_dataset.py 'shards/*.tar' -o colored --scale 2
+    python scripts/colorize_dataset.py owner/name --split test -o /shared/colored --address auto
 
-Killed at any moment, the same command goes on with what is left. Results are in OUT/pictures, rows
+Killed at any moment, the same command goes on with what is left. Results are in OUT/images, rows
 that failed in OUT/errors.parquet. Exit code: 0 all done, 1 some rows failed, 2 wrong arguments or
 nothing done. On a cluster, the package is installed on every machine, and input, output and a model
 in a folder lie on a disk that all of them see. It needs `pip install '.[ray]'`.
@@ -16,7 +16,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from scsnet_hf.bulk import OUTPUTS, Job, Pool, Recipe, Source, Summary, run
+from scsnet_hf.bulk import (
+    OUTPUTS,
+    Job,
+    Pool,
+    Recipe,
+    Source,
+    Summary,
+    run,
+)
 from scsnet_hf.cli import (
     ALL_DONE,
     INTERRUPTED,
@@ -36,15 +44,15 @@ def parse_arguments() -> argparse.Namespace:
         "inputs",
         nargs="+",
         metavar="INPUT",
-        help="a folder of parquet files, tar shards (webdataset) or pictures; such files or "
+        help="a folder of parquet files, tar shards (webdataset) or images; such files or "
         "patterns; or the id of a data set on the Hub",
     )
     add("-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results")
     add("--output-format", choices=OUTPUTS, default="parquet", help="default parquet")
-    add("--image-column", metavar="NAME", help="column of the pictures; in a tar the suffix")
+    add("--image-column", metavar="NAME", help="column of the images; in a tar the suffix")
     add("--config", metavar="NAME", help="configuration of a data set on the Hub")
     add("--split", metavar="NAME", help="split of a data set on the Hub, default train")
-    add("--reference", type=Path, metavar="IMG", help="picture whose colours to use")
+    add("--reference", type=Path, metavar="IMG", help="image whose colors to use")
     add_look(parser)
     add(
         "--workers",

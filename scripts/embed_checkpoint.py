@@ -21,7 +21,7 @@ def main() -> None:
     )
     parser.add_argument("model", help="folder or Hub id")
     parser.add_argument("name", help="name of the embedded checkpoint")
-    parser.add_argument("--saturation", type=float, default=1.0, help="factor of all colours")
+    parser.add_argument("--saturation", type=float, default=1.0, help="factor of all colors")
     args = parser.parse_args()
     if args.saturation != 1 and SCSNetConfig.from_pretrained(args.model).upsampler != "cpm":
         parser.error("--saturation: only networks with continuous pixel mapping (cpm) can")
@@ -42,7 +42,7 @@ def main() -> None:
 def scale_colors(model: SCSNetForImageToImage, saturation: float) -> None:
     """Multiply a and b of all results, by the weights of the pixel mapping's last layer.
 
-    Adversarial training may exaggerate colours; this takes it back for good.
+    Adversarial training may exaggerate colors; this takes it back for good.
     """
     for parameter in model.upsampler.last.parameters():
         parameter[1:] *= saturation  # L, a, b

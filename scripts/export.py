@@ -11,9 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor, export_onnx
 from scsnet_hf.onnx_int8 import quantize_onnx
-from scsnet_hf.publishing import describe
+
+from publishing import describe
+from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor, export_onnx
 from scsnet_hf.registration import find_checkpoint
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "space" / "examples"
@@ -29,7 +30,7 @@ def parse_arguments() -> argparse.Namespace:
     add(
         "--int8",
         action="store_true",
-        help="texture and pixels in int8, calibrated on the pictures of space/examples",
+        help="texture and pixels in int8, calibrated on the images of space/examples",
     )
     return parser.parse_args()
 

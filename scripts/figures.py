@@ -1,8 +1,8 @@
 """Draw results side by side, what the attention looks at, a zoom, training runs, and costs.
 
-    python scripts/figures.py pictures figure.png old.jpg --scale 2.7
-    python scripts/figures.py pictures figure.png old.jpg other.jpg=modern.jpg --source-size 128
-    python scripts/figures.py pictures figure.png color.jpg --source-size 128 --truth
+    python scripts/figures.py images figure.png old.jpg --scale 2.7
+    python scripts/figures.py images figure.png old.jpg other.jpg=modern.jpg --source-size 128
+    python scripts/figures.py images figure.png color.jpg --source-size 128 --truth
     python scripts/figures.py comparison figure.png run --numbers 3 17
     python scripts/figures.py attention attention.png old.jpg modern.jpg --point 25,60 --point 70,40
     python scripts/figures.py zoom zoom.webp old.jpg --point 25,60 --scale 8
@@ -12,13 +12,13 @@
     python scripts/figures.py efficiency efficiency.png cascades.json
     python scripts/figures.py sizes sizes.png medium.json small.json
 
-`pictures` makes a row of every picture: input, automatic result, and with a reference also both of
-that. The input is shown enlarged without interpolation; `--truth` adds the picture itself, in its
-colours.
-`comparison` (Fig. 7) shows what all methods made of some pictures of a run of scripts/evaluate.py
---keep-pictures.
-`attention` (Fig. 8 of the paper) lights the reference where points of the picture look, a row for
-each, finest pyramid level first, and below the picture where the valves of the source and of the
+`images` makes a row of every image: input, automatic result, and with a reference also both of
+that. The input is shown enlarged without interpolation; `--truth` adds the image itself, in its
+colors.
+`comparison` (Fig. 7) shows what all methods made of some images of a run of
+scripts/evaluate_model.py --keep-images.
+`attention` (Fig. 8 of the paper) lights the reference where points of the image look, a row for
+each, finest pyramid level first, and below the image where the valves of the source and of the
 reference are open.
 `zoom` (Fig. 9) makes an animation into a point, or as PNG the same region at magnifications from 1
 on. Points are in percent of width and height.
@@ -39,9 +39,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
-from scsnet_hf.files.saving import save_picture
-from scsnet_hf.image_io import load_picture
-from scsnet_hf.panels import draw_panels
+from scsnet_hf.image_io import load_image
+from scsnet_hf.io.panels import draw_panels
+from scsnet_hf.io.saving import save_image
 from scsnet_hf.registration import load_pipeline
 
 
@@ -50,31 +50,31 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    pictures = commands.add_parser("pictures", help="results side by side")
-    pictures.set_defaults(draw=draw_pictures)
-    add = pictures.add_argument
+    images = commands.add_parser("images", help="results side by side")
+    images.set_defaults(draw=draw_images)
+    add = images.add_argument
     add("output", type=Path, help="PNG file to write")
-    add("pictures", nargs="+", metavar="PICTURE[=REFERENCE]")
+    add("images", nargs="+", metavar="IMAGE[=REFERENCE]")
     add("--model", default="medium", help="medium, small, a folder or a Hub id")
     add("--scale", type=float, default=4.0, help="magnification")
     add("--source-size", type=int, help="first reduce the long side to this")
-    add("--truth", action="store_true", help="also show the pictures as they are, in their colours")
+    add("--truth", action="store_true", help="also show the images as they are, in their colors")
     add("--width", type=int, default=360, help="width of a column in pixels")
 
     comparison = commands.add_parser("comparison", help="what all methods made, Fig. 7")
     comparison.set_defaults(draw=draw_comparison)
     add = comparison.add_argument
     add("output", type=Path, help="PNG file to write")
-    add("run", type=Path, metavar="RUN", help="--output folder of evaluate.py --keep-pictures")
-    add("--numbers", type=int, nargs="+", default=[0, 1, 2, 3], help="of the pictures")
+    add("run", type=Path, metavar="RUN", help="--output folder of evaluate.py --keep-images")
+    add("--numbers", type=int, nargs="+", default=[0, 1, 2, 3], help="of the images")
     add("--methods", nargs="+", help="columns (default: all)")
     add("--width", type=int, default=240, help="width of a column in pixels")
 
-    attention = commands.add_parser("attention", help="where the picture looks, Fig. 8")
+    attention = commands.add_parser("attention", help="where the image looks, Fig. 8")
     attention.set_defaults(draw=draw_attention)
     add = attention.add_argument
     add("output", type=Path, help="PNG file to write")
-    add("picture")
+    add("image")
     add("reference")
     add("--point", action="append", type=point, required=True, metavar="X,Y", help="in percent")
     add("--model", default="medium", help="medium, small, a folder or a Hub id")
@@ -84,12 +84,12 @@ def parse_arguments() -> argparse.Namespace:
     zoom.set_defaults(draw=draw_zoom)
     add = zoom.add_argument
     add("output", type=Path, help="WebP file for an animation, or PNG file for a strip")
-    add("picture")
-    add("--reference", help="whose colours to use")
+    add("image")
+    add("--reference", help="whose colors to use")
     add("--point", type=point, default=(0.5, 0.5), metavar="X,Y", help="in percent")
     add("--scale", type=float, default=8.0, help="the last magnification")
     add("--model", default="medium", help="medium, small, a folder or a Hub id")
-    add("--width", type=int, default=480, help="of the animation, or of a picture in the strip")
+    add("--width", type=int, default=480, help="of the animation, or of an image in the strip")
     add("--frames", type=int, default=72, help="of the animation")
 
     curves = commands.add_parser("curves", help="losses, gradients, speed of training runs")
@@ -130,17 +130,17 @@ def point(text: str) -> tuple[float, float]:
     return x, y
 
 
-def draw_pictures(args: argparse.Namespace) -> None:
+def draw_images(args: argparse.Namespace) -> None:
     pipe = load_pipeline(args.model)
-    rows = [row(pipe, picture, args) for picture in args.pictures]
-    save_picture(draw_panels(rows, args.width), args.output)
+    rows = [row(pipe, image, args) for image in args.images]
+    save_image(draw_panels(rows, args.width), args.output)
 
 
-def row(pipe, picture: str, args: argparse.Namespace) -> dict[str, Image.Image]:
-    """Captioned pictures of one row."""
-    name, _, reference = picture.partition("=")
+def row(pipe, image: str, args: argparse.Namespace) -> dict[str, Image.Image]:
+    """Captioned images of one row."""
+    name, _, reference = image.partition("=")
     scale, source_size = args.scale, args.source_size
-    truth = load_picture(name).convert("RGB")
+    truth = load_image(name).convert("RGB")
     source = truth.convert("L")
     if source_size:
         source.thumbnail((source_size, source_size), Image.Resampling.BICUBIC)
@@ -148,7 +148,7 @@ def row(pipe, picture: str, args: argparse.Namespace) -> dict[str, Image.Image]:
     automatic = pipe(source, scale=scale)
     panels[f"automatic x{scale:g}"] = automatic
     if reference:
-        panels["reference"] = load_picture(reference)
+        panels["reference"] = load_image(reference)
         panels[f"with reference x{scale:g}"] = pipe(source, reference=reference, scale=scale)
     if args.truth:
         panels["truth"] = truth
@@ -156,22 +156,22 @@ def row(pipe, picture: str, args: argparse.Namespace) -> dict[str, Image.Image]:
 
 
 def draw_comparison(args: argparse.Namespace) -> None:
-    pictures = args.run / "pictures"
+    images = args.run / "images"
     methods = args.methods or [*json.loads((args.run / "results.json").read_text())["counts"]]
     rows = []
     for number in args.numbers:
-        paths = {name: pictures / name / f"{number:05}.png" for name in (*methods, "truth")}
-        row = {name: load_picture(path) for name, path in paths.items() if path.exists()}
+        paths = {name: images / name / f"{number:05}.png" for name in (*methods, "truth")}
+        row = {name: load_image(path) for name, path in paths.items() if path.exists()}
         if not row:
-            raise ValueError(f"{pictures}: has no picture {number}; were pictures kept?")
+            raise ValueError(f"{images}: has no image {number}; were images kept?")
         rows.append(row)
-    save_picture(draw_panels(rows, args.width), args.output)
+    save_image(draw_panels(rows, args.width), args.output)
 
 
 def draw_attention(args: argparse.Namespace) -> None:
-    from scsnet_hf.attention_maps import AttentionMaps, draw_point
+    from scsnet_hf.guidance.attention_maps import AttentionMaps, draw_point
 
-    source, reference = load_picture(args.picture), load_picture(args.reference)
+    source, reference = load_image(args.image), load_image(args.reference)
     maps = AttentionMaps.of(load_pipeline(args.model), source, reference)
     rows = []
     for place in args.point:
@@ -184,14 +184,14 @@ def draw_attention(args: argparse.Namespace) -> None:
             f"{name} valve, level {level}": pair[index] for level, pair in enumerate(valves, 1)
         }
         if levels:
-            rows.append({"picture": source.convert("L").convert("RGB"), **levels})
-    save_picture(draw_panels(rows, args.width), args.output)
+            rows.append({"image": source.convert("L").convert("RGB"), **levels})
+    save_image(draw_panels(rows, args.width), args.output)
 
 
 def draw_zoom(args: argparse.Namespace) -> None:
-    from scsnet_hf.zoom import ZoomView, save_animation
+    from scsnet_hf.guidance.zoom import ZoomView, save_animation
 
-    source = load_picture(args.picture)
+    source = load_image(args.image)
     view = ZoomView(load_pipeline(args.model), source, args.reference)
     if args.output.suffix.lower() == ".webp":
         size = (args.width, max(1, round(args.width * source.height / source.width)))
@@ -199,12 +199,12 @@ def draw_zoom(args: argparse.Namespace) -> None:
         save_animation(tqdm(frames, total=args.frames, unit="frame"), args.output)
         return
     strip = view.strip(args.point, args.scale, args.width)
-    save_picture(draw_panels([strip], args.width), args.output)
+    save_image(draw_panels([strip], args.width), args.output)
 
 
 def draw_runs(args: argparse.Namespace) -> None:
-    # Pictures shall not need the packages of training.
-    from scsnet_hf.training.curves import draw_curves, read_log
+    # Images shall not need the packages of training.
+    from research.curves import draw_curves, read_log
 
     folders = [run.resolve() for run in args.runs]
     shared = Path(os.path.commonpath([folder.parent for folder in folders]))
@@ -213,13 +213,13 @@ def draw_runs(args: argparse.Namespace) -> None:
 
 
 def draw_record(args: argparse.Namespace) -> None:
-    from scsnet_hf.benchmarking.chart import draw_efficiency, read_efficiency
+    from research.benchmark.chart import draw_efficiency, read_efficiency
 
     draw_efficiency(read_efficiency(args.record), args.output)
 
 
 def draw_size_records(args: argparse.Namespace) -> None:
-    from scsnet_hf.benchmarking.size_chart import draw_sizes, read_sizes
+    from research.benchmark.size_chart import draw_sizes, read_sizes
 
     draw_sizes(
         {str(record.with_suffix("")): read_sizes(record) for record in args.records}, args.output

@@ -4,9 +4,9 @@
     python scripts/human_study.py run ours/ coltran/ --truth photos/ --answers answers.csv
     python scripts/human_study.py results answers.csv --output results.json
 
-`run` opens a local page. Every method is a folder of pictures with equal names (whatever the
+`run` opens a local page. Every method is a folder of images with equal names (whatever the
 format) and sizes, named after the folder or as NAME=FOLDER says. The first is compared with each
-other one; with --truth, each with the original pictures; with --every, all with all. Every rater
+other one; with --truth, each with the original images; with --every, all with all. Every rater
 gets all pairs in an own random order and on random sides, each visible for one second, and chooses
 by keyboard. An answer is on disk before the next pair is shown: raters and the server can stop at
 any time, and go on with the same names and files. Raters elsewhere in the network need
@@ -26,12 +26,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 import scsnet_hf
-from scsnet_hf.human_study import (
+from research.human_study import (
     AnswerFile,
     Study,
     comparisons,
-    copy_pictures,
-    find_pictures,
+    copy_images,
+    find_images,
     markdown_tables,
     preferences,
     rater_habits,
@@ -53,7 +53,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--truth", metavar="FOLDER", help="compare each method with these originals")
     add("--every", action="store_true", help="compare all with all")
     add("--answers", type=Path, required=True, metavar="FILE", help="CSV, new or to go on with")
-    add("--count", type=int, metavar="N", help="only so many pictures, chosen at random")
+    add("--count", type=int, metavar="N", help="only so many images, chosen at random")
     add("--seconds", type=seconds, default=1.0, metavar="S", help="for which a pair is visible")
     add("--seed", type=int, default=0, help="of the choice, the orders and the sides")
     add("--host", default="127.0.0.1", help="address to listen at")
@@ -86,17 +86,17 @@ def named_folder(text: str) -> tuple[str, Path]:
 
 def run_study(args: argparse.Namespace) -> None:
     # Its temporary folder must be known before gradio is.
-    from scsnet_hf.human_study.page import serve, served_folder
+    from research.human_study.page import serve, served_folder
 
     methods = [named_folder(text) for text in args.methods]
     compared = comparisons([name for name, _ in methods], args.truth and TRUTH, args.every)
     folders = dict(methods) | ({TRUTH: Path(args.truth)} if args.truth else {})
-    pictures = find_pictures(folders, args.count, args.seed)
+    images = find_images(folders, args.count, args.seed)
     answers = AnswerFile(args.answers)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder is removed
     with served_folder() as folder:
-        progress = tqdm(pictures.items(), desc="reading", unit="picture")
-        copies = {name: copy_pictures(files, folder) for name, files in progress}
+        progress = tqdm(images.items(), desc="reading", unit="image")
+        copies = {name: copy_images(files, folder) for name, files in progress}
         study = Study(copies, compared, answers, args.seed)
         serve(study, folder, args.seconds, args.host, args.port)
 

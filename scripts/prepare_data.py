@@ -1,9 +1,9 @@
 """Make a local copy of the photographs to train on: selected, reduced, as parquet files.
 
     python scripts/prepare_data.py imagenet-c data/imagenet-c --short-side 512
-    python scripts/prepare_data.py ~/pictures data/pictures --min-colorfulness 15
+    python scripts/prepare_data.py ~/images data/images --min-colorfulness 15
 
-Cut off, the same command goes on where it was. Unreadable pictures are listed at the end and in
+Cut off, the same command goes on where it was. Unreadable images are listed at the end and in
 OUTPUT/left_out.txt.
 """
 
@@ -28,11 +28,11 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder for the copy")
     parser.add_argument("--min-bytes", type=int, help="smallest file, before reduction")
-    parser.add_argument("--min-colorfulness", type=float, help="15 is slightly colourful")
-    parser.add_argument("--short-side", type=int, help="reduce larger pictures to it, in pixels")
-    parser.add_argument("--shard-size", type=int, default=1000, help="pictures a parquet file")
-    parser.add_argument("--limit", type=int, help="only so many pictures")
-    parser.add_argument("--image-column", help="column of the pictures")
+    parser.add_argument("--min-colorfulness", type=float, help="15 is slightly colorful")
+    parser.add_argument("--short-side", type=int, help="reduce larger images to it, in pixels")
+    parser.add_argument("--shard-size", type=int, default=1000, help="images a parquet file")
+    parser.add_argument("--limit", type=int, help="only so many images")
+    parser.add_argument("--image-column", help="column of the images")
     return parser.parse_args()
 
 
@@ -49,7 +49,7 @@ def main() -> None:
             progress = prepare(Preparation(**arguments), output, show)
         except (ValueError, OSError) as error:
             sys.exit(f"error: {error}")
-    print(f"{progress.kept} of {progress.seen} pictures kept, in {progress.shards} files")
+    print(f"{progress.kept} of {progress.seen} images kept, in {progress.shards} files")
     if progress.unreadable:
         print(f"{len(progress.unreadable)} could not be read:", *progress.unreadable, sep="\n  ")
 

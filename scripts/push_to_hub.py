@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from huggingface_hub import constants, get_token
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
-from scsnet_hf import publishing
+import publishing
 
 ROOT = Path(__file__).resolve().parent.parent
 DESCRIBED = "medium"  # the checkpoint that model_card.md has results of

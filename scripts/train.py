@@ -1,13 +1,13 @@
-"""Train SCSNet on colour photographs.
+"""Train SCSNet on color photographs.
 
     python scripts/train.py --data photos/ --output run
     python scripts/train.py --preset finetune --data album/ --output mine
     torchrun --nproc_per_node 8 scripts/train.py --preset paper --data imagenet-c --output run
 
-Gray, low-resolution and reference pictures are made on the fly. A run that was killed goes on from
+Gray, low-resolution and reference images are made on the fly. A run that was killed goes on from
 its last complete checkpoint when the same command is given again, to the same bits. OUTPUT itself
 ends up a loadable model, as is OUTPUT/checkpoint-N/average on the way; OUTPUT/samples shows
-pictures, and `tensorboard --logdir OUTPUT` all terms.
+images, and `tensorboard --logdir OUTPUT` all terms.
 """
 
 import argparse
@@ -34,17 +34,17 @@ from scsnet_hf.data import (
     stream_photographs,
     training_stream,
 )
-from scsnet_hf.losses import LOSS_PRESETS
 from scsnet_hf.training import PRESETS, SCSNetTrainer, TrainingPreset
 from scsnet_hf.training.checkpoints import CheckpointError
 from scsnet_hf.training.initialization import BRANCHES, initial_model
+from scsnet_hf.training.losses import LOSS_PRESETS
 from scsnet_hf.training.monitoring import SampleGrids
-from scsnet_hf.vgg import VGG16Features
+from scsnet_hf.training.vgg import VGG16Features
 
 if TYPE_CHECKING:
     import datasets
 
-SHOWN = 6  # sample pictures
+SHOWN = 6  # sample images
 OVERRIDABLE = (
     "network init_from batch_size learning_rate discriminator_learning_rate "
     "trunk_learning_rate_factor max_grad_norm recolored learning"
@@ -65,9 +65,9 @@ def parse_arguments() -> argparse.Namespace:
     add("--output", required=True, help="folder of the run")
     add("--preset", default="continuous", choices=PRESETS, help="settings; options below override")
     add("--samples-from", nargs="+", help="photographs for OUTPUT/samples (default: of --data)")
-    add("--image-column", help="column of the pictures (default: image)")
+    add("--image-column", help="column of the images (default: image)")
     add("--min-bytes", type=int, help="only files of so many bytes")
-    add("--min-colorfulness", type=float, help="only pictures this colourful")
+    add("--min-colorfulness", type=float, help="only images this colorful")
 
     group = parser.add_argument_group("network")
     add = group.add_argument
@@ -89,8 +89,8 @@ def parse_arguments() -> argparse.Namespace:
         help="damage sources as old photographs are",
     )
     add("--other-view", type=float, help="share of references that show another view")
-    add("--other-reference", type=float, help="share of references that show another picture")
-    add("--recolored", type=float, help="share of references with other colours, truth alike")
+    add("--other-reference", type=float, help="share of references that show another image")
+    add("--recolored", type=float, help="share of references with other colors, truth alike")
 
     group = parser.add_argument_group("losses")
     add = group.add_argument
@@ -183,7 +183,7 @@ def training_arguments(args: argparse.Namespace, preset: TrainingPreset) -> Trai
 
 
 def shown_samples(args: argparse.Namespace, pairs: PairMaker) -> dict[str, torch.Tensor]:
-    """The samples whose pictures are shown as the run goes on: whole, at the top magnification."""
+    """The samples whose images are shown as the run goes on: whole, at the top magnification."""
     scale = pairs.scale_range[1]
     pairs = dataclasses.replace(
         pairs,
@@ -254,11 +254,11 @@ def run(args: argparse.Namespace) -> None:
 
 
 def report(left_out: LeftOut) -> None:
-    pictures = left_out.read()
-    if pictures:
-        print(f"{len(pictures)} pictures could not be used ({left_out.path}):")
-        for picture, reason in pictures.items():
-            print(f"  {picture}: {reason}")
+    images = left_out.read()
+    if images:
+        print(f"{len(images)} images could not be used ({left_out.path}):")
+        for image, reason in images.items():
+            print(f"  {image}: {reason}")
 
 
 def main() -> None:

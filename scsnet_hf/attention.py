@@ -1,4 +1,4 @@
-"""Attention of the colour branch: self-attention and (pyramid valve) cross attention."""
+"""Attention of the color branch: self-attention and (pyramid valve) cross attention."""
 
 import math
 from typing import NamedTuple

@@ -1,6 +1,6 @@
 """Lightness that agrees with the source's: shrunk again, the result is the source.
 
-Back-projection (Irani and Peleg 1991), from the top of a picture to its bottom, so that no more
+Back-projection (Irani and Peleg 1991), from the top of an image to its bottom, so that no more
 than a strip of it has to be there at a time.
 """
 
@@ -22,15 +22,15 @@ _PIECE = 96  # source rows that are worked on at once
 def agreeing_strips(
     strips: Iterable[torch.Tensor], source: torch.Tensor, output_size: tuple[int, int]
 ) -> Iterator[torch.Tensor]:
-    """Strips of a picture, with lightness that agrees with its source.
+    """Strips of an image, with lightness that agrees with its source.
 
     Args:
         strips: (1, 3, h, Wo) normalized Lab, one below the other; left as they are.
         source: (1, 1, H, W) normalized L, on their device.
-        output_size: (Ho, Wo) of the whole picture.
+        output_size: (Ho, Wo) of the whole image.
 
     Yields:
-        (1, 3, h, Wo), the same picture in strips of other heights.
+        (1, 3, h, Wo), the same image in strips of other heights.
     """
     height = output_size[0]
     reach, most = (-(-rows * height // source.shape[-2]) for rows in (_REACH, _PIECE))
@@ -87,14 +87,14 @@ def _agreeing(lightness: torch.Tensor, top: int, source: torch.Tensor, height: i
 
 
 class _Rows(NamedTuple):
-    """`count` rows from `first` on, of a picture that has `whole`."""
+    """`count` rows from `first` on, of an image that has `whole`."""
 
     whole: int
     first: int
     count: int
 
     def covered_by(self, whole: int, margin: int = 0) -> "_Rows":
-        """The rows of the same picture, `whole` rows high, that cover these."""
+        """The rows of the same image, `whole` rows high, that cover these."""
         first = max(0, self.first * whole // self.whole - margin)
         last = min(whole, -(-(self.first + self.count) * whole // self.whole) + margin)
         return _Rows(whole, first, last - first)

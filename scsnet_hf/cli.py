@@ -1,4 +1,4 @@
-"""The command `scsnet colorize`: files and folders in, larger colour pictures out."""
+"""The command `scsnet colorize`: files and folders in, larger color images out."""
 
 import argparse
 import signal
@@ -8,11 +8,16 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from .error_lines import one_line
-from .registration import DEFAULT_CHECKPOINT, DTYPES, find_checkpoint, load_pipeline
+from .io.error_lines import one_line
+from .registration import (
+    DEFAULT_CHECKPOINT,
+    DTYPES,
+    find_checkpoint,
+    load_pipeline,
+)
 
 if TYPE_CHECKING:
-    from .files.work import Work
+    from .io.jobs import Work
 
 ALL_DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 INTERRUPTED, TERMINATED = 130, 143  # as shells count the signals 2 and 15
@@ -27,16 +32,16 @@ FIRST = "first"  # --reference
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="scsnet", description="Colorize and enlarge gray pictures (SCSNet)."
+        prog="scsnet", description="Colorize and enlarge gray images (SCSNet)."
     )
     commands = parser.add_subparsers(dest="command", required=True)
     colorize = commands.add_parser(
         "colorize",
-        help="colorize and enlarge pictures",
-        description="Colorize and enlarge pictures. Exit code: 0 all done, 1 some inputs failed, "
+        help="colorize and enlarge images",
+        description="Colorize and enlarge images. Exit code: 0 all done, 1 some inputs failed, "
         "2 wrong arguments or every input failed.",
     )
-    colorize.add_argument("inputs", nargs="+", metavar="INPUT", help="picture, film or folder")
+    colorize.add_argument("inputs", nargs="+", metavar="INPUT", help="image, video or folder")
     colorize.add_argument(
         "-o",
         "--output",
@@ -61,7 +66,7 @@ def add_look(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--saturation", type=float, metavar="S", help="0 is gray, 1 the default")
     parser.add_argument(
-        "--luminance", choices=("network", "source"), help="source keeps the picture's lightness"
+        "--luminance", choices=("network", "source"), help="source keeps the image's lightness"
     )
     parser.add_argument(
         "--model",
@@ -83,23 +88,23 @@ def _add_series(colorize: argparse.ArgumentParser) -> None:
     colorize.add_argument(
         "--reference",
         metavar="IMG",
-        help=f"picture whose colours to use; {FIRST}: the first result of a series, so that "
-        "colours stay (default of films and animations)",
+        help=f"image whose colors to use; {FIRST}: the first result of a series, so that "
+        "colors stay (default of videos and animations)",
     )
     colorize.add_argument(
         "--propagate",
         action=argparse.BooleanOptionalAction,
-        help="hold the colours of the result before where nothing has changed (default of films "
+        help="hold the colors of the result before where nothing has changed (default of videos "
         "and animations)",
     )
 
 
 def _add_files(colorize: argparse.ArgumentParser) -> None:
     colorize.add_argument(
-        "--format", choices=FORMATS, help="of picture files (default: png, nothing is lost)"
+        "--format", choices=FORMATS, help="of image files (default: png, nothing is lost)"
     )
     colorize.add_argument(
-        "--quality", type=int, metavar="Q", help="1 to 100, of jpg, webp, avif and films"
+        "--quality", type=int, metavar="Q", help="1 to 100, of jpg, webp, avif and videos"
     )
     colorize.add_argument(
         "--keep-metadata", action="store_true", help="carry EXIF, XMP, text and dpi over"
@@ -111,14 +116,14 @@ def _add_files(colorize: argparse.ArgumentParser) -> None:
         "--jobs",
         type=_whole,
         metavar="N",
-        help="pictures at once, unless each hangs on the one before (default: as many as suit the "
-        "cores, at most 4); films and large pictures are done alone",
+        help="images at once, unless each hangs on the one before (default: as many as suit the "
+        "cores, at most 4); videos and large images are done alone",
     )
     colorize.add_argument(
         "--max-megapixels",
         type=_positive,
         metavar="N",
-        help="refuse pictures with more pixels (default: 89.5)",
+        help="refuse images with more pixels (default: 89.5)",
     )
     colorize.add_argument(
         "--max-frames",
@@ -174,8 +179,8 @@ def colorize(args: argparse.Namespace) -> int:
     """Run `scsnet colorize`; returns the exit code."""
     from tqdm import tqdm
 
-    from .files.remarks import warnings_as_remarks
-    from .files.work import plan
+    from .io.jobs import plan
+    from .io.warning_lines import warnings_as_remarks
 
     work = plan(args.inputs, args.output, args.format)
     _check_quality(args.quality, work)
@@ -218,7 +223,7 @@ def _outcomes(
 
     Raises what is wrong with the arguments before any is read.
     """
-    from .files.side_by_side import automatic_jobs, done_side_by_side, is_large
+    from .io.parallel import automatic_jobs, done_side_by_side, is_large
     from .pipeline_scsnet import OutputSize
 
     colorize_file = _file_colorizer(pipe, args, work, remark)
@@ -237,23 +242,23 @@ def _file_colorizer(
     pipe, args: argparse.Namespace, work: "list[Work]", remark: "Callable[[str], None]"
 ) -> "Callable[[Work], str]":
     """What colorizes one file; raises what is wrong with the arguments before any is read."""
-    from .files.colorizing import FilmColorizer, PictureColorizer
-    from .film.series import Series
-    from .image_io import load_picture
+    from .image_io import load_image
+    from .io.colorizing import ImageColorizer, VideoColorizer
+    from .video.series import Series
 
     reference = args.reference
     if reference not in (None, FIRST):
-        reference = load_picture(reference)
+        reference = load_image(reference)
     series = partial(Series, pipe, **call_arguments(args))
     steady = FIRST if pipe.model.config.cross_attention != "none" else None
     moving = partial(series, reference or steady, propagate=args.propagate is not False)
-    film = FilmColorizer(moving, args.quality, remark)
+    video = VideoColorizer(moving, args.quality, remark)
     album = series(
         _earlier_first(pipe, args, work) or reference,
         propagate=bool(args.propagate),
         follow_scenes=False,
     )
-    picture = PictureColorizer(
+    image = ImageColorizer(
         still=album.strips,
         animation=lambda: moving().strips,
         quality=args.quality,
@@ -261,16 +266,16 @@ def _file_colorizer(
         most_frames=args.max_frames,
         remark=remark,
     )
-    return lambda item: film(item) if item.is_film else picture(item)
+    return lambda item: video(item) if item.is_video else image(item)
 
 
 def _earlier_first(pipe, args: argparse.Namespace, work: "list[Work]"):
-    """What was "first" in a series of which an earlier run made the first picture, else None."""
-    pictures = [item for item in work if not item.is_film]
+    """What was "first" in a series of which an earlier run made the first image, else None."""
+    images = [item for item in work if not item.is_video]
     goes_on = args.reference == FIRST and args.skip_existing
-    if not (goes_on and pictures and pictures[0].is_done):
+    if not (goes_on and images and images[0].is_done):
         return None
-    return pipe(str(pictures[0].source), **call_arguments(args))
+    return pipe(str(images[0].source), **call_arguments(args))
 
 
 def _check_quality(quality: int | None, work: "list[Work]") -> None:

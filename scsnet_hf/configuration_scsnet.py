@@ -50,14 +50,14 @@ PRESETS = {
 class SCSNetConfig(PreTrainedConfig):
     """Configuration of SCSNet; the defaults are the paper's size (9.95 M / 15.36 M parameters).
 
-    How they are divided is for few operations: the colour decoder has most of its blocks at quarter
+    How they are divided is for few operations: the color decoder has most of its blocks at quarter
     resolution, where one has 16 times the parameters of a texture block for the same operations;
     F_cs and the first linear layer, at the source's resolution, are wide, and the later linear
     layers narrow, since these run at every output pixel.
 
     Args:
         hidden_sizes: channels at full, half and quarter resolution. The first is also the width of
-            the stem, of the texture encoder and of the colour features (64 in the paper), the last
+            the stem, of the texture encoder and of the color features (64 in the paper), the last
             the width of F_s, F_r and F_int (256 in the paper).
         encoder_depths: residual blocks of phi_E at full, half and quarter resolution.
         decoder_depths: residual blocks of phi_D at quarter, half and full resolution.
@@ -70,8 +70,8 @@ class SCSNetConfig(PreTrainedConfig):
         source_encoder: phi_E^s: `"residual"` (the paper's) or `"efficientnet_lite"`, the trunk of
             EfficientNet-Lite0, which can start from ImageNet weights; `encoder_depths` are then
             those of the reference encoder alone.
-        source_enlargement: whole factor by which a picture is enlarged for the source encoder; F_s
-            is averaged down again. A trunk that learned from pictures of 224 pixels knows little of
+        source_enlargement: whole factor by which an image is enlarged for the source encoder; F_s
+            is averaged down again. A trunk that learned from images of 224 pixels knows little of
             what is in smaller ones. Not in the paper.
         cross_attention: `"pyramid_valve"` (PVCAttn), `"basic"` (one level, no valves) or `"none"`
             (automatic mode only); the last two are the ablation of Table 5.
@@ -81,11 +81,11 @@ class SCSNetConfig(PreTrainedConfig):
             learned. Not in the paper.
         upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, resized after it) or `"meta"`
             (Meta-SR, Hu et al. 2019); the last two are the comparisons of Sec. 4.3.
-        align_corners: `False` puts pixel centres at (i + 0.5) / size, so that nothing shifts;
+        align_corners: `False` puts pixel centers at (i + 0.5) / size, so that nothing shifts;
             `True` is the corner alignment that the text of Sec. 3.2 describes.
         luminance_skip: add the head's L to the bicubic interpolation of the source's L. Not in the
             paper.
-        color_size: long side in pixels at which the colour branch sees a larger picture. Not in
+        color_size: long side in pixels at which the color branch sees a larger image. Not in
             the paper, which trains and tests at 128 only.
         initializer_range: standard deviation that the parent class gives to layers without a rule
             of their own.
@@ -145,17 +145,4 @@ class SCSNetConfig(PreTrainedConfig):
             )
 
 
-@strict
-class SCSNetOnnxConfig(SCSNetConfig):
-    """Configuration of a network that has been exported to ONNX graphs; the same numbers."""
-
-    model_type = "scsnet_onnx"
-
-    @classmethod
-    def of(cls, config: SCSNetConfig) -> "SCSNetOnnxConfig":
-        """That of the export of a network with `config`."""
-        return cls(**{name: getattr(config, name) for name in SCSNetConfig.__annotations__})
-
-
 SCSNetConfig.register_for_auto_class()
-SCSNetOnnxConfig.register_for_auto_class()

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 (Tan and Le 2019) as the source encoder phi_E^s, instead of the paper's.
 
-It can start from weights that have learned from ImageNet what things are, and so which colour they
+It can start from weights that have learned from ImageNet what things are, and so which color they
 may have. Batch normalization is folded into the convolutions: what is left is a plain function of
-the picture, in which no layer normalizes.
+the image, in which no layer normalizes.
 """
 
 import torch
@@ -67,7 +67,7 @@ class InvertedResidual(GradientCheckpointingLayer):
 
 
 class EfficientNetLite(nn.Module):
-    """The trunk of EfficientNet-Lite0, for gray pictures: all layers before its classifier head."""
+    """The trunk of EfficientNet-Lite0, for gray images: all layers before its classifier head."""
 
     def __init__(self):
         super().__init__()
@@ -83,11 +83,11 @@ class EfficientNetLite(nn.Module):
             self.stages.append(stage)
 
     def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
-        """Features of a gray picture at strides 4, 8, 16 and 32.
+        """Features of a gray image at strides 4, 8, 16 and 32.
 
         Args:
             pixel_values: (B, 1, H, W) normalized L, sides multiples of 32. It is nearly what the
-                pretrained trunk saw of a gray picture: sRGB values scaled to -1 to 1.
+                pretrained trunk saw of a gray image: sRGB values scaled to -1 to 1.
         """
         features = nn.functional.relu6(self.stem(pixel_values), inplace=True)
         levels = []

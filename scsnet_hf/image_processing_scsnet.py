@@ -1,4 +1,4 @@
-"""`SCSNetImageProcessor`: pictures to the network's units and back."""
+"""`SCSNetImageProcessor`: images to the network's units and back."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
@@ -21,12 +21,12 @@ from .color import (
     scale_chroma,
     srgb_to_lab,
 )
-from .image_io import PictureSource, load_picture
+from .decoding import visible_colors
+from .image_io import ImageSource, load_image
 from .pixel_mapping import conversion_blocks
-from .transparency import visible_colors
 
 LUMINANCES = ("network", "source")
-# By name, with what the picture's values are.
+# By name, with what the image's values are.
 OUTPUT_TYPES = {
     "pil": torch.uint8,
     "np": torch.uint8,
@@ -36,10 +36,10 @@ OUTPUT_TYPES = {
 
 
 class SCSNetImageProcessor(BaseImageProcessor):
-    """Turns any common picture into normalized Lab and the network's output into pictures.
+    """Turns any common image into normalized Lab and the network's output into images.
 
     Args:
-        reference_size: long side in pixels to which larger reference pictures are reduced. The
+        reference_size: long side in pixels to which larger reference images are reduced. The
             model does the same with its `color_size`; doing it here saves time.
     """
 
@@ -51,17 +51,17 @@ class SCSNetImageProcessor(BaseImageProcessor):
 
     def preprocess(
         self,
-        images: PictureSource | list[PictureSource],
-        reference_images: PictureSource | list[PictureSource | None] | None = None,
+        images: ImageSource | list[ImageSource],
+        reference_images: ImageSource | list[ImageSource | None] | None = None,
         return_tensors: str | None = "pt",
     ) -> BatchFeature:
-        """Pictures to tensors.
+        """Images to tensors.
 
         Args:
-            images: one picture or a list: path, URL, bytes, PIL, array or tensor (see
-                `image_io.load_picture`). Gray keeps its depth, colour is reduced to its CIE L,
+            images: one image or a list: path, URL, bytes, PIL, array or tensor (see
+                `image_io.load_image`). Gray keeps its depth, color is reduced to its CIE L,
                 alpha is left out and what it hides is filled from around.
-            reference_images: one picture for all, or a list with one (or None) for each image.
+            reference_images: one image for all, or a list with one (or None) for each image.
             return_tensors: only `"pt"`.
 
         Returns:
@@ -70,40 +70,40 @@ class SCSNetImageProcessor(BaseImageProcessor):
             Where the sizes within a batch differ, the value is a list of (1, 1, H, W) instead.
 
         Raises:
-            image_io.PictureError: if a picture cannot be read.
+            image_io.ImageError: if an image cannot be read.
             ValueError: if the number of references is not the number of images.
         """
         if return_tensors not in ("pt", None):
             raise ValueError(f"return_tensors={return_tensors!r}: only 'pt' is supported")
         images = list(images) if isinstance(images, list | tuple) else [images]
         data = {
-            "pixel_values": _stack([self.source_tensor(load_picture(i, deep=True)) for i in images])
+            "pixel_values": _stack([self.source_tensor(load_image(i, deep=True)) for i in images])
         }
         if reference_images is not None:
             if not isinstance(reference_images, list | tuple):
                 reference_images = [reference_images] * len(images)
             if len(reference_images) != len(images):
                 raise ValueError(
-                    f"{len(reference_images)} reference pictures for {len(images)} images: "
+                    f"{len(reference_images)} reference images for {len(images)} images: "
                     "give one for all, or one for each"
                 )
             references = [
-                torch.zeros(1, 3, 4, 4) if r is None else self.reference_tensor(load_picture(r))
+                torch.zeros(1, 3, 4, 4) if r is None else self.reference_tensor(load_image(r))
                 for r in reference_images
             ]
             data["reference_pixel_values"] = _stack(references)
             data["reference_mask"] = torch.tensor([r is not None for r in reference_images])
         return BatchFeature(data)
 
-    def source_tensor(self, picture: Image.Image) -> torch.Tensor:
-        """A picture of mode L, LA, I;16, RGB or RGBA to normalized L (1, 1, H, W), float32."""
-        return _normalized_lab(picture, channels=1)
+    def source_tensor(self, image: Image.Image) -> torch.Tensor:
+        """An image of mode L, LA, I;16, RGB or RGBA to normalized L (1, 1, H, W), float32."""
+        return _normalized_lab(image, channels=1)
 
-    def reference_tensor(self, picture: Image.Image) -> torch.Tensor:
-        """A loaded picture to normalized Lab (1, 3, Hr, Wr), at most `reference_size` long."""
-        picture = visible_colors(picture).copy()
-        picture.thumbnail((self.reference_size,) * 2, Image.Resampling.BICUBIC)
-        return _normalized_lab(picture)
+    def reference_tensor(self, image: Image.Image) -> torch.Tensor:
+        """A loaded image to normalized Lab (1, 3, Hr, Wr), at most `reference_size` long."""
+        image = visible_colors(image).copy()
+        image.thumbnail((self.reference_size,) * 2, Image.Resampling.BICUBIC)
+        return _normalized_lab(image)
 
     def post_process(
         self,
@@ -113,11 +113,11 @@ class SCSNetImageProcessor(BaseImageProcessor):
         pixel_values: torch.Tensor | list[torch.Tensor] | None = None,
         output_type: str = "pil",
     ) -> list:
-        """The network's output to pictures.
+        """The network's output to images.
 
         Args:
             outputs: `SCSNetOutput`, or normalized Lab (B, 3, Ho, Wo), or a list of (1, 3, Ho, Wo).
-            saturation: factor on a and b; 0 gives R = G = B, 1 the network's colours.
+            saturation: factor on a and b; 0 gives R = G = B, 1 the network's colors.
             luminance: `"network"`, or `"source"` to keep the source's own L, enlarged bicubically.
             pixel_values: what went into the network; needed by `luminance="source"`. The network's
                 L is made to agree with it, so that nothing shifts and flat areas stay flat.
@@ -125,13 +125,13 @@ class SCSNetImageProcessor(BaseImageProcessor):
                 (3, Ho, Wo) float32 in [0, 1].
 
         Returns:
-            One sRGB picture per item. Colours outside sRGB lose chroma, never lightness.
+            One sRGB image per item. Colors outside sRGB lose chroma, never lightness.
 
         Raises:
             ValueError: on an unknown `luminance` or `output_type`, or missing `pixel_values`.
         """
         reconstructions = getattr(outputs, "reconstruction", outputs)
-        pictures = []
+        images = []
         for index, reconstruction in enumerate(reconstructions):
             strips = self.post_process_strips(
                 [reconstruction.reshape(1, *reconstruction.shape[-3:])],
@@ -141,8 +141,8 @@ class SCSNetImageProcessor(BaseImageProcessor):
                 None if pixel_values is None else pixel_values[index].to(reconstruction.device),
                 "np" if output_type == "pil" else output_type,
             )
-            pictures.append(_JOIN[output_type](list(strips)))
-        return pictures
+            images.append(_JOIN[output_type](list(strips)))
+        return images
 
     def post_process_strips(
         self,
@@ -153,11 +153,11 @@ class SCSNetImageProcessor(BaseImageProcessor):
         pixel_values: torch.Tensor | None = None,
         output_type: str = "np",
     ) -> Iterator[np.ndarray | torch.Tensor]:
-        """As `post_process`, of one picture that is never there as a whole.
+        """As `post_process`, of one image that is never there as a whole.
 
         Args:
             strips: (1, 3, h, Wo) normalized Lab, one below the other.
-            output_size: (Ho, Wo) of the whole picture.
+            output_size: (Ho, Wo) of the whole image.
             saturation, luminance: see `post_process`.
             pixel_values: (1, 1, H, W), what went into the network.
             output_type: as there, but not `"pil"`.
@@ -190,13 +190,13 @@ def _stack(tensors: list[torch.Tensor]):
 
 
 @torch.no_grad()
-def _normalized_lab(picture: Image.Image, channels: int = 3) -> torch.Tensor:
-    """A picture of mode L, LA, I;16, RGB or RGBA to the first `channels` of normalized Lab.
+def _normalized_lab(image: Image.Image, channels: int = 3) -> torch.Tensor:
+    """An image of mode L, LA, I;16, RGB or RGBA to the first `channels` of normalized Lab.
 
     Returns:
         (1, channels, H, W), float32; what alpha hides is filled from around.
     """
-    colors = visible_colors(picture)
+    colors = visible_colors(image)
     levels = np.asarray(colors)
     if levels.ndim == 2:
         of_level = _normalized_lab_of_grays(65535 if colors.mode == "I;16" else 255)[:channels]
@@ -223,13 +223,13 @@ def _as_output(
     (normalized,) = normalized
     size, dtype = tuple(normalized.shape[-2:]), OUTPUT_TYPES[output_type]
     is_tensor = output_type == "pt"
-    picture = torch.empty(*size, 3, dtype=dtype, device=normalized.device if is_tensor else "cpu")
+    image = torch.empty(*size, 3, dtype=dtype, device=normalized.device if is_tensor else "cpu")
     for start, stop in conversion_blocks(*size):
         lab = scale_chroma(denormalize_lab(normalized[:, start:stop]), saturation)
         rgb = lab_to_fitted_srgb(lab)
         levels = rgb if is_tensor else (rgb * torch.iinfo(dtype).max).round_().to(dtype)
-        picture[start:stop] = levels.permute(1, 2, 0)
-    return picture if is_tensor else picture.numpy()
+        image[start:stop] = levels.permute(1, 2, 0)
+    return image if is_tensor else image.numpy()
 
 
 def _joined(strips: list[np.ndarray]) -> np.ndarray:

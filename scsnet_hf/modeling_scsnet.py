@@ -26,8 +26,15 @@ from .attention import (
 )
 from .configuration_scsnet import SCSNetConfig
 from .efficientnet import EfficientNetEncoder
-from .pixel_mapping import HEADS, PixelGrid, crop, pad_to_multiple, resize, resize_to
-from .pixelwise import is_recorded
+from .pixel_mapping import (
+    HEADS,
+    PixelGrid,
+    crop,
+    is_recorded,
+    pad_to_multiple,
+    resize,
+    resize_to,
+)
 
 DEFAULT_SCALE = 4.0  # the paper's setting
 HEAD_REACH = 2 + 2  # source pixels that a head's convolutions and its lookup reach
@@ -36,7 +43,7 @@ _WINDOW_HALO = 8  # source pixels around a window in training; what lies farther
 
 
 def _convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """3x3, border pixels repeated, so that a constant picture has no borders."""
+    """3x3, border pixels repeated, so that a constant image has no borders."""
     return nn.Conv2d(
         in_channels, out_channels, 3, stride=stride, padding=1, padding_mode="replicate"
     )
@@ -66,7 +73,7 @@ class ColorEncoder(nn.Sequential):
 
     It follows the stem, unlike EfficientNetEncoder, which has one of its own.
 
-    No layer normalizes: that would take away how strong a colour is.
+    No layer normalizes: that would take away how strong a color is.
     """
 
     def __init__(self, config: SCSNetConfig):
@@ -129,7 +136,7 @@ class SCSNetOutput(ModelOutput):
         reconstruction: (B, 3, Ho, Wo) normalized Lab, float32.
         attentions: per pyramid level (B, N_source, N_reference), rows sum to 1.
         valves: per pyramid level (B, 2, h_l, w_l) in (0, 1): source valve, reference valve.
-        color_features: F_color (B, C, Hc, Wc) at the colour branch's working size.
+        color_features: F_color (B, C, Hc, Wc) at the color branch's working size.
     """
 
     loss: torch.Tensor | None = None
@@ -165,7 +172,7 @@ class SCSNetPreTrainedModel(PreTrainedModel):
 
 
 class SCSNetForImageToImage(SCSNetPreTrainedModel):
-    """Low-resolution gray picture in, colour picture of any size out (Fig. 3)."""
+    """Low-resolution gray image in, color image of any size out (Fig. 3)."""
 
     def __init__(self, config: SCSNetConfig):
         super().__init__(config)
@@ -175,7 +182,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         self.color_decoder = ColorDecoder(config)
         self.texture_encoder = nn.Sequential(*_blocks(width, config.texture_depth))
         self.upsampler = HEADS[config.upsampler](config)
-        # The first pictures are gray: mid-gray, or the source's own L with a luminance skip.
+        # The first images are gray: mid-gray, or the source's own L with a luminance skip.
         self.upsampler.last.starts_at_zero = True
         if config.cross_attention != "none":
             self.reference_stem = _convolution(3, width)
@@ -213,7 +220,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
 
     @property
     def halo(self) -> int:
-        """Source pixels around a tile that its output depends on, the colour branch left out."""
+        """Source pixels around a tile that its output depends on, the color branch left out."""
         return halo_of(self.config)
 
     def encode_reference(self, reference_pixel_values: torch.Tensor) -> Tokens:
@@ -273,7 +280,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         reference_strength: float = 1.0,
         output_attentions: bool = False,
     ) -> FusedFeatures:
-        """F_color of whole pictures, computed at most at `config.color_size`.
+        """F_color of whole images, computed at most at `config.color_size`.
 
         Args:
             pixel_values: (B, 1, H, W) normalized L in [-1, 1].
@@ -305,7 +312,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         reference_strength: float | torch.Tensor = 1.0,
         output_attentions: bool = False,
     ) -> FusedFeatures:
-        """As `encode_color`, of pictures (B, 1, H, W) that have their working size.
+        """As `encode_color`, of images (B, 1, H, W) that have their working size.
 
         `reference_strength` may also be (B,), one for every item.
         """
@@ -322,9 +329,9 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         return fused._replace(features=color)
 
     def describe(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """What pictures show, as vectors of length 1: the closer, the larger their dot product.
+        """What images show, as vectors of length 1: the closer, the larger their dot product.
 
-        Made from the source encoder's features, averaged over the picture: of a pretrained trunk
+        Made from the source encoder's features, averaged over the image: of a pretrained trunk
         the two coarsest levels, which know most of what things are; of the paper's encoder F_s.
 
         Args:
@@ -360,7 +367,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         """Map features to pixels.
 
         Args:
-            features: texture and colour features of the source. Colour features at their working
+            features: texture and color features of the source. Color features at their working
                 size are enlarged to the texture's.
             output_size: (Ho, Wo) of the whole output.
             grid: the part of the output to compute, where not all of it is wanted.
@@ -376,7 +383,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             lightness = resize(features.pixel_values.float(), grid, cubic=True)
             if is_recorded():
                 pixels = torch.cat((pixels[:, :1] + lightness, pixels[:, 1:]), dim=1)
-            else:  # without a copy of a picture that may be large
+            else:  # without a copy of an image that may be large
                 pixels[:, :1] += lightness
         return pixels
 
@@ -395,7 +402,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         color_only: bool = False,
         **kwargs,
     ) -> SCSNetOutput:
-        """Colorize and magnify a batch of pictures of one size.
+        """Colorize and magnify a batch of images of one size.
 
         Args:
             pixel_values: (B, 1, H, W) normalized L in [-1, 1].
@@ -409,7 +416,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             output_attentions: also return the attention and valve maps.
             reference_strength: 0 (automatic) to 1; not in the paper.
             output_start: int64 (B, 2), first output row and column of the labels' window.
-            color_only: compute nothing but `color_features`, to train the colour branch alone.
+            color_only: compute nothing but `color_features`, to train the color branch alone.
             **kwargs: ignored.
 
         Returns:
@@ -499,7 +506,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         return nn.functional.interpolate(pixels, scale_factor=factor, mode="bicubic")
 
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(H, W) at which the colour branch sees a picture of `size`."""
+        """(H, W) at which the color branch sees an image of `size`."""
         return working_size(size, self.config.color_size)
 
 
@@ -507,12 +514,12 @@ def check_takes_references(config: SCSNetConfig) -> None:
     """Raise a ValueError that says why where a network has no part for references."""
     if config.cross_attention == "none":
         raise ValueError(
-            "this model takes no reference picture: its config has cross_attention='none'"
+            "this model takes no reference image: its config has cross_attention='none'"
         )
 
 
 def halo_of(config: SCSNetConfig) -> int:
-    """Source pixels around a tile that its output depends on, the colour branch left out."""
+    """Source pixels around a tile that its output depends on, the color branch left out."""
     return 1 + 2 * config.texture_depth + HEAD_REACH
 
 
@@ -524,7 +531,7 @@ def to_working_size(pixels: torch.Tensor, color_size: int) -> torch.Tensor:
 
 
 def working_size(size: tuple[int, int], color_size: int) -> tuple[int, int]:
-    """(H, W) of a picture of `size` whose long side is to be at most `color_size`."""
+    """(H, W) of an image of `size` whose long side is to be at most `color_size`."""
     reduction = color_size / max(size)
     return tuple(size) if reduction >= 1 else output_size_of(size, reduction)
 

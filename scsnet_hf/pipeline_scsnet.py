@@ -1,4 +1,4 @@
-"""`ScsColorizeSrPipeline`, the task `scs-colorize-sr`: pictures in, larger colour pictures out."""
+"""`ScsColorizeSrPipeline`, the task `scs-colorize-sr`: images in, larger color images out."""
 
 import copy
 import math
@@ -13,25 +13,20 @@ from transformers import AutoModelForImageToImage, Pipeline
 from transformers.utils import logging
 
 from .attention import FusedFeatures, Tokens
-from .decoding import split_alpha
-from .image_io import load_picture
+from .decoding import resized_alpha, split_alpha, visible_colors
+from .image_io import load_image
 from .image_processing_scsnet import LUMINANCES
-from .memory import clear_memory_errors, keep_freed_memory
 from .modeling_scsnet import DEFAULT_SCALE, output_size_of
-from .onnx_backend import as_onnx, uses_onnx
-from .strips import Strips
-from .tiling import tiled_strips
-from .transparency import resized_alpha, visible_colors
+from .tiling import Strips, clear_memory_errors, tiled_strips
 
 logger = logging.get_logger(__name__)
 
 TASK = "scs-colorize-sr"
 SMALLEST_SCALE, LARGEST_SCALE = 0.5, 16.0
 
-BACKENDS = ("torch", "onnx")
 DEPTHS = {8: "np", 16: "np16"}  # bits a channel, and the image processor's name for it
 
-# Arguments of a call that the colour branch takes.
+# Arguments of a call that the color branch takes.
 _OF_COLOR = ("reference_tokens", "reference_strength", "return_attention")
 
 _NOT_GIVEN = object()
@@ -41,7 +36,7 @@ _LOADING_ARGUMENTS = {"local_files_only", "revision", "token", "trust_remote_cod
 
 
 class NotFiniteError(ArithmeticError):
-    """The network computed what is no number, so there is no picture."""
+    """The network computed what is no number, so there is no image."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +63,12 @@ class OutputSize:
         if self.long_side is not None:
             _check_pixels("long_side", self.long_side)
 
-    def of(self, picture: Image.Image) -> tuple[int, int]:
-        """(Ho, Wo) for a source picture."""
+    def of(self, image: Image.Image) -> tuple[int, int]:
+        """(Ho, Wo) for a source image."""
         if self.size is not None:
             width, height = self.size
             return height, width
-        source = (picture.height, picture.width)
+        source = (image.height, image.width)
         if self.long_side is not None:
             height, width = output_size_of(source, self.long_side / max(source))
             return height, width
@@ -103,19 +98,19 @@ def _check_range(name: str, value, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class _Job:
-    """One picture on its way through the pipeline; opaque to transformers' collation."""
+    """One image on its way through the pipeline; opaque to transformers' collation."""
 
     pixel_values: torch.Tensor  # (1, 1, H, W)
     output_size: tuple[int, int]
     alpha: Image.Image | None
     references: list[torch.Tensor] = field(default_factory=list)  # each (1, 3, Hr, Wr)
-    picture: Image.Image | np.ndarray | None = None  # the result
+    image: Image.Image | np.ndarray | None = None  # the result
     attentions: Tokens = ()
     valves: Tokens = ()
 
 
 class ScsColorizeSrPipeline(Pipeline):
-    """Colorizes low-resolution gray pictures and enlarges them by any decimal factor.
+    """Colorizes low-resolution gray images and enlarges them by any decimal factor.
 
     Example:
         >>> pipe = pipeline("scs-colorize-sr")
@@ -124,18 +119,9 @@ class ScsColorizeSrPipeline(Pipeline):
         (1920, 1080)
 
     Args:
-        model: an `SCSNetForImageToImage`, or an `SCSNetOnnxModel`. On a CPU its weights, which stay
-            what they are, are stored in the order `torch.channels_last` from now on.
-        backend: `"onnx"` to run on ONNX Runtime, on the CPU in float32. A model of PyTorch is then
-            exported first, once; its graphs are kept in the cache of the Hub. `"torch"` to insist
-            on PyTorch. None runs a model as what it is.
-        device: as in any pipeline.
+        model: an `SCSNetForImageToImage`. On a CPU its weights, which keep their values, are stored
+            in the order `torch.channels_last` from now on.
         *args, **kwargs: those of any pipeline, and defaults of the arguments of a call.
-
-    Raises:
-        ValueError: on another backend, `"torch"` for exported graphs, or a device that ONNX Runtime
-            does not run on here.
-        ImportError: if packages for ONNX are missing; it says which.
     """
 
     _load_processor = False
@@ -144,18 +130,9 @@ class ScsColorizeSrPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
-    def __init__(self, model, *args, backend: str | None = None, device=None, **kwargs):
-        if backend not in (None, *BACKENDS):
-            raise ValueError(f"backend={backend!r}: choose one of {', '.join(BACKENDS)}")
-        if backend == "onnx":
-            model = as_onnx(model)
-        if uses_onnx(model):
-            if backend == "torch":
-                raise ValueError("backend='torch': this model is exported to ONNX graphs")
-            device = _only_the_cpu(device)
-        super().__init__(model, *args, device=device, **kwargs)
-        keep_freed_memory()
-        if self.device.type == "cpu" and not uses_onnx(model):
+    def __init__(self, model, *args, **kwargs):
+        super().__init__(model, *args, **kwargs)
+        if self.device.type == "cpu":
             # Narrow convolutions take half the time there where a pixel's channels lie together.
             self.model.to(memory_format=torch.channels_last)
 
@@ -165,10 +142,10 @@ class ScsColorizeSrPipeline(Pipeline):
         """Colorize and enlarge.
 
         Args:
-            images: a picture (path, URL, PIL, numpy array, tensor, bytes), a list of them, or a
+            images: an image (path, URL, PIL, numpy array, tensor, bytes), a list of them, or a
                 generator or data set, which is worked through lazily. Rows may be dicts with the
                 keys `image` and `reference`.
-            reference: a picture whose colours to use. One picture for all images; for a list of
+            reference: an image whose colors to use. One image for all images; for a list of
                 images also a list with one entry (or None, or a list) for each; for one image also
                 a list of several references for it.
             reference_strength: 0 (automatic) to 1.
@@ -176,23 +153,23 @@ class ScsColorizeSrPipeline(Pipeline):
                 exactly round(W p) x round(H p), by Python's round.
             size: exact output size (width, height), instead.
             long_side: exact long side of the output in pixels, aspect ratio kept, instead.
-            saturation: factor on the colours, 0 (gray) to 4.
+            saturation: factor on the colors, 0 (gray) to 4.
             luminance: "network", or "source" to keep the source's own lightness.
             tile_size: source pixels a side of a tile, "auto", or None for no tiles.
-            batch_size: pictures in one go; those of one size run together.
+            batch_size: images in one go; those of one size run together.
             return_attention: return dicts with `image`, `attentions` and `valves` instead of
-                pictures.
-            depth: bits a channel: 8 for pictures of Pillow; 16 for arrays (Ho, Wo, 3 or 4) of
-                uint16, since Pillow has no such colours.
+                images.
+            depth: bits a channel: 8 for images of Pillow; 16 for arrays (Ho, Wo, 3 or 4) of
+                uint16, since Pillow has no such colors.
 
         Returns:
-            A PIL picture (RGB, or RGBA where the source has transparency); a list for a list, an
+            A PIL image (RGB, or RGBA where the source has transparency); a list for a list, an
             iterator for a generator or data set. Gray sources of 16 bits are used as such.
 
         Raises:
             ValueError: on an argument out of its range, or two of scale, size and long_side.
             TypeError: on an unknown argument.
-            image_io.PictureError: a ValueError that names the picture that cannot be read.
+            image_io.ImageError: a ValueError that names the image that cannot be read.
             NotFiniteError: an ArithmeticError, if the network computes what is not finite, also in
                 float32.
         """
@@ -210,13 +187,13 @@ class ScsColorizeSrPipeline(Pipeline):
         return super().__call__(images, **kwargs)
 
     def strips(self, image, reference=None, **kwargs) -> Strips:
-        """As a call for one picture, whose result is computed while its strips are taken.
+        """As a call for one image, whose result is computed while its strips are taken.
 
         So the result need not fit into memory.
 
         Args:
-            image: one picture, as a call takes it, or a dict with the keys `image` and `reference`.
-            reference: a picture, or a list of several for it.
+            image: one image, as a call takes it, or a dict with the keys `image` and `reference`.
+            reference: an image, or a list of several for it.
             **kwargs: of a call, but for `batch_size` and `return_attention`.
 
         Raises:
@@ -280,36 +257,36 @@ class ScsColorizeSrPipeline(Pipeline):
         return {} if output_size == OutputSize() else {"output_size": output_size}, *given
 
     def preprocess(self, inputs, output_size: OutputSize | None = None) -> dict[str, _Job]:
-        """Read one picture, and its own reference where it comes with one."""
+        """Read one image, and its own reference where it comes with one."""
         reference = None
         if isinstance(inputs, Mapping):
             if "image" not in inputs:
                 raise ValueError(f"a row needs the key 'image', got {', '.join(inputs) or 'none'}")
             inputs, reference = inputs["image"], inputs.get("reference")
-        picture = load_picture(inputs, deep=True)
-        _, alpha = split_alpha(picture)
-        picture = visible_colors(picture)
-        if _has_colors(picture):
-            logger.warning_once("A source has colours: only its lightness (CIE L) is used.")
-        height, width = (output_size or OutputSize()).of(picture)
-        if height < picture.height or width < picture.width:
+        image = load_image(inputs, deep=True)
+        _, alpha = split_alpha(image)
+        image = visible_colors(image)
+        if _has_colors(image):
+            logger.warning_once("A source has colors: only its lightness (CIE L) is used.")
+        height, width = (output_size or OutputSize()).of(image)
+        if height < image.height or width < image.width:
             # The network never sees more pixels than the output has: antialiased, and less work.
-            smaller = (min(width, picture.width), min(height, picture.height))
-            picture = picture.resize(smaller, Image.Resampling.BICUBIC)
+            smaller = (min(width, image.width), min(height, image.height))
+            image = image.resize(smaller, Image.Resampling.BICUBIC)
         references = [] if reference is None else self._reference_tensors(reference)
-        with clear_memory_errors(f"for a source of {picture.width}x{picture.height}"):
-            source = self.image_processor.source_tensor(picture)
+        with clear_memory_errors(f"for a source of {image.width}x{image.height}"):
+            source = self.image_processor.source_tensor(image)
         return {"job": _Job(source, (height, width), alpha, references)}
 
     def _forward(self, inputs, **kwargs) -> dict:
         jobs = inputs["job"]
         if isinstance(jobs, _Job):
             return {"job": self._run([jobs], **kwargs)[0]}
-        # Neighbours of one size run as one batch; order is kept.
+        # Neighbors of one size run as one batch; order is kept.
         groups = groupby(jobs, key=lambda job: (job.pixel_values.shape, _reference_shapes(job)))
         return {"job": [job for _, group in groups for job in self._run(list(group), **kwargs)]}
 
-    @clear_memory_errors("for a picture")
+    @clear_memory_errors("for an image")
     def _run(
         self,
         jobs: list[_Job],
@@ -323,16 +300,16 @@ class ScsColorizeSrPipeline(Pipeline):
         done = []
         for index, job in enumerate(jobs):
             own = slice(index, index + 1)
-            picture = self._strips_of(job, color.features[own], **arguments).picture()
+            image = self._strips_of(job, color.features[own], **arguments).image()
             attentions, valves = (
                 tuple(level[own].cpu() for level in maps)
                 for maps in (color.attentions, color.valves)
             )
-            done.append(replace(job, picture=picture, attentions=attentions, valves=valves))
+            done.append(replace(job, image=image, attentions=attentions, valves=valves))
         return done
 
     @torch.no_grad()
-    @clear_memory_errors("to find colours")
+    @clear_memory_errors("to find colors")
     def _encode_color(
         self,
         jobs: list[_Job],
@@ -421,30 +398,30 @@ class ScsColorizeSrPipeline(Pipeline):
     def postprocess(
         self, outputs, return_attention: bool = False
     ) -> Image.Image | np.ndarray | dict:
-        """The picture of one job."""
+        """The image of one job."""
         job = outputs["job"]
         if not return_attention:
-            return job.picture
-        return {"image": job.picture, "attentions": job.attentions, "valves": job.valves}
+            return job.image
+        return {"image": job.image, "attentions": job.attentions, "valves": job.valves}
 
     def encode_reference(self, reference) -> Tokens:
-        """A reference picture, or a list of several, as `model.encode_color` takes it.
+        """A reference image, or a list of several, as `model.encode_color` takes it.
 
         Raises:
             ValueError: if the model takes no references.
-            image_io.PictureError: if a picture cannot be read.
+            image_io.ImageError: if an image cannot be read.
         """
         return self._encode(self._reference_tensors(reference))
 
     def _reference_tensors(self, reference) -> list[torch.Tensor]:
-        """One picture or a list of several to tensors (1, 3, Hr, Wr)."""
+        """One image or a list of several to tensors (1, 3, Hr, Wr)."""
         several = reference if isinstance(reference, list | tuple) else [reference]
-        return [self.image_processor.reference_tensor(load_picture(one)) for one in several]
+        return [self.image_processor.reference_tensor(load_image(one)) for one in several]
 
     @torch.no_grad()
-    @clear_memory_errors("to find the colours of references")
+    @clear_memory_errors("to find the colors of references")
     def _encode(self, references: list[torch.Tensor]) -> Tokens:
-        """Reference pictures to one set of tokens per level."""
+        """Reference images to one set of tokens per level."""
         encoded = [self._encode_one(one.to(self.device)) for one in references]
         return tuple(torch.cat(level, dim=1) for level in zip(*encoded, strict=True))
 
@@ -462,19 +439,11 @@ def _finite(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
-def _only_the_cpu(device) -> torch.device:
-    """Refuse another device for ONNX Runtime; None and -1 mean the CPU."""
-    named = device not in (None, -1)
-    if named and (isinstance(device, int) or torch.device(device).type != "cpu"):
-        raise ValueError(f"device={device!r}: ONNX graphs run on the CPU here")
-    return torch.device("cpu")
-
-
-def _has_colors(picture: Image.Image) -> bool:
+def _has_colors(image: Image.Image) -> bool:
     """Whether L, I;16 or RGB is more than gray in three equal channels, seen small."""
-    if picture.mode != "RGB":
+    if image.mode != "RGB":
         return False
-    small = picture.resize((32, 32), Image.Resampling.BOX)
+    small = image.resize((32, 32), Image.Resampling.BOX)
     return np.ptp(np.asarray(small).astype(int), axis=2).mean() > 2
 
 

@@ -12,7 +12,35 @@ import torch
 from torch import nn
 
 from .configuration_scsnet import SCSNetConfig
-from .pixelwise import PixelwiseLinear, is_recorded
+
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()  # its former name
+_MANY = 16  # images, from which on also one thread leaves such convolutions to oneDNN
+
+
+class PixelwiseLinear(nn.Linear):
+    """`nn.Linear` over (B, H, W, C), to what wraps or replaces layers by type too."""
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, H, W, in_features) -> (B, H, W, out_features)."""
+        is_float32_on_cpu = pixels.device.type == "cpu" and pixels.dtype == torch.float32
+        if is_recorded() or not (is_float32_on_cpu and _HAS_ONEDNN):
+            return super().forward(pixels)
+        *size, channels = pixels.shape
+        rows, columns = size[0] * size[1], size[2]
+        while rows < _MANY and columns % 2 == 0:
+            rows, columns = 2 * rows, columns // 2
+        # Every row is an image, and strides are those of `channels_last` even where sides of
+        # length 1 leave a choice.
+        images = pixels.reshape(rows, 1, columns, channels).permute(0, 3, 1, 2)
+        kernel = self.weight.contiguous()[:, None, None].permute(0, 3, 1, 2)
+        mapped = nn.functional.conv2d(images, kernel, self.bias)
+        return mapped.permute(0, 2, 3, 1).reshape(*size, self.out_features)
+
+
+def is_recorded() -> bool:
+    """Whether operations are recorded, for gradients or to be compiled or exported."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
+
 
 _CACHED_ELEMENTS = 2**20  # 4 MB of float32: a block of rows that stays in the cache
 _PIXELSHUFFLE_FACTOR = 4
@@ -37,7 +65,7 @@ class PixelGrid(NamedTuple):
 
     @classmethod
     def whole(cls, source: tuple[int, int], output: tuple[int, int]) -> "PixelGrid":
-        """The grid of a complete output picture."""
+        """The grid of a complete output image."""
         return cls(tuple(source), tuple(output), (0, 0), tuple(output))
 
 
@@ -199,7 +227,7 @@ def lookup(
 
 
 def resize(features: torch.Tensor, grid: PixelGrid, cubic: bool = False) -> torch.Tensor:
-    """Bilinear or bicubic lookup of (B, C, H, W) on `grid`, cell-centred: (B, C, ho, wo)."""
+    """Bilinear or bicubic lookup of (B, C, H, W) on `grid`, cell-centered: (B, C, ho, wo)."""
     axes = (axis_coordinates(grid, axis, features.device) for axis in (0, 1))
     pixels = lookup(features.permute(0, 2, 3, 1), *axes, _cubic_taps if cubic else _linear_taps)
     return pixels.permute(0, 3, 1, 2)
@@ -259,7 +287,7 @@ def in_row_blocks(
 
 
 def conversion_blocks(height: int, width: int) -> Iterator[tuple[int, int]]:
-    """`row_blocks` of pictures whose pixels are converted, by many small steps: larger blocks."""
+    """`row_blocks` of images whose pixels are converted, by many small steps: larger blocks."""
     return row_blocks(height, 2 * width)
 
 

@@ -24,7 +24,7 @@ def embedded_checkpoint(name: str = "medium") -> str:
     """Folder of a checkpoint that lies in the package, for `from_pretrained` and `pipeline`.
 
     Args:
-        name: `"medium"`, what the task uses by default, or `"small"`, lighter and weaker in colour.
+        name: `"medium"`, what the task uses by default, or `"small"`, lighter and weaker in color.
 
     Raises:
         ValueError: for another name.
@@ -73,10 +73,9 @@ def load_pipeline(
 def _register_config() -> None:
     from transformers import AutoConfig
 
-    from .configuration_scsnet import SCSNetConfig, SCSNetOnnxConfig
+    from .configuration_scsnet import SCSNetConfig
 
-    for config_class in (SCSNetConfig, SCSNetOnnxConfig):
-        AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+    AutoConfig.register(SCSNetConfig.model_type, SCSNetConfig, exist_ok=True)
 
 
 def _register_models() -> None:
@@ -89,26 +88,15 @@ def _register_models() -> None:
         auto_class.register(SCSNetConfig, SCSNetForImageToImage, exist_ok=True)
 
 
-def _register_onnx_model() -> None:
-    from transformers import AutoModel, AutoModelForImageToImage
-
-    from .configuration_scsnet import SCSNetOnnxConfig
-    from .onnx_backend import SCSNetOnnxModel
-
-    for auto_class in (AutoModel, AutoModelForImageToImage):
-        auto_class.register(SCSNetOnnxConfig, SCSNetOnnxModel, exist_ok=True)
-
-
 def _register_image_processor() -> None:
     from transformers import AutoImageProcessor
 
-    from .configuration_scsnet import SCSNetConfig, SCSNetOnnxConfig
+    from .configuration_scsnet import SCSNetConfig
     from .image_processing_scsnet import SCSNetImageProcessor
 
-    for config_class in (SCSNetConfig, SCSNetOnnxConfig):
-        AutoImageProcessor.register(
-            config_class, image_processor_classes={"pil": SCSNetImageProcessor}, exist_ok=True
-        )
+    AutoImageProcessor.register(
+        SCSNetConfig, image_processor_classes={"pil": SCSNetImageProcessor}, exist_ok=True
+    )
 
 
 def _register_pipeline() -> None:
@@ -136,11 +124,6 @@ _OF_THE_NETWORK = ("transformers.modeling_layers", "efficientnet", "modeling_scs
 _REGISTRATIONS = (
     ("transformers.models.auto.configuration_auto", ("configuration_scsnet",), _register_config),
     ("transformers.models.auto.modeling_auto", _OF_THE_NETWORK, _register_models),
-    (
-        "transformers.models.auto.modeling_auto",
-        (*_OF_THE_NETWORK, "onnx_export", "onnx_backend"),
-        _register_onnx_model,
-    ),
     (
         "transformers.models.auto.image_processing_auto",
         ("image_processing_scsnet",),

@@ -1,16 +1,133 @@
-"""Large pictures in bounded memory: texture and pixel mapping by tiles, equal to the whole.
+"""Large images in bounded memory: tiles, strips, and how much memory there is.
 
-The colour branch has seen the whole picture before, so colours cannot differ between tiles.
+Texture and pixel mapping run tile by tile, equal to the whole: the color branch has seen the whole
+image before, so colors cannot differ between tiles.
 """
 
+import math
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from transformers.utils import logging
 
-from .memory import REMEDY, free_memory, is_out_of_memory
 from .pixel_mapping import PixelGrid, resize
+
+REMEDY = "free memory, or ask for a smaller result (scale, size or long_side)"
+_SYSTEM = Path("/proc/meminfo")
+_GROUP = Path("/sys/fs/cgroup")  # of a container, version 2
+_KEPT = 31 * 2**20  # bytes; glibc takes nothing from the size of a freed block of 32 MiB or more
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that can be had on a device without taking them from others; infinity if unknown."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type != "cpu":
+        return math.inf
+    return min(_of_system(), _of_group())
+
+
+def _of_system() -> float:
+    try:
+        return int(re.search(r"MemAvailable:\s+(\d+) kB", _SYSTEM.read_text())[1]) * 1024
+    except (OSError, TypeError):
+        return math.inf
+
+
+def _of_group() -> float:
+    try:
+        limit, used, statistics = (
+            (_GROUP / f"memory.{name}").read_text() for name in ("max", "current", "stat")
+        )
+        cached = re.search(r"^inactive_file (\d+)$", statistics, re.MULTILINE)[1]
+        return max(0, int(limit) - int(used) + int(cached))
+    except (OSError, ValueError, TypeError):  # the limit of a group without one is "max"
+        return math.inf
+
+
+def keep_freed_memory() -> None:
+    """Have this process keep up to 62 MiB that it frees, for what it allocates next.
+
+    glibc gives freed memory back to the system where there is more than twice the largest block
+    that was ever freed, and to get it again costs a fault a page: a sixth of a small call. So one
+    block is freed here, of which no page was ever there. Nothing happens with other allocators.
+    """
+    torch.empty(_KEPT, dtype=torch.uint8)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error means that memory did not suffice, of Python, an accelerator or the CPU."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    # What the allocator of the CPU raises is a RuntimeError like any other.
+    return known or bool(re.search("can't allocate memory|not enough memory", str(error)))
+
+
+@contextmanager
+def clear_memory_errors(purpose: str) -> Iterator[None]:
+    """Raise MemoryError that says what to do where memory does not suffice for `purpose`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error) or REMEDY in str(error):
+            raise
+        raise MemoryError(f"not enough memory {purpose}: {REMEDY}") from error
+
+
+@dataclass(frozen=True)
+class Strips:
+    """An image in strips, which are computed as they are taken, once.
+
+    Attributes:
+        size: (width, height).
+        channels: 3 for RGB, 4 with alpha, which is not multiplied in.
+        dtype: uint8 or uint16.
+        arrays: (h, width, channels) each, one below the other.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    dtype: np.dtype
+    arrays: Iterator[np.ndarray]
+
+    @classmethod
+    def of(cls, image: Image.Image | np.ndarray) -> "Strips":
+        """An image that is there, RGB or RGBA, or (H, W, 3 or 4) uint16, as one strip."""
+        levels = np.asarray(image)
+        height, width, channels = levels.shape
+        return cls((width, height), channels, levels.dtype, iter([levels]))
+
+    @property
+    def pixels(self) -> int:
+        """How many the image has."""
+        return self.size[0] * self.size[1]
+
+    def image(self) -> Image.Image | np.ndarray:
+        """All strips as one image of Pillow; of 16 bits, which it cannot hold, as an array."""
+        width, height = self.size
+        whole, top = np.empty((height, width, self.channels), self.dtype), 0
+        for strip in self.arrays:
+            whole[top : top + len(strip)] = strip
+            top += len(strip)
+        return Image.fromarray(whole) if whole.dtype == np.uint8 else whole
+
+    def of_height(self, rows: int) -> Iterator[np.ndarray]:
+        """The same image in strips of `rows` rows each, fewer only in the last."""
+        held = np.empty((0, self.size[0], self.channels), self.dtype)
+        for strip in self.arrays:
+            held = np.concatenate((held, strip)) if len(held) else strip
+            for top in range(0, len(held) - rows + 1, rows):
+                yield held[top : top + rows]
+            held = held[len(held) // rows * rows :]
+        if len(held):
+            yield held
+
 
 logger = logging.get_logger(__name__)
 
@@ -56,7 +173,7 @@ def tiled_strips(
     output_size: tuple[int, int],
     tile_size: int | str | None = "auto",
 ) -> Iterator[torch.Tensor]:
-    """Texture branch and pixel mapping of whole pictures, tile by tile.
+    """Texture branch and pixel mapping of whole images, tile by tile.
 
     Args:
         model: an `SCSNetForImageToImage`.
@@ -65,7 +182,7 @@ def tiled_strips(
         output_size: (Ho, Wo).
         tile_size: side of a tile in source pixels; None for no tiles; "auto" for tiles that fit
             into the memory that is free, of at most 256 and 1280 of the result, where the
-            picture is larger.
+            image is larger.
 
     Yields:
         (B, 3, h, Wo) normalized Lab, float32, on the CPU: a row of tiles, from the top.
@@ -143,7 +260,7 @@ def decode_window(
 
     Args:
         model: an `SCSNetForImageToImage`.
-        pixel_values: (B, 1, H, W) normalized L of whole pictures, on the model's device.
+        pixel_values: (B, 1, H, W) normalized L of whole images, on the model's device.
         color_features: `features` of `model.encode_color`.
         grid: the window; its `origin` is left at 0, 0.
 

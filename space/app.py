@@ -40,9 +40,7 @@ _THEME = gr.themes.Default(  # fonts of the system, nothing from other servers
 def build(demonstration: Demonstration) -> gr.Blocks:
     """The page."""
     with gr.Blocks(title="SCSNet", delete_cache=(3600, _DAY)) as page:
-        gr.Markdown(
-            "# SCSNet\nSmall gray pictures become large colour pictures, by one small network."
-        )
+        gr.Markdown("# SCSNet\nSmall gray images become large color images, by one small network.")
         # Outside of the tabs, because a tab is only there once it has been opened.
         kept = {name: _kept_by_browser(name) for name in (*_TABS, "Describe")}
         with gr.Tabs():

@@ -1,4 +1,4 @@
-"""The tab *Batch*: many pictures in, one zip out."""
+"""The tab *Batch*: many images in, one zip out."""
 
 import zipfile
 from pathlib import Path
@@ -7,18 +7,18 @@ import gradio as gr
 
 from components import (
     ONE_DEVICE,
+    image_input,
     keep_result,
     magnification_input,
-    picture_input,
     saturation_and_luminance,
     uploads_only,
 )
 from demonstration import Demonstration, fitting_scale, friendly, read_source, without_folders
-from scsnet_hf.files.folders import RESULT_MARK
-from scsnet_hf.files.saving import save_picture
+from scsnet_hf.io.folders import RESULT_MARK
+from scsnet_hf.io.saving import save_image
 
-_MOST_PICTURES = 50
-_ZIP, _REPORT = "coloured.zip", "report.txt"
+_MOST_IMAGES = 50
+_ZIP, _REPORT = "colored.zip", "report.txt"
 
 
 def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
@@ -27,7 +27,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         with gr.Column():
             files = uploads_only(
                 gr.File(
-                    label=f"Pictures, up to {_MOST_PICTURES}",
+                    label=f"Images, up to {_MOST_IMAGES}",
                     file_count="multiple",
                     elem_id="batch-files",
                     height=200,
@@ -36,11 +36,11 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
             scale = magnification_input("batch")
             saturation, keep_luminance = saturation_and_luminance()
             with gr.Accordion("Reference for all of them", open=False):
-                reference = picture_input("Reference (optional)", elem_id="batch-reference")
+                reference = image_input("Reference (optional)", elem_id="batch-reference")
                 strength = gr.Slider(0, 1, 1, step=0.05, label="Reference strength")
             button = gr.Button("Colorize all", variant="primary", elem_id="batch-run")
         with gr.Column():
-            archive = gr.File(label="Coloured pictures", elem_id="batch-zip", interactive=False)
+            archive = gr.File(label="Colored images", elem_id="batch-zip", interactive=False)
             report = gr.Textbox(label="Report", lines=8, elem_id="batch-report", interactive=False)
     outputs = [archive, report]
 
@@ -54,23 +54,23 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         reference_strength: float = 1,
         progress=gr.Progress(),  # noqa: B008 - gradio finds it by its default
     ):
-        """Colorize and enlarge up to 50 pictures.
+        """Colorize and enlarge up to 50 images.
 
         Returns a zip of PNG files, and a report with a line for every file. A file that cannot be
         read is reported, and the others are still done.
         """
         if not files:
-            raise ValueError("There are no pictures yet: drop some.")
-        if len(files) > _MOST_PICTURES:
+            raise ValueError("There are no images yet: drop some.")
+        if len(files) > _MOST_IMAGES:
             raise ValueError(
-                f"{len(files)} files are too many for this demonstration: up to {_MOST_PICTURES}. "
+                f"{len(files)} files are too many for this demonstration: up to {_MOST_IMAGES}. "
                 "The command scsnet colorize takes whole folders."
             )
         tokens = demonstration.pipe.encode_reference(reference) if reference else None
         folder = demonstration.results.create()
         lines = []
         with zipfile.ZipFile(folder / _ZIP, "w") as zipped:
-            for file in progress.tqdm(files, unit="pictures", desc="Colorizing"):
+            for file in progress.tqdm(files, unit="images", desc="Colorizing"):
                 name, notices = _free_name(Path(file).stem, zipped), []
                 try:
                     source = read_source(file, notices.append)
@@ -85,7 +85,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
                 except (ValueError, OSError, MemoryError, RuntimeError) as error:
                     lines.append(f"{Path(file).name}: not done: {without_folders(str(error))}")
                     continue
-                save_picture(result, folder / name)
+                save_image(result, folder / name)
                 zipped.write(folder / name, name)
                 (folder / name).unlink()
                 size = f"{result.width}x{result.height}"

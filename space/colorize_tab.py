@@ -1,4 +1,4 @@
-"""The tab *Colorize*: one picture, before and after."""
+"""The tab *Colorize*: one image, before and after."""
 
 import time
 from pathlib import Path
@@ -9,9 +9,9 @@ from PIL import Image
 from components import (
     HIDDEN,
     ONE_DEVICE,
+    image_input,
     keep_result,
     magnification_input,
-    picture_input,
     reference_inputs,
     saturation_and_luminance,
 )
@@ -23,8 +23,8 @@ from demonstration import (
     friendly,
     read_source,
 )
-from scsnet_hf.files.folders import RESULT_MARK
-from scsnet_hf.files.saving import save_picture
+from scsnet_hf.io.folders import RESULT_MARK
+from scsnet_hf.io.saving import save_image
 
 _BEFORE, _SUMMARY = "before.png", "summary.txt"
 
@@ -33,8 +33,8 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
     """Lay the tab out, with its endpoint /colorize."""
     with gr.Row():
         with gr.Column():
-            picture = picture_input("Gray picture", elem_id="colorize-picture", height=300)
-            gr.Examples(EXAMPLES, picture, label="Examples")
+            image = image_input("Gray image", elem_id="colorize-image", height=300)
+            gr.Examples(EXAMPLES, image, label="Examples")
             button = gr.Button("Colorize", variant="primary", elem_id="colorize-run")
             scale = magnification_input("colorize")
             with gr.Accordion("Or an exact size", open=False):
@@ -47,7 +47,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
                     )
                 gr.Markdown("With only one of the two, the aspect ratio is kept.")
             saturation, keep_luminance = saturation_and_luminance()
-            reference, strength = reference_inputs(demonstration, picture, "colorize")
+            reference, strength = reference_inputs(demonstration, image, "colorize")
         with gr.Column():
             slider = gr.ImageSlider(
                 label="Before and after",
@@ -81,7 +81,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
 
     @friendly
     def colorize(
-        picture: str | None,
+        image: str | None,
         magnification: float = 2,
         width: int | None = None,
         height: int | None = None,
@@ -91,14 +91,14 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         reference_strength: float = 1,
         progress=gr.Progress(),  # noqa: B008 - gradio finds it by its default
     ):
-        """Colorize and enlarge a picture.
+        """Colorize and enlarge an image.
 
-        Returns the gray picture at the size of the result and the result, both PNG; the result
+        Returns the gray image at the size of the result and the result, both PNG; the result
         again, for download; and a line about it.
         """
         progress(None, desc="Colorizing")
         started = time.perf_counter()
-        source = read_source(picture)
+        source = read_source(image)
         result = demonstration.pipe(
             source,
             reference=reference or None,
@@ -110,15 +110,15 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         seconds = time.perf_counter() - started
         folder = demonstration.results.create()
         before = source.convert("L").resize(result.size, Image.Resampling.BICUBIC)
-        save_picture(before, folder / _BEFORE)
-        save_picture(result, folder / f"{Path(picture).stem}{RESULT_MARK}.png")
+        save_image(before, folder / _BEFORE)
+        save_image(result, folder / f"{Path(image).stem}{RESULT_MARK}.png")
         (folder / _SUMMARY).write_text(
             f"{source.width}x{source.height} to {result.width}x{result.height} in {seconds:.1f} s"
         )
         return *_show(folder), folder.name
 
     result = gr.State()
-    inputs = [picture, scale, width, height, saturation, keep_luminance, reference, strength]
+    inputs = [image, scale, width, height, saturation, keep_luminance, reference, strength]
     event = button.click(colorize, inputs, [*outputs, result], api_name="colorize", **ONE_DEVICE)
     keep_result(page, demonstration, kept, [event], result, _show, outputs)
 

@@ -7,23 +7,23 @@ import gradio as gr
 import numpy as np
 from gradio.events import Dependency
 
-from demonstration import SHOWN_REFERENCES, Demonstration, friendly, name_of, read_picture
-from scsnet_hf.attention_maps import draw_point
+from demonstration import SHOWN_REFERENCES, Demonstration, friendly, name_of, read_image
+from scsnet_hf.guidance.attention_maps import draw_point
 
 ONE_DEVICE = {"concurrency_id": "device", "concurrency_limit": 1}  # of every event that computes
 HIDDEN = {"api_visibility": "private"}
 
 
-def picture_input(label: str, **kwargs) -> gr.Image:
-    """A picture given by its file, as it was uploaded; whether it is one is found out later.
+def image_input(label: str, **kwargs) -> gr.Image:
+    """An image given by its file, as it was uploaded; whether it is one is found out later.
 
-    gr.Image itself would decode it, and answer to what is no picture with an error of Pillow's.
+    gr.Image itself would decode it, and answer to what is no image with an error of Pillow's.
     """
-    picture = gr.Image(
+    image = gr.Image(
         label=label, type="filepath", image_mode=None, sources=["upload", "clipboard"], **kwargs
     )
-    picture.preprocess = lambda payload: None if payload is None else payload.path
-    return uploads_only(picture)
+    image.preprocess = lambda payload: None if payload is None else payload.path
+    return uploads_only(image)
 
 
 def uploads_only(component: gr.components.Component) -> gr.components.Component:
@@ -32,7 +32,7 @@ def uploads_only(component: gr.components.Component) -> gr.components.Component:
 
     async def without_urls(source: str | Path | None) -> str | None:
         if "://" in str(source):
-            raise gr.Error("Upload the picture itself: URLs are not fetched here.")
+            raise gr.Error("Upload the image itself: URLs are not fetched here.")
         return await to_cache(source)
 
     component.async_move_resource_to_block_cache = without_urls
@@ -40,7 +40,7 @@ def uploads_only(component: gr.components.Component) -> gr.components.Component:
 
 
 def result_image(label: str, elem_id: str, show_label: bool = True) -> gr.Image:
-    """A picture that is shown as the file it is."""
+    """An image that is shown as the file it is."""
     return gr.Image(
         label=label,
         show_label=show_label,
@@ -52,17 +52,17 @@ def result_image(label: str, elem_id: str, show_label: bool = True) -> gr.Image:
 
 
 def reference_inputs(
-    demonstration: Demonstration, picture: gr.Image, name: str
+    demonstration: Demonstration, image: gr.Image, name: str
 ) -> tuple[gr.Image, gr.Slider]:
     """A reference, uploaded or from the gallery, and its strength.
 
     Args:
         demonstration: has the gallery.
-        picture: for which the gallery can be sorted.
+        image: for which the gallery can be sorted.
         name: of the tab, the first part of element ids.
     """
-    with gr.Accordion("Reference: whose colours to use", open=False):
-        reference = picture_input("Reference (optional)", elem_id=f"{name}-reference", height=220)
+    with gr.Accordion("Reference: whose colors to use", open=False):
+        reference = image_input("Reference (optional)", elem_id=f"{name}-reference", height=220)
         strength = gr.Slider(0, 1, 1, step=0.05, label="Reference strength (0 is automatic)")
         choices = gr.Gallery(
             value=[
@@ -77,7 +77,7 @@ def reference_inputs(
             interactive=False,
             buttons=[],
         )
-        propose = gr.Button("Find those that suit my picture", elem_id=f"{name}-propose", size="sm")
+        propose = gr.Button("Find those that suit my image", elem_id=f"{name}-propose", size="sm")
 
     # What an event has sent is deleted after a day, but these are wanted for longer.
     choices.keep_in_cache.update(map(str, demonstration.references))
@@ -86,14 +86,14 @@ def reference_inputs(
         return choices[event.index][0]
 
     @friendly
-    def propose_references(picture: str | None):
-        """The references of the gallery that look most like a picture, the best first."""
-        proposals = demonstration.gallery.propose(read_picture(picture), count=12)
+    def propose_references(image: str | None):
+        """The references of the gallery that look most like an image, the best first."""
+        proposals = demonstration.gallery.propose(read_image(image), count=12)
         return [(str(path), f"{name_of(path)} {alike:.2f}") for path, alike in proposals]
 
     choices.select(choose, choices, reference, queue=False, **HIDDEN)
     visible = {"api_name": "propose_references"} if name == "colorize" else HIDDEN
-    propose.click(propose_references, picture, choices, **ONE_DEVICE, **visible)
+    propose.click(propose_references, image, choices, **ONE_DEVICE, **visible)
     return reference, strength
 
 
@@ -103,23 +103,23 @@ def magnification_input(name: str) -> gr.Slider:
 
 
 def saturation_and_luminance() -> tuple[gr.Slider, gr.Checkbox]:
-    """How colourful results are, and whether their lightness is the picture's own."""
+    """How colorful results are, and whether their lightness is the image's own."""
     saturation = gr.Slider(0, 3, 1, step=0.05, label="Saturation (0 is gray)")
-    keep_luminance = gr.Checkbox(False, label="Keep my picture's own lightness")
+    keep_luminance = gr.Checkbox(False, label="Keep my image's own lightness")
     return saturation, keep_luminance
 
 
-def point_inputs(picture: gr.Image, name: str) -> tuple[gr.Slider, gr.Slider, gr.Image, Dependency]:
-    """A point of a picture: by sliders in percent, or by a click on the picture, drawn in gray.
+def point_inputs(image: gr.Image, name: str) -> tuple[gr.Slider, gr.Slider, gr.Image, Dependency]:
+    """A point of an image: by sliders in percent, or by a click on the image, drawn in gray.
 
-    Drawn anew, because the browser may know no TIFF, and clicks on small pictures are not told.
+    Drawn anew, because the browser may know no TIFF, and clicks on small images are not told.
 
     Args:
-        picture: component with the upload.
+        image: component with the upload.
         name: of the tab, the first part of element ids.
 
     Returns:
-        Across, down, the picture with the point, and the event of a click on it.
+        Across, down, the image with the point, and the event of a click on it.
     """
     aim = result_image("Click a point", f"{name}-point")
     with gr.Row():
@@ -129,14 +129,14 @@ def point_inputs(picture: gr.Image, name: str) -> tuple[gr.Slider, gr.Slider, gr
         )
 
     @friendly
-    def draw(picture: str | None, across: float, down: float):
+    def draw(image: str | None, across: float, down: float):
         point = (across / 100, down / 100)
-        return draw_point(read_picture(picture), point) if picture else None
+        return draw_point(read_image(image), point) if image else None
 
     gr.on(
-        [picture.change, across.change, down.change],
+        [image.change, across.change, down.change],
         draw,
-        [picture, across, down],
+        [image, across, down],
         aim,
         queue=False,
         trigger_mode="always_last",
@@ -148,7 +148,7 @@ def point_inputs(picture: gr.Image, name: str) -> tuple[gr.Slider, gr.Slider, gr
 
 
 def clicked_point(drawn: np.ndarray, event: gr.SelectData) -> tuple[int, int]:
-    """Where in a drawn picture a click was, in percent of its width and height."""
+    """Where in a drawn image a click was, in percent of its width and height."""
     height, width = drawn.shape[:2]
     return round(100 * event.index[0] / width), round(100 * event.index[1] / height)
 

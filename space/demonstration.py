@@ -17,11 +17,11 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from scsnet_hf import PictureError, ReferenceGallery, ScsColorizeSrPipeline
+from scsnet_hf import ImageError, ReferenceGallery, ScsColorizeSrPipeline
 from scsnet_hf.decoding import split_alpha
-from scsnet_hf.files.folders import pictures_in
-from scsnet_hf.files.saving import save_picture
-from scsnet_hf.image_io import load_picture
+from scsnet_hf.image_io import load_image
+from scsnet_hf.io.folders import images_in
+from scsnet_hf.io.saving import save_image
 from scsnet_hf.registration import DEFAULT_CHECKPOINT, load_pipeline
 
 HERE = Path(__file__).parent
@@ -41,7 +41,7 @@ class Demonstration:
 
     Args:
         pipe: the pipeline, on one device.
-        references: paths of colour pictures to choose from.
+        references: paths of color images to choose from.
         results: where finished results lie.
     """
 
@@ -54,15 +54,15 @@ class Demonstration:
         """As SCSNET_MODEL and SCSNET_REFERENCES say; the embedded checkpoint and ours by default.
 
         Raises:
-            ValueError: if the folder of references is none or holds no pictures.
+            ValueError: if the folder of references is none or holds no images.
         """
         pipe = load_pipeline(os.environ.get("SCSNET_MODEL", DEFAULT_CHECKPOINT))
         folder = Path(os.environ.get("SCSNET_REFERENCES", HERE / "references"))
-        files = list(pictures_in(folder))
+        files = list(images_in(folder))
         temporary = Path(os.environ["GRADIO_TEMP_DIR"])
         references = tuple(_copy_references(files, folder, temporary / "references"))
         if not references:
-            raise ValueError(f"SCSNET_REFERENCES={folder}: holds no pictures that can be read")
+            raise ValueError(f"SCSNET_REFERENCES={folder}: holds no images that can be read")
         return cls(pipe, references, Results(temporary / "results"))
 
     @cached_property
@@ -78,15 +78,15 @@ def name_of(reference: Path) -> str:
 
 def _copy_references(files: list[Path], folder: Path, to: Path) -> Iterator[Path]:
     """Copies for visitors, as large as the network looks at, so that no other folder is open."""
-    for file in tqdm(files, desc="references", unit="picture", disable=len(files) < 100):
+    for file in tqdm(files, desc="references", unit="image", disable=len(files) < 100):
         try:
-            picture = split_alpha(load_picture(file))[0].convert("RGB")
-        except PictureError as error:
+            image = split_alpha(load_image(file))[0].convert("RGB")
+        except ImageError as error:
             warnings.warn(f"left out of the references: {error}", stacklevel=2)
             continue
-        picture.thumbnail((_REFERENCE_SIDE, _REFERENCE_SIDE))
+        image.thumbnail((_REFERENCE_SIDE, _REFERENCE_SIDE))
         copy = to / f"{file.relative_to(folder)}.jpg"
-        save_picture(picture, copy)
+        save_image(image, copy)
         yield copy
 
 
@@ -136,41 +136,41 @@ def without_folders(message: str) -> str:
     return re.sub(r"(?:/[^\s/:]+)+/([^/]+)", r"\1", message)
 
 
-def read_picture(path: str | None, what: str = "picture") -> Image.Image:
+def read_image(path: str | None, what: str = "image") -> Image.Image:
     """Read an upload.
 
     Raises:
-        PictureError: where there is none, or it cannot be read.
+        ImageError: where there is none, or it cannot be read.
     """
     if not path:
-        raise PictureError(f"There is no {what} yet: drop one, or choose an example.")
-    return load_picture(path)
+        raise ImageError(f"There is no {what} yet: drop one, or choose an example.")
+    return load_image(path)
 
 
 def read_source(path: str | None, tell: Callable[[str], object] = gr.Warning) -> Image.Image:
     """Read an upload, reduced to what a source may have, which is told to the visitor.
 
     Raises:
-        PictureError: where there is none, or it cannot be read.
+        ImageError: where there is none, or it cannot be read.
     """
-    picture = read_picture(path)
-    pixels = picture.width * picture.height
+    image = read_image(path)
+    pixels = image.width * image.height
     if pixels <= LARGEST_SOURCE:
-        return picture
+        return image
     factor = (LARGEST_SOURCE / pixels) ** 0.5
-    size = (int(picture.width * factor), int(picture.height * factor))
+    size = (int(image.width * factor), int(image.height * factor))
     tell(
-        f"{picture.width}x{picture.height} was reduced to {size[0]}x{size[1]}: this demonstration "
+        f"{image.width}x{image.height} was reduced to {size[0]}x{size[1]}: this demonstration "
         f"takes up to {LARGEST_SOURCE / 1e6:g} megapixels. The package itself has no such limit."
     )
-    return picture.resize(size, Image.Resampling.LANCZOS)
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def fitting_scale(
-    picture: Image.Image, scale: float, tell: Callable[[str], object] = gr.Warning
+    image: Image.Image, scale: float, tell: Callable[[str], object] = gr.Warning
 ) -> float:
     """The magnification, or the largest one whose result may be so large; tells the visitor."""
-    largest = (LARGEST_OUTPUT / (picture.width * picture.height)) ** 0.5
+    largest = (LARGEST_OUTPUT / (image.width * image.height)) ** 0.5
     if scale <= largest:
         return scale
     largest = int(largest * 100) / 100

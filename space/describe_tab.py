@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
-from components import ONE_DEVICE, keep_result, magnification_input, picture_input
+from components import ONE_DEVICE, image_input, keep_result, magnification_input
 from demonstration import EXAMPLES, Demonstration, fitting_scale, friendly, read_source
-from scsnet_hf.files.saving import save_picture
+from scsnet_hf.io.saving import save_image
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -59,10 +59,10 @@ def _lay_out(
     )
     with gr.Row():
         with gr.Column():
-            picture = picture_input("Gray picture", elem_id="describe-picture", height=300)
-            gr.Examples(EXAMPLES, picture, label="Examples")
+            image = image_input("Gray image", elem_id="describe-image", height=300)
+            gr.Examples(EXAMPLES, image, label="Examples")
             prompts = gr.Textbox(
-                label=f"What it shows, and in which colours; a line for each of up to "
+                label=f"What it shows, and in which colors; a line for each of up to "
                 f"{_MOST_VERSIONS} versions",
                 lines=3,
                 elem_id="describe-prompt",
@@ -86,23 +86,23 @@ def _lay_out(
 
     @friendly
     def describe(
-        picture: str | None,
+        image: str | None,
         prompts: str,
         magnification: float = 2,
         seed: int = 0,
         steps: int = 25,
         progress=gr.Progress(track_tqdm=True),  # noqa: B008 - gradio finds it by its default
     ):
-        """Colorize a picture as a text describes it; every line of the text is a version.
+        """Colorize an image as a text describes it; every line of the text is a version.
 
         Returns the versions and the references that were made for them, captioned, PNG.
         """
         lines = [line.strip() for line in (prompts or "").splitlines() if line.strip()]
         if not lines:
-            raise ValueError("Describe what the picture shows, and in which colours.")
+            raise ValueError("Describe what the image shows, and in which colors.")
         if len(lines) > _MOST_VERSIONS:
             raise ValueError(f"{len(lines)} lines are too many: up to {_MOST_VERSIONS} versions.")
-        source = read_source(picture)
+        source = read_source(image)
         made = pipe(
             source,
             lines,
@@ -114,13 +114,13 @@ def _lay_out(
         for number, (version, reference) in enumerate(
             zip(made.images, made.references, strict=True), start=1
         ):
-            save_picture(version, folder / f"version-{number}.png")
+            save_image(version, folder / f"version-{number}.png")
             if reference is not None:  # withheld by the safety checker
-                save_picture(reference, folder / f"reference-{number}.png")
+                save_image(reference, folder / f"reference-{number}.png")
         return *_show(folder), folder.name
 
     result = gr.State()
-    inputs = [picture, prompts, scale, seed, steps]
+    inputs = [image, prompts, scale, seed, steps]
     event = button.click(describe, inputs, [*outputs, result], api_name="describe", **ONE_DEVICE)
     keep_result(page, demonstration, kept, [event], result, _show, outputs)
 

@@ -1,4 +1,4 @@
-"""The tab *Look inside*: where in the reference a point of the picture looks (Fig. 8)."""
+"""The tab *Look inside*: where in the reference a point of the image looks (Fig. 8)."""
 
 from pathlib import Path
 
@@ -8,39 +8,39 @@ from PIL import Image
 from components import (
     HIDDEN,
     ONE_DEVICE,
+    image_input,
     keep_result,
-    picture_input,
     point_inputs,
 )
-from demonstration import EXAMPLES, SHOWN_REFERENCES, Demonstration, friendly, read_picture
+from demonstration import EXAMPLES, SHOWN_REFERENCES, Demonstration, friendly, read_image
 from scsnet_hf import AttentionMaps
-from scsnet_hf.attention_maps import draw_point
 from scsnet_hf.decoding import split_alpha
-from scsnet_hf.files.saving import save_picture
+from scsnet_hf.guidance.attention_maps import draw_point
+from scsnet_hf.io.saving import save_image
 
 _POINT = "point.png"
 _KINDS = ("attention", "source valve", "reference valve")
-_LONGEST_SIDE = 512  # pixels of the pictures drawn
+_LONGEST_SIDE = 512  # pixels of the images drawn
 
 
 def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
     """Lay the tab out, with its endpoint /look_inside."""
     gr.Markdown(
-        "Click a point of the picture: the reference is lit where that point looks for its colour, "
-        "at every level of the attention pyramid. The valves show how much of the picture's own "
+        "Click a point of the image: the reference is lit where that point looks for its color, "
+        "at every level of the attention pyramid. The valves show how much of the image's own "
         "guess, and how much of the reference, passes at each place."
     )
     with gr.Row():
         with gr.Column():
-            picture = picture_input("Gray picture", elem_id="look-picture", height=240)
-            gr.Examples(EXAMPLES, picture, label="Examples")
+            image = image_input("Gray image", elem_id="look-image", height=240)
+            gr.Examples(EXAMPLES, image, label="Examples")
         with gr.Column():
-            reference = picture_input("Reference", elem_id="look-reference", height=240)
+            reference = image_input("Reference", elem_id="look-reference", height=240)
             shown = list(map(str, demonstration.references[:SHOWN_REFERENCES]))
             gr.Examples(shown, reference, label="References")
     with gr.Row():
         with gr.Column():
-            across, down, aim, click = point_inputs(picture, "look")
+            across, down, aim, click = point_inputs(image, "look")
             button = gr.Button("Look inside", variant="primary", elem_id="look-run")
         with gr.Column():
             maps = gr.Gallery(
@@ -56,29 +56,27 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
     outputs = [aim, maps]
 
     @friendly
-    def look_inside(
-        picture: str | None, reference: str | None, across: float = 50, down: float = 50
-    ):
-        """Where in the reference a point looks, in percent of the picture's width and height.
+    def look_inside(image: str | None, reference: str | None, across: float = 50, down: float = 50):
+        """Where in the reference a point looks, in percent of the image's width and height.
 
-        Returns the picture with the point marked; and captioned maps of every pyramid level:
-        attention drawn on the reference, the source valve and the reference valve on the picture.
+        Returns the image with the point marked; and captioned maps of every pyramid level:
+        attention drawn on the reference, the source valve and the reference valve on the image.
         """
-        source = _reduced(read_picture(picture))
-        colors = _reduced(read_picture(reference, "reference"))
+        source = _reduced(read_image(image))
+        colors = _reduced(read_image(reference, "reference"))
         found = AttentionMaps.of(demonstration.pipe, source, colors)
         folder = demonstration.results.create()
         point = (across / 100, down / 100)
-        save_picture(draw_point(source, point), folder / _POINT)
+        save_image(draw_point(source, point), folder / _POINT)
         valves = found.draw_valves(source) or [()] * len(found.attentions)
         levels = zip(found.draw_attention(colors, point), valves, strict=True)
         for level, (attention, pair) in enumerate(levels, start=1):
             for kind, drawn in zip(_KINDS, (attention, *pair), strict=False):
-                save_picture(drawn, folder / f"{level} {kind}.png")
+                save_image(drawn, folder / f"{level} {kind}.png")
         return *_show(folder), folder.name
 
     result = gr.State()
-    inputs = [picture, reference, across, down]
+    inputs = [image, reference, across, down]
     everything = [*outputs, result]
     events = [
         button.click(look_inside, inputs, everything, api_name="look_inside", **ONE_DEVICE),
@@ -96,8 +94,8 @@ def _order(level: str, kind: str) -> tuple[str, int]:
     return level, _KINDS.index(kind)
 
 
-def _reduced(picture: Image.Image) -> Image.Image:
+def _reduced(image: Image.Image) -> Image.Image:
     """The network looks at less, and more would only take longer to send."""
-    picture = split_alpha(picture)[0].convert("RGB")
-    picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-    return picture
+    image = split_alpha(image)[0].convert("RGB")
+    image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    return image

@@ -35,7 +35,7 @@ def joined(change, lab: torch.Tensor, source: torch.Tensor, rows: int) -> torch.
 
 
 @pytest.mark.parametrize("change", [agreeing_strips, strips_with_source_lightness])
-def test_strips_make_the_same_picture_as_the_whole(monkeypatch, case, change):
+def test_strips_make_the_same_image_as_the_whole(monkeypatch, case, change):
     source, lab, rows = case
     whole = joined(change, lab, source, lab.shape[2])
     monkeypatch.setattr(back_projection, "_PIECE", 5)

@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_picture
 from PIL import Image
 from transformers import pipeline
 
 import scsnet_hf
+from helpers.images import make_image
 from scsnet_hf import cli
 
 NAMES = ["medium", "small"]
 
 
-def colourfulness(picture) -> float:
+def colorfulness(image) -> float:
     """Mean difference of a pixel's largest and smallest channel, in levels."""
-    return np.ptp(np.asarray(picture).astype(int), axis=2).mean()
+    return np.ptp(np.asarray(image).astype(int), axis=2).mean()
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -58,31 +58,31 @@ def test_the_task_without_a_model_uses_medium():
     assert model.config._name_or_path == scsnet_hf.embedded_checkpoint("medium")
 
 
-def test_its_pictures_are_not_gray(pipe):
-    result = pipe(make_picture(96, 64, "L"), scale=2)
+def test_its_images_are_not_gray(pipe):
+    result = pipe(make_image(96, 64, "L"), scale=2)
     assert result.size == (192, 128)
-    assert colourfulness(result) > 2
+    assert colorfulness(result) > 2
 
 
-def test_a_reference_decides_on_the_colours(pipe):
-    picture = make_picture(96, 64, "L")
-    references = [Image.new("RGB", (64, 64), colour) for colour in ("#c05030", "#3060c0")]
-    warm, cold = (pipe(picture, reference=r, scale=1) for r in references)
+def test_a_reference_decides_on_the_colors(pipe):
+    image = make_image(96, 64, "L")
+    references = [Image.new("RGB", (64, 64), color) for color in ("#c05030", "#3060c0")]
+    warm, cold = (pipe(image, reference=r, scale=1) for r in references)
     redness = [np.asarray(p).astype(int)[..., 0] - np.asarray(p)[..., 2] for p in (warm, cold)]
     assert redness[0].mean() > redness[1].mean()
 
 
 def test_lightness_stays_near_the_source(pipe):
-    picture = make_picture(64, 64, "L")
-    result = pipe(picture, scale=1).convert("L")
-    difference = np.asarray(result).astype(int) - np.asarray(picture)
+    image = make_image(64, 64, "L")
+    result = pipe(image, scale=1).convert("L")
+    difference = np.asarray(result).astype(int) - np.asarray(image)
     assert np.abs(difference).mean() < 20
 
 
 @pytest.mark.parametrize("model", [[], ["--model", "small"]])
 def test_the_command_uses_it(tmp_path, model):
-    make_picture(32, 24, "L").save(tmp_path / "old.png")
+    make_image(32, 24, "L").save(tmp_path / "old.png")
     assert cli.main(["colorize", str(tmp_path / "old.png"), "--device", "cpu", *model]) == 0
     with Image.open(tmp_path / "old.scs.png") as result:
         assert result.size == (128, 96)
-        assert colourfulness(result) > 0
+        assert colorfulness(result) > 0

@@ -9,9 +9,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import make_picture
 from PIL import Image, ImageSequence
 
+from helpers.images import make_image
 from scsnet_hf import cli
 from scsnet_hf.registration import load_pipeline
 
@@ -32,18 +32,18 @@ def colorize(checkpoint):
 @pytest.fixture
 def photo(tmp_path):
     path = tmp_path / "photo.png"
-    make_picture(24, 16).save(path)
+    make_image(24, 16).save(path)
     return path
 
 
 @pytest.fixture
 def tree(tmp_path):
-    """Three pictures in three folders, and a text."""
+    """Three images in three folders, and a text."""
     root = tmp_path / "album"
     for place in ("one.png", "sub/two.JPG", "sub/deep er/three.webp"):
         (root / place).parent.mkdir(parents=True, exist_ok=True)
-        make_picture(12, 8).save(root / place)
-    (root / "notes.txt").write_text("no picture")
+        make_image(12, 8).save(root / place)
+    (root / "notes.txt").write_text("no image")
     return root
 
 
@@ -52,14 +52,14 @@ def files(folder) -> set[str]:
 
 
 def size_of(path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        picture.load()
-        return picture.size
+    with Image.open(path) as image:
+        image.load()
+        return image.size
 
 
 def jpeg(width=64, height=64) -> bytes:
     buffer = io.BytesIO()
-    make_picture(width, height).save(buffer, format="JPEG")
+    make_image(width, height).save(buffer, format="JPEG")
     return buffer.getvalue()
 
 
@@ -125,7 +125,7 @@ class TestWhereResultsGo:
     def test_names_of_every_script_are_kept(self, colorize, tmp_path, name):
         path = tmp_path / "mes photos" / name
         path.parent.mkdir()
-        make_picture(8, 8).save(path)
+        make_image(8, 8).save(path)
         assert colorize(path) == 0
         assert files(path.parent) == {name, f"{path.stem}.scs.png"}
 
@@ -146,7 +146,7 @@ class TestWhereResultsGo:
         assert "photo.png" in capsys.readouterr().err
 
     def test_two_inputs_never_share_a_result(self, colorize, photo, capsys):
-        make_picture(8, 8).save(photo.with_suffix(".jpg"))
+        make_image(8, 8).save(photo.with_suffix(".jpg"))
         assert colorize(photo, photo.with_suffix(".jpg")) == 2
         assert files(photo.parent) == {"photo.png", "photo.jpg"}
         assert "photo.jpg" in capsys.readouterr().err
@@ -213,20 +213,20 @@ class TestOptions:
         assert (tree / "one.scs.png").read_bytes() == b"old"
         assert (tree / "sub" / "two.scs.png").exists()
 
-    def test_a_summary_counts_the_pictures(self, colorize, tree, capsys):
+    def test_a_summary_counts_the_images(self, colorize, tree, capsys):
         colorize(tree, "--scale", 1)
         output = capsys.readouterr()
         assert output.err.splitlines()[-1] == "scsnet: 3 done, 0 failed, 0 already there"
         assert output.out == ""
 
-    def test_the_summary_of_one_picture_says_where_it_is(self, colorize, photo, capsys):
+    def test_the_summary_of_one_image_says_where_it_is(self, colorize, photo, capsys):
         colorize(photo)
         assert "photo.scs.png (96x64)" in capsys.readouterr().err
 
 
 class TestKinds:
     def test_an_animation_stays_one(self, colorize, tmp_path):
-        frames = [make_picture(16, 12, seed=seed) for seed in range(3)]
+        frames = [make_image(16, 12, seed=seed) for seed in range(3)]
         path = tmp_path / "moving.gif"
         frames[0].save(path, save_all=True, append_images=frames[1:], duration=[40, 80, 120])
         assert colorize(path, "--scale", 1) == 0
@@ -235,7 +235,7 @@ class TestKinds:
 
     def test_pages_stay_pages(self, colorize, tmp_path):
         path = tmp_path / "pages.tif"
-        make_picture(16, 12).save(path, save_all=True, append_images=[make_picture(9, 20)])
+        make_image(16, 12).save(path, save_all=True, append_images=[make_image(9, 20)])
         assert colorize(path, "--scale", 1) == 0
         with Image.open(path.with_suffix(".scs.tif")) as result:
             assert result.n_frames == 2
@@ -245,27 +245,27 @@ class TestKinds:
         assert colorize(path, "--scale", 1, "--skip-existing") == 0
         assert path.with_suffix(".scs.tif").stat() == before
 
-    def test_a_film_stays_a_film(self, colorize, tmp_path):
-        write_film(tmp_path / "film.mkv", frames=5, size=(32, 24))
-        assert colorize(tmp_path / "film.mkv", "--scale", 2) == 0
-        with av.open(str(tmp_path / "film.scs.mkv")) as result:
+    def test_a_video_stays_a_video(self, colorize, tmp_path):
+        write_video(tmp_path / "video.mkv", frames=5, size=(32, 24))
+        assert colorize(tmp_path / "video.mkv", "--scale", 2) == 0
+        with av.open(str(tmp_path / "video.scs.mkv")) as result:
             sizes = [(frame.width, frame.height) for frame in result.decode(video=0)]
         assert sizes == [(64, 48)] * 5
 
-    def test_a_film_is_steady_unless_told_otherwise(self, colorize, tmp_path):
-        film = tmp_path / "film.mp4"
-        write_film(film, frames=4, size=(32, 24), seeds=1)
+    def test_a_video_is_steady_unless_told_otherwise(self, colorize, tmp_path):
+        video = tmp_path / "video.mp4"
+        write_video(video, frames=4, size=(32, 24), seeds=1)
 
         def made(*options) -> bytes:
-            assert colorize(film, "--scale", 1, *options) == 0
-            return film.with_suffix(".scs.mp4").read_bytes()
+            assert colorize(video, "--scale", 1, *options) == 0
+            return video.with_suffix(".scs.mp4").read_bytes()
 
         steady = made()
         assert steady == made("--reference", "first", "--propagate")
         assert steady != made("--no-propagate", "--reference-strength", 0)
 
-    def test_a_film_that_is_none_is_named_and_the_rest_done(self, colorize, photo, capsys):
-        photo.with_name("a.mp4").write_bytes(b"no film")
+    def test_a_video_that_is_none_is_named_and_the_rest_done(self, colorize, photo, capsys):
+        photo.with_name("a.mp4").write_bytes(b"no video")
         assert colorize(photo.parent, "--scale", 1) == 1
         assert "a.mp4" in capsys.readouterr().err
         assert photo.with_suffix(".scs.png").exists()
@@ -277,19 +277,19 @@ class TestKinds:
         assert path.with_suffix(".scs.png").read_bytes()[24] == 16  # bit depth, PNG 1.2, Sec. 4.1.1
 
 
-def _duration(picture: Image.Image, index: int) -> float:
-    picture.seek(index)
-    picture.load()
-    return picture.info["duration"]
+def _duration(image: Image.Image, index: int) -> float:
+    image.seek(index)
+    image.load()
+    return image.info["duration"]
 
 
-def write_film(path, frames: int, size: tuple[int, int], seeds: int = 1000) -> None:
-    """Pictures of so many seeds in turn."""
+def write_video(path, frames: int, size: tuple[int, int], seeds: int = 1000) -> None:
+    """Images of so many seeds in turn."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, width=size[0], height=size[1])
         for seed in range(frames):
-            picture = make_picture(*size, seed=seed % seeds)
-            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+            image = make_image(*size, seed=seed % seeds)
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
         container.mux(stream.encode(None))
 
 
@@ -312,7 +312,7 @@ class TestFormat:
     def test_metadata_are_kept_on_request(self, colorize, photo):
         exif = Image.Exif()
         exif[270] = "Grandmother, 1931"
-        make_picture(8, 8).save(photo, exif=exif)
+        make_image(8, 8).save(photo, exif=exif)
         for option, kept in (([], None), (["--keep-metadata"], "Grandmother, 1931")):
             assert colorize(photo, "--scale", 1, *option) == 0
             with Image.open(photo.with_suffix(".scs.png")) as result:
@@ -323,7 +323,7 @@ class TestSeries:
     @pytest.fixture
     def album(self, tmp_path):
         for index in range(3):
-            make_picture(24, 16, seed=index).save(tmp_path / f"{index}.png")
+            make_image(24, 16, seed=index).save(tmp_path / f"{index}.png")
         return tmp_path
 
     def test_the_first_result_is_the_reference_of_the_rest(self, colorize, album, tiny_pipe):
@@ -346,14 +346,14 @@ class TestSeries:
 class TestJobs:
     @pytest.fixture
     def folder(self, tmp_path):
-        """Pictures, an animation and a file that is none."""
+        """Images, an animation and a file that is none."""
         folder = tmp_path / "in"
         folder.mkdir()
         for index in range(5):
-            make_picture(24, 16, seed=index).save(folder / f"{index}.png")
-        frames = [make_picture(16, 12, seed=seed) for seed in range(3)]
+            make_image(24, 16, seed=index).save(folder / f"{index}.png")
+        frames = [make_image(16, 12, seed=seed) for seed in range(3)]
         frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
-        (folder / "none.png").write_bytes(b"no picture")
+        (folder / "none.png").write_bytes(b"no image")
         return folder
 
     def results(self, colorize, folder, jobs, *options) -> dict[str, list[np.ndarray]]:
@@ -376,7 +376,7 @@ class TestJobs:
 
     def test_bad_files_are_named_once(self, colorize, folder, capsys):
         for name in "abc":
-            (folder / f"{name}.png").write_bytes(b"no picture")
+            (folder / f"{name}.png").write_bytes(b"no image")
         self.results(colorize, folder, 3)
         errors = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
         assert sorted(Path(error.split(": ")[2]).name for error in errors) == [
@@ -386,20 +386,20 @@ class TestJobs:
             "none.png",
         ]
 
-    def test_large_pictures_and_films_are_done_too(self, colorize, folder):
-        write_film(folder / "film.mkv", frames=2, size=(32, 24))
-        make_picture(24, 1600, "L").save(folder / "tall.png")
+    def test_large_images_and_videos_are_done_too(self, colorize, folder):
+        write_video(folder / "video.mkv", frames=2, size=(32, 24))
+        make_image(24, 1600, "L").save(folder / "tall.png")
         results = self.results(colorize, folder, 3, "--scale", 12)
         assert results["tall.png"][0].shape == (19200, 288, 3)
-        assert results["film.mkv"] == []
+        assert results["video.mkv"] == []
 
 
 def frames_of(path) -> list[np.ndarray]:
-    """Frames of a picture file, none of a film."""
+    """Frames of an image file, none of a video."""
     if path.suffix != ".png":
         return []
-    with Image.open(path) as picture:
-        frames = ImageSequence.Iterator(picture)
+    with Image.open(path) as image:
+        frames = ImageSequence.Iterator(image)
         return [np.asarray(frame.convert("RGB")).astype(int) for frame in frames]
 
 
@@ -412,7 +412,7 @@ class TestLimits:
 
     def test_frames(self, colorize, tmp_path, capsys):
         path = tmp_path / "moving.gif"
-        make_picture(8, 8).save(path, save_all=True, append_images=[make_picture(8, 8, seed=1)])
+        make_image(8, 8).save(path, save_all=True, append_images=[make_image(8, 8, seed=1)])
         assert colorize(path, "--max-frames", 2) == 0
         assert colorize(path, "--max-frames", 1) == 2
         assert "--max-frames" in capsys.readouterr().err
@@ -437,7 +437,7 @@ class TestFailures:
     @pytest.mark.parametrize("name", [*BAD_FILES, "missing.png"])
     def test_a_bad_input_among_good_ones_is_1(self, colorize, bad, photo, capsys, name):
         other = photo.with_name("z.png")
-        make_picture(8, 8).save(other)
+        make_image(8, 8).save(other)
         assert colorize(photo, bad / name, other) == 1
         assert photo.with_name("photo.scs.png").exists()
         assert other.with_name("z.scs.png").exists()
@@ -461,7 +461,7 @@ class TestFailures:
         assert "nothing here" in capsys.readouterr().err
 
     def test_a_failing_write_keeps_the_old_result(self, colorize, tmp_path):
-        make_picture(1200, 1).save(tmp_path / "wide.png")  # WebP ends at 16383 pixels
+        make_image(1200, 1).save(tmp_path / "wide.png")  # WebP ends at 16383 pixels
         (tmp_path / "wide.webp").write_bytes(b"old")
         assert colorize(tmp_path / "wide.png", "--scale", 16, "-o", tmp_path / "wide.webp") == 2
         assert (tmp_path / "wide.webp").read_bytes() == b"old"
@@ -562,10 +562,10 @@ class TestWrongArguments:
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory, checkpoint):
-    """A run on a good, a broken and a missing picture, in a process of its own."""
+    """A run on a good, a broken and a missing image, in a process of its own."""
     folder = tmp_path_factory.mktemp("program")
-    make_picture(12, 8).save(folder / "good one.png")
-    (folder / "bad.png").write_bytes(b"no picture")
+    make_image(12, 8).save(folder / "good one.png")
+    (folder / "bad.png").write_bytes(b"no image")
     words = ["good one.png", "bad.png", "missing.png", "--device", "cpu"]
     finished = subprocess.run(
         [sys.executable, "-m", "scsnet_hf.cli", "colorize", *words, "--model", checkpoint],
@@ -590,7 +590,7 @@ class TestAsAProgram:
         assert (named, len(lines)) == ({"bad.png", "missing.png"}, 3)
         assert lines[-1].startswith("scsnet: 1 done, 2 failed")
 
-    def test_it_says_once_that_colours_are_left_out(self, result):
+    def test_it_says_once_that_colors_are_left_out(self, result):
         assert result[1].stderr.count("only its lightness") == 1
 
     def test_it_writes_nothing_to_standard_output(self, result):

@@ -50,7 +50,7 @@ GRAYS = (torch.arange(256) / 255).expand(3, 1, 256)
         ((119, 119, 119), (50.03, 0, 0)),
     ],
 )
-def test_lab_of_a_colour_is_the_published_one(rgb, lab):
+def test_lab_of_a_color_is_the_published_one(rgb, lab):
     actual = srgb_to_lab(pixel(*rgb) / 255)
     torch.testing.assert_close(actual, pixel(*lab), atol=0.1, rtol=0)
 
@@ -102,7 +102,7 @@ def test_gradient_is_finite_at_black(convert):
     assert black.grad.abs().sum() > 0
 
 
-def test_colours_outside_srgb_are_clipped():
+def test_colors_outside_srgb_are_clipped():
     rgb = lab_to_srgb(wild_lab())
     assert rgb.min() >= 0
     assert rgb.max() <= 1
@@ -119,9 +119,9 @@ def test_fit_gamut_keeps_the_hue():
     assert (a * fitted_a + b * fitted_b >= 0).all()
 
 
-def test_fitted_colours_lie_within_srgb():
+def test_fitted_colors_lie_within_srgb():
     fitted = fit_gamut(wild_lab())
-    # Nothing is clipped on the way to sRGB, so the way back finds the same colour.
+    # Nothing is clipped on the way to sRGB, so the way back finds the same color.
     torch.testing.assert_close(srgb_to_lab(lab_to_srgb(fitted)), fitted, atol=0.2, rtol=0)
 
 
@@ -131,16 +131,16 @@ def test_fit_gamut_takes_no_more_chroma_than_it_must():
     reduced = (fitted[:, 1:] != lab[:, 1:]).any(dim=1)
     rgb = lab_to_srgb(scale_chroma(fitted, 1.1))
     at_the_border = ((rgb < 1e-6) | (rgb > 1 - 1e-6)).any(dim=1)
-    colourful = fitted[:, 1:].norm(dim=1) > 5  # a tenth of less is below the bisection's step
-    assert at_the_border[reduced & colourful].all()
+    colorful = fitted[:, 1:].norm(dim=1) > 5  # a tenth of less is below the bisection's step
+    assert at_the_border[reduced & colorful].all()
 
 
-def test_fit_gamut_leaves_colours_of_srgb_alone():
+def test_fit_gamut_leaves_colors_of_srgb_alone():
     lab = srgb_to_lab(random_rgb(1, 3, 64, 64))
     torch.testing.assert_close(fit_gamut(lab), lab, atol=1e-4, rtol=0)
 
 
-def test_fitted_srgb_is_that_of_the_fitted_colours():
+def test_fitted_srgb_is_that_of_the_fitted_colors():
     for lab in (wild_lab(), wild_lab()[0], torch.zeros(3, 1, 1)):
         torch.testing.assert_close(lab_to_fitted_srgb(lab), lab_to_srgb(fit_gamut(lab)))
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from research.benchmark.meters import multiply_adds
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage
-from scsnet_hf.benchmarking.meters import multiply_adds
 
 REFERENCE_ONLY = ("reference_stem", "reference_encoder", "cross_attention")
 

@@ -1,18 +1,25 @@
-"""Modes, depth, orientation and profiles of picture files."""
+"""Modes, depth, orientation and profiles of image files."""
 
 import struct
 
 import numpy as np
 import pytest
-from conftest import make_picture
-from picture_checks import assert_same, encoded, pixels, refusal
-from picture_files import as_stored, deep_gray, exif_block, png_bytes, tiff_12_bits, tiff_bytes
 from PIL import Image, ImageCms
 
+from helpers.image_checks import assert_same, encoded, pixels, refusal
+from helpers.image_files import (
+    as_stored,
+    deep_gray,
+    exif_block,
+    png_bytes,
+    tiff_12_bits,
+    tiff_bytes,
+)
+from helpers.images import make_image
 from scsnet_hf.decoding import split_alpha
-from scsnet_hf.image_io import load_picture
+from scsnet_hf.image_io import load_image
 
-PICTURE = make_picture(24, 17)
+IMAGE = make_image(24, 17)
 
 
 @pytest.mark.parametrize(
@@ -39,26 +46,26 @@ PICTURE = make_picture(24, 17)
     ],
 )
 def test_every_mode_becomes_one_of_four(mode, loaded):
-    picture = load_picture(Image.new(mode, (5, 4)))
-    assert picture.mode == loaded
-    assert picture.size == (5, 4)
+    image = load_image(Image.new(mode, (5, 4)))
+    assert image.mode == loaded
+    assert image.size == (5, 4)
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
-def test_colours_survive_a_change_of_mode(mode):
-    assert abs(pixels(load_picture(PICTURE.convert(mode))) - pixels(PICTURE)).max() <= 4
+def test_colors_survive_a_change_of_mode(mode):
+    assert abs(pixels(load_image(IMAGE.convert(mode))) - pixels(IMAGE)).max() <= 4
 
 
 def test_palette_is_looked_up():
-    picture = PICTURE.quantize(16)
-    assert_same(load_picture(picture), picture.convert("RGB"))
+    image = IMAGE.quantize(16)
+    assert_same(load_image(image), image.convert("RGB"))
 
 
 def test_transparent_palette_entry_becomes_alpha():
-    picture = Image.new("P", (2, 1))
-    picture.putpalette([255, 0, 0, 0, 255, 0])
-    picture.putpixel((1, 0), 1)
-    loaded = load_picture(encoded(picture, transparency=1))
+    image = Image.new("P", (2, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putpixel((1, 0), 1)
+    loaded = load_image(encoded(image, transparency=1))
     assert loaded.mode == "RGBA"
     assert loaded.getpixel((0, 0)) == (255, 0, 0, 255)
     assert loaded.getpixel((1, 0))[3] == 0
@@ -67,19 +74,19 @@ def test_transparent_palette_entry_becomes_alpha():
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
 @pytest.mark.parametrize(("deep", "level"), [(0, 0), (32896, 128), (65535, 255)])
 def test_deep_gray_is_reduced_by_its_depth(mode, deep, level):
-    assert load_picture(Image.new(mode, (2, 2), deep)).getpixel((0, 0)) == level
+    assert load_image(Image.new(mode, (2, 2), deep)).getpixel((0, 0)) == level
 
 
 def test_dim_deep_gray_is_not_stretched():
     deep = np.linspace(0, 2570, 50, dtype=np.uint16).reshape(5, 10)
-    assert pixels(load_picture(encoded(Image.fromarray(deep)))).max() == 10
+    assert pixels(load_image(encoded(Image.fromarray(deep)))).max() == 10
 
 
 def deep(source) -> np.ndarray:
     """(H, W) of 16 bits, as loaded."""
-    picture = load_picture(source, deep=True)
-    assert picture.mode == "I;16"
-    return pixels(picture)
+    image = load_image(source, deep=True)
+    assert image.mode == "I;16"
+    return pixels(image)
 
 
 GRAY = deep_gray()
@@ -151,7 +158,7 @@ def test_planes_that_pillow_mixes_up_are_refused():
     planes = np.stack([GRAY] * 3)
     options = {"photometric": "rgb", "planarconfig": "separate"}
     assert "separate planes" in refusal(tiff_bytes(planes, **options))
-    read = load_picture(tiff_bytes(planes, compression="zlib", **options))
+    read = load_image(tiff_bytes(planes, compression="zlib", **options))
     assert np.abs(pixels(read)[..., 0] - GRAY / 257).max() <= 1
 
 
@@ -159,53 +166,53 @@ def test_planes_that_pillow_mixes_up_are_refused():
 def test_level_that_a_png_declares_transparent_is_so(depth):
     levels = np.arange(64).reshape(8, 8) * (2**depth - 1) // 63
     chosen = levels[5, 2]
-    loaded = load_picture(png_bytes(levels, depth, (int(chosen),)), deep=True)
+    loaded = load_image(png_bytes(levels, depth, (int(chosen),)), deep=True)
     assert np.array_equal(pixels(loaded)[..., -1], 255 * (levels != chosen))
 
 
 @pytest.mark.parametrize("depth", [8, 16])
-def test_colour_that_a_png_declares_transparent_is_so(depth):
+def test_color_that_a_png_declares_transparent_is_so(depth):
     levels = np.random.default_rng(0).integers(0, 2**depth, (8, 8, 3))
-    loaded = load_picture(png_bytes(levels, depth, tuple(levels[5, 2].tolist())))
+    loaded = load_image(png_bytes(levels, depth, tuple(levels[5, 2].tolist())))
     expected = np.full((8, 8), 255)
     expected[5, 2] = 0
     assert np.array_equal(pixels(loaded)[..., 3], expected)
 
 
 def test_alpha_of_a_palette_is_kept():
-    picture = make_picture(24, 17, "RGBA")
-    picture.putalpha(77)
-    assert load_picture(picture.quantize(16)).getchannel("A").getextrema() == (77, 77)
+    image = make_image(24, 17, "RGBA")
+    image.putalpha(77)
+    assert load_image(image.quantize(16)).getchannel("A").getextrema() == (77, 77)
 
 
 def test_inverted_cmyk_of_photoshop_is_not_inverted():
-    content = encoded(PICTURE.convert("CMYK"), "JPEG", quality=95)
+    content = encoded(IMAGE.convert("CMYK"), "JPEG", quality=95)
     assert b"Adobe" in content  # whose levels of ink are stored inverted
-    assert np.abs(pixels(load_picture(content)) - pixels(PICTURE)).mean() < 4
+    assert np.abs(pixels(load_image(content)) - pixels(IMAGE)).mean() < 4
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
-def test_split_alpha_separates_colours_and_alpha(mode):
-    picture = make_picture(8, 8, mode)
-    picture.putalpha(77)
-    colors, alpha = split_alpha(picture)
+def test_split_alpha_separates_colors_and_alpha(mode):
+    image = make_image(8, 8, mode)
+    image.putalpha(77)
+    colors, alpha = split_alpha(image)
     assert colors.mode == mode[:-1]
     assert alpha.getextrema() == (77, 77)
 
 
-def test_opaque_picture_has_no_alpha_to_split():
-    assert split_alpha(PICTURE) == (PICTURE, None)
+def test_opaque_image_has_no_alpha_to_split():
+    assert split_alpha(IMAGE) == (IMAGE, None)
 
 
 # Orientation, profiles
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("picture_format", ["PNG", "TIFF"])
-def test_exif_orientation_is_applied(orientation, picture_format):
-    stored = Image.fromarray(as_stored(np.asarray(PICTURE), orientation))
-    source = encoded(stored, picture_format, exif=exif_block(orientation))
-    assert_same(load_picture(source), PICTURE)
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF"])
+def test_exif_orientation_is_applied(orientation, image_format):
+    stored = Image.fromarray(as_stored(np.asarray(IMAGE), orientation))
+    source = encoded(stored, image_format, exif=exif_block(orientation))
+    assert_same(load_image(source), IMAGE)
 
 
 def swapped_profile() -> bytes:
@@ -222,14 +229,14 @@ def swapped_profile() -> bytes:
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_embedded_profile_is_converted(mode):
     red = Image.new("RGB", (2, 2), (255, 0, 0)).convert(mode)
-    loaded = load_picture(encoded(red, icc_profile=swapped_profile()))
+    loaded = load_image(encoded(red, icc_profile=swapped_profile()))
     np.testing.assert_allclose(loaded.convert("RGB").getpixel((0, 0)), (0, 0, 255), atol=3)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_unusable_profile_is_left_out(mode):
-    picture = make_picture(8, 8, mode)
-    assert_same(load_picture(encoded(picture, icc_profile=b"no profile")), picture)
+    image = make_image(8, 8, mode)
+    assert_same(load_image(encoded(image, icc_profile=b"no profile")), image)
 
 
 def gray_profile(gamma: float) -> bytes:
@@ -252,7 +259,7 @@ def gray_profile(gamma: float) -> bytes:
 @pytest.mark.parametrize("mode", ["L", "LA"])
 def test_gray_profile_is_converted(mode):
     half = Image.new("L", (2, 2), 128).convert(mode)
-    loaded = load_picture(encoded(half, icc_profile=gray_profile(1.0)))
+    loaded = load_image(encoded(half, icc_profile=gray_profile(1.0)))
     assert loaded.mode == mode
     assert loaded.convert("L").getpixel((0, 0)) == pytest.approx(188, abs=2)  # sRGB of 50 % light
 
@@ -267,17 +274,17 @@ def test_gray_profile_of_16_bits_is_converted_in_16_bits():
 
 def test_transparent_level_is_found_before_the_profile_changes_it():
     gray = Image.fromarray(np.array([[0, 100], [128, 255]], dtype=np.uint8))
-    loaded = load_picture(encoded(gray, icc_profile=gray_profile(1.0), transparency=128))
+    loaded = load_image(encoded(gray, icc_profile=gray_profile(1.0), transparency=128))
     assert np.array_equal(pixels(loaded)[..., -1], [[255, 255], [0, 255]])
     assert loaded.getpixel((0, 1))[0] == pytest.approx(188, abs=2)
 
 
-def test_profile_of_colours_in_a_gray_picture_is_left_out():
-    gray = make_picture(8, 8, "L")
-    assert_same(load_picture(encoded(gray, icc_profile=swapped_profile())), gray)
+def test_profile_of_colors_in_a_gray_image_is_left_out():
+    gray = make_image(8, 8, "L")
+    assert_same(load_image(encoded(gray, icc_profile=swapped_profile())), gray)
 
 
 def test_second_reading_applies_nothing_again():
-    turned = encoded(PICTURE, exif=exif_block(6), icc_profile=swapped_profile())
-    once = load_picture(turned)
-    assert_same(load_picture(once), once)
+    turned = encoded(IMAGE, exif=exif_block(6), icc_profile=swapped_profile())
+    once = load_image(turned)
+    assert_same(load_image(once), once)

@@ -1,4 +1,4 @@
-"""Pictures from the web: what is fetched, and what is refused."""
+"""Images from the web: what is fetched, and what is refused."""
 
 import socket
 import threading
@@ -6,14 +6,13 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from conftest import make_picture
-from picture_checks import assert_same, encoded, refusal
 
-from scsnet_hf import downloads
-from scsnet_hf.downloads import download, is_url
-from scsnet_hf.image_io import load_picture
+from helpers.image_checks import assert_same, encoded, refusal
+from helpers.images import make_image
+from scsnet_hf import image_io
+from scsnet_hf.image_io import download, is_url, load_image
 
-PICTURE = make_picture(24, 17)
+IMAGE = make_image(24, 17)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -25,7 +24,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/slow.png":
             self._answer_slowly()
         else:
-            content = {"/picture.png": encoded(PICTURE), "/page.html": b"<html>"}.get(self.path)
+            content = {"/image.png": encoded(IMAGE), "/page.html": b"<html>"}.get(self.path)
             self.send_response(404 if content is None else 200)
             self.end_headers()
             self.wfile.write(content or b"")
@@ -63,7 +62,7 @@ def without_proxy(monkeypatch):
 
 
 def test_url_is_read(server):
-    assert_same(load_picture(f"{server}/picture.png"), PICTURE)
+    assert_same(load_image(f"{server}/image.png"), IMAGE)
 
 
 def test_url_that_is_not_there_is_refused_by_name(server):
@@ -73,7 +72,7 @@ def test_url_that_is_not_there_is_refused_by_name(server):
 
 
 def test_url_of_a_page_is_refused_by_name(server):
-    assert f"{server}/page.html: is not a picture" in refusal(f"{server}/page.html")
+    assert f"{server}/page.html: is not an image" in refusal(f"{server}/page.html")
 
 
 def test_url_with_a_space_is_refused_by_name(server):
@@ -87,18 +86,18 @@ def test_url_without_a_server_is_refused_by_name(url):
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_redirect_to_http_is_followed(server, code):
-    assert_same(load_picture(f"{server}/to?{code}:{server}/picture.png"), PICTURE)
+    assert_same(load_image(f"{server}/to?{code}:{server}/image.png"), IMAGE)
 
 
 @pytest.mark.parametrize("place", ["file", "ftp", "data", "gopher"])
 def test_redirect_to_anything_else_is_refused_by_name(server, tmp_path, place):
     path = tmp_path / "secret.png"
-    PICTURE.save(path)
+    IMAGE.save(path)
     other = {
         "file": path.as_uri(),
-        "ftp": f"ftp://{server[7:]}/picture.png",
+        "ftp": f"ftp://{server[7:]}/image.png",
         "data": "data:image/png;base64,AAAA",
-        "gopher": f"gopher://{server[7:]}/picture.png",
+        "gopher": f"gopher://{server[7:]}/image.png",
     }[place]
     url = f"{server}/to?302:{other}"
     message = refusal(url)
@@ -127,7 +126,7 @@ def test_other_kinds_of_url_are_refused_by_name(url):
 
 @pytest.mark.parametrize("kind", ["HTTP", "Http"])
 def test_kind_of_url_may_be_written_in_capitals(server, kind):
-    assert_same(load_picture(f"{kind}{server[4:]}/picture.png"), PICTURE)
+    assert_same(load_image(f"{kind}{server[4:]}/image.png"), IMAGE)
 
 
 @pytest.mark.parametrize(
@@ -148,25 +147,25 @@ def test_url_is_told_from_a_path(source, answer):
 
 
 def test_content_beyond_the_limit_is_refused(server, monkeypatch):
-    size = len(encoded(PICTURE))
-    monkeypatch.setattr(downloads, "_BYTES", size)
-    assert len(download(f"{server}/picture.png")) == size
-    monkeypatch.setattr(downloads, "_BYTES", size - 1)
-    assert "is larger than" in refusal(f"{server}/picture.png")
+    size = len(encoded(IMAGE))
+    monkeypatch.setattr(image_io, "_BYTES", size)
+    assert len(download(f"{server}/image.png")) == size
+    monkeypatch.setattr(image_io, "_BYTES", size - 1)
+    assert "is larger than" in refusal(f"{server}/image.png")
 
 
 def test_endless_content_is_refused_by_its_size(server, monkeypatch):
-    monkeypatch.setattr(downloads, "_BYTES", 5)
+    monkeypatch.setattr(image_io, "_BYTES", 5)
     assert "is larger than" in refusal(f"{server}/slow.png")
 
 
 def test_endless_content_is_refused_by_its_time(server, monkeypatch):
-    monkeypatch.setattr(downloads, "_SECONDS", 0.3)
+    monkeypatch.setattr(image_io, "_SECONDS", 0.3)
     assert "took longer than" in refusal(f"{server}/slow.png")
 
 
 def test_silence_is_refused(monkeypatch):
-    monkeypatch.setattr(downloads, "_SILENCE", 0.3)
+    monkeypatch.setattr(image_io, "_SILENCE", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes calls, and says nothing
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.png"
         assert "timed out" in refusal(url)

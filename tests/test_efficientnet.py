@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from conftest import build_tiny_model
 
+from helpers.tiny_models import build_tiny_model
 from scsnet_hf.efficientnet import EfficientNetEncoder, EfficientNetLite
 
 
@@ -40,7 +40,7 @@ def test_features_have_a_quarter_of_any_size(model, size):
 
 
 @pytest.mark.parametrize("size", [(33, 50), (8, 8)])
-def test_the_network_takes_pictures_of_any_size(model, size):
+def test_the_network_takes_images_of_any_size(model, size):
     with torch.no_grad():
         result = model(torch.zeros(1, 1, *size), torch.zeros(1, 3, 16, 16), scale=1.5)
     assert result.reconstruction.shape[1] == 3

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import build_tiny_model, make_picture
-from fake_hub import run_python, running_hub
 from safetensors.torch import load_file
 from transformers import pipeline
 
+from helpers.fake_hub import run_python, running_hub
+from helpers.images import make_image
+from helpers.tiny_models import build_tiny_model
 from scsnet_hf import SCSNetImageProcessor
 
 REPOSITORY = Path(__file__).parent.parent
@@ -57,8 +58,8 @@ with torch.no_grad():
     for parameter in pipe.model.parameters():
         parameter.mul_(0.9)
 pipe.push_to_hub("tester/pipe")
-picture = pipe(work / "picture.png", reference=work / "reference.png", scale=2.7)
-np.save(work / "changed.npy", np.asarray(picture))
+image = pipe(work / "image.png", reference=work / "reference.png", scale=2.7)
+np.save(work / "changed.npy", np.asarray(image))
 (work / "revision.txt").write_text(first.oid)
 """
 
@@ -83,13 +84,13 @@ from transformers import AutoImageProcessor, AutoModel, AutoModelForImageToImage
 
 work = Path(sys.argv[1])
 revision = (work / "revision.txt").read_text()
-picture, reference = Image.open(work / "picture.png"), Image.open(work / "reference.png")
+image, reference = Image.open(work / "image.png"), Image.open(work / "reference.png")
 trusted = {"trust_remote_code": True}
 
 
 def colorize(model, **task):
     pipe = pipeline(model=model, device="cpu", **task, **trusted)
-    return pipe, np.asarray(pipe(picture, reference=reference, scale=2.7))
+    return pipe, np.asarray(pipe(image, reference=reference, scale=2.7))
 
 
 results = {}
@@ -106,7 +107,7 @@ results["id"] = colorize("tester/pipe", revision=revision)[1]
 results["newest"] = colorize("tester/pipe")[1]
 
 processor = AutoImageProcessor.from_pretrained(work / "saved", **trusted)
-inputs = processor(picture, reference_images=reference)
+inputs = processor(image, reference_images=reference)
 for name, auto_class, source in (
     ("AutoModel", AutoModel, work / "saved"),
     ("AutoModelForImageToImage", AutoModelForImageToImage, work / "saved"),
@@ -151,13 +152,13 @@ def pipe():
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory, pipe):
-    """A folder with a checkpoint, a saved pipeline and two pictures."""
+    """A folder with a checkpoint, a saved pipeline and two images."""
     work = tmp_path_factory.mktemp("hub")
     pipe.model.save_pretrained(work / "checkpoint")
     pipe.image_processor.save_pretrained(work / "checkpoint")
     pipe.save_pretrained(work / "saved")
-    make_picture(24, 16).save(work / "picture.png")
-    make_picture(30, 20, seed=1).save(work / "reference.png")
+    make_image(24, 16).save(work / "image.png")
+    make_image(30, 20, seed=1).save(work / "reference.png")
     return work
 
 
@@ -188,7 +189,7 @@ def offline(work, pushed):
 
 @pytest.fixture(scope="module")
 def expected(work, pipe):
-    return pipe(work / "picture.png", reference=work / "reference.png", scale=2.7)
+    return pipe(work / "image.png", reference=work / "reference.png", scale=2.7)
 
 
 def names(folder: Path) -> set[str]:
@@ -241,14 +242,14 @@ class TestWithoutThePackage:
         assert report["pipeline"][::2] == ["ScsColorizeSrPipeline", "scs-colorize-sr"]
 
     @pytest.mark.parametrize("source", ["folder", "task", "again"])
-    def test_a_pipeline_gives_the_same_picture(self, results, expected, source):
+    def test_a_pipeline_gives_the_same_image(self, results, expected, source):
         assert np.array_equal(results[source], np.asarray(expected))
 
     @pytest.mark.parametrize(
         "source", ["AutoModel", "AutoModelForImageToImage", "pushed_model", "again_AutoModel"]
     )
     def test_a_model_gives_the_same_numbers(self, results, work, pipe, source):
-        inputs = pipe.image_processor(work / "picture.png", reference_images=work / "reference.png")
+        inputs = pipe.image_processor(work / "image.png", reference_images=work / "reference.png")
         # Not the pipeline's: its weights lie in another order, in which sums round otherwise.
         with torch.no_grad():
             output = build_tiny_model()(**inputs, scale=2.7).reconstruction.numpy()
@@ -300,7 +301,7 @@ class TestPush:
 
 
 class TestRevisions:
-    def test_an_older_commit_still_gives_its_picture(self, results, expected):
+    def test_an_older_commit_still_gives_its_image(self, results, expected):
         assert np.array_equal(results["id"], np.asarray(expected))
 
     def test_without_a_revision_the_newest_is_loaded(self, results, work):

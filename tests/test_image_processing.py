@@ -1,12 +1,12 @@
-"""`SCSNetImageProcessor`: pictures to the network's units and back."""
+"""`SCSNetImageProcessor`: images to the network's units and back."""
 
 import numpy as np
 import pytest
 import torch
-from conftest import make_picture
 from PIL import Image
 
-from scsnet_hf import PictureError, SCSNetImageProcessor
+from helpers.images import make_image
+from scsnet_hf import ImageError, SCSNetImageProcessor
 from scsnet_hf.modeling_scsnet import SCSNetOutput
 
 
@@ -29,11 +29,11 @@ def gray_of(rgb: np.ndarray) -> np.ndarray:
     return 255 * np.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1 / 2.4) - 0.055)
 
 
-# Pictures to tensors
+# Images to tensors
 
 
 def test_source_becomes_one_channel_of_float32(processor):
-    values = processor(make_picture(13, 7))["pixel_values"]
+    values = processor(make_image(13, 7))["pixel_values"]
     assert values.shape == (1, 1, 7, 13)
     assert values.dtype == torch.float32
 
@@ -54,58 +54,58 @@ def test_middle_of_the_lightness_is_gray_119(processor):
     torch.testing.assert_close(values, torch.zeros(1, 1, 2, 2), atol=2e-3, rtol=0)
 
 
-def test_colour_of_the_source_does_not_matter_beyond_its_lightness(processor):
-    picture = make_picture(16, 12)
-    gray = Image.fromarray(gray_of(np.asarray(picture)).round().astype(np.uint8))
-    values = processor([picture, gray])["pixel_values"]
+def test_color_of_the_source_does_not_matter_beyond_its_lightness(processor):
+    image = make_image(16, 12)
+    gray = Image.fromarray(gray_of(np.asarray(image)).round().astype(np.uint8))
+    values = processor([image, gray])["pixel_values"]
     assert (values[0] - values[1]).abs().max() < 0.01
 
 
 def test_alpha_of_the_source_is_left_out(processor):
-    picture = make_picture(16, 12)
-    transparent = picture.copy()
+    image = make_image(16, 12)
+    transparent = image.copy()
     transparent.putalpha(0)
-    values = processor([picture, transparent])["pixel_values"]
+    values = processor([image, transparent])["pixel_values"]
     assert torch.equal(values[0], values[1])
 
 
-def test_pictures_of_one_size_are_stacked(processor):
-    values = processor([make_picture(9, 7), make_picture(9, 7, seed=1)])["pixel_values"]
+def test_images_of_one_size_are_stacked(processor):
+    values = processor([make_image(9, 7), make_image(9, 7, seed=1)])["pixel_values"]
     assert values.shape == (2, 1, 7, 9)
 
 
-def test_pictures_of_different_sizes_stay_a_list(processor):
-    values = processor([make_picture(9, 7), make_picture(5, 8)])["pixel_values"]
+def test_images_of_different_sizes_stay_a_list(processor):
+    values = processor([make_image(9, 7), make_image(5, 8)])["pixel_values"]
     assert [tuple(value.shape) for value in values] == [(1, 1, 7, 9), (1, 1, 8, 5)]
 
 
 def test_without_references_there_are_no_reference_values(processor):
-    assert set(processor(make_picture(8, 8)).keys()) == {"pixel_values"}
+    assert set(processor(make_image(8, 8)).keys()) == {"pixel_values"}
 
 
-def test_unreadable_picture_is_refused_by_name(processor, tmp_path):
-    with pytest.raises(PictureError, match=r"nothing\.png: no such file"):
-        processor([make_picture(8, 8), tmp_path / "nothing.png"])
+def test_unreadable_image_is_refused_by_name(processor, tmp_path):
+    with pytest.raises(ImageError, match=r"nothing\.png: no such file"):
+        processor([make_image(8, 8), tmp_path / "nothing.png"])
 
 
 def test_only_torch_tensors_are_made(processor):
     with pytest.raises(ValueError, match="return_tensors='np'"):
-        processor(make_picture(8, 8), return_tensors="np")
+        processor(make_image(8, 8), return_tensors="np")
 
 
 # References
 
 
 def test_one_reference_serves_all_images(processor):
-    batch = processor([make_picture(8, 8), make_picture(9, 7)], make_picture(20, 10))
+    batch = processor([make_image(8, 8), make_image(9, 7)], make_image(20, 10))
     assert batch["reference_pixel_values"].shape == (2, 3, 10, 20)
     assert torch.equal(*batch["reference_pixel_values"])
     assert batch["reference_mask"].tolist() == [True, True]
 
 
 def test_every_image_may_have_a_reference_or_none(processor):
-    images = [make_picture(8, 8)] * 3
-    references = [make_picture(20, 10), None, make_picture(6, 12)]
+    images = [make_image(8, 8)] * 3
+    references = [make_image(20, 10), None, make_image(6, 12)]
     batch = processor(images, references)
     assert batch["reference_mask"].tolist() == [True, False, True]
     assert batch["reference_pixel_values"][0].shape == (1, 3, 10, 20)
@@ -114,19 +114,19 @@ def test_every_image_may_have_a_reference_or_none(processor):
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_wrong_number_of_references_is_refused(processor, count):
-    with pytest.raises(ValueError, match=f"{count} reference pictures for 2 images"):
-        processor([make_picture(8, 8)] * 2, [make_picture(8, 8)] * count)
+    with pytest.raises(ValueError, match=f"{count} reference images for 2 images"):
+        processor([make_image(8, 8)] * 2, [make_image(8, 8)] * count)
 
 
 def test_reference_is_normalized_lab(processor):
     blue = Image.new("RGB", (4, 4), (0, 0, 255))
-    values = processor(make_picture(8, 8), blue)["reference_pixel_values"]
+    values = processor(make_image(8, 8), blue)["reference_pixel_values"]
     expected = torch.tensor([32.30 / 50 - 1, 79.19 / 110, -107.86 / 110])
     torch.testing.assert_close(values[0, :, 0, 0], expected, atol=1e-3, rtol=0)
 
 
 def test_gray_reference_has_no_chroma(processor):
-    values = processor(make_picture(8, 8), make_picture(8, 8, "L"))["reference_pixel_values"]
+    values = processor(make_image(8, 8), make_image(8, 8, "L"))["reference_pixel_values"]
     assert values.shape == (1, 3, 8, 8)
     assert values[:, 1:].abs().max() == 0
 
@@ -136,38 +136,38 @@ def test_gray_reference_has_no_chroma(processor):
 )
 def test_large_reference_is_reduced_to_the_reference_size(size, expected):
     processor = SCSNetImageProcessor(reference_size=64)
-    values = processor(make_picture(8, 8), make_picture(*size))["reference_pixel_values"]
+    values = processor(make_image(8, 8), make_image(*size))["reference_pixel_values"]
     assert values.shape == (1, 3, *expected)
 
 
 def test_callers_reference_is_not_reduced():
-    reference = make_picture(80, 40)
-    SCSNetImageProcessor(reference_size=16)(make_picture(8, 8), reference)
+    reference = make_image(80, 40)
+    SCSNetImageProcessor(reference_size=16)(make_image(8, 8), reference)
     assert reference.size == (80, 40)
 
 
-# Tensors to pictures
+# Tensors to images
 
 
 def test_pil_is_the_default_output(processor):
-    pictures = processor.post_process(wild_lab(7, 9, batch=2))
-    assert [(picture.mode, picture.size) for picture in pictures] == [("RGB", (9, 7))] * 2
+    images = processor.post_process(wild_lab(7, 9, batch=2))
+    assert [(image.mode, image.size) for image in images] == [("RGB", (9, 7))] * 2
 
 
 def test_numpy_output_equals_pil(processor):
     (array,) = processor.post_process(wild_lab(7, 9), output_type="np")
-    (picture,) = processor.post_process(wild_lab(7, 9))
+    (image,) = processor.post_process(wild_lab(7, 9))
     assert array.dtype == np.uint8
-    assert np.array_equal(array, np.asarray(picture))
+    assert np.array_equal(array, np.asarray(image))
 
 
-def test_tensor_output_is_the_picture_before_rounding(processor):
+def test_tensor_output_is_the_image_before_rounding(processor):
     (tensor,) = processor.post_process(wild_lab(7, 9), output_type="pt")
-    (picture,) = processor.post_process(wild_lab(7, 9))
+    (image,) = processor.post_process(wild_lab(7, 9))
     assert tensor.shape == (3, 7, 9)
     assert tensor.min() >= 0
     assert tensor.max() <= 1
-    expected = np.asarray(picture).transpose(2, 0, 1)
+    expected = np.asarray(image).transpose(2, 0, 1)
     np.testing.assert_allclose(tensor.numpy() * 255, expected, atol=0.51)
 
 
@@ -187,11 +187,11 @@ def test_every_form_of_the_networks_output_is_taken(processor, wrap):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_reference_values_come_back_as_the_same_picture(processor, mode):
-    picture = make_picture(16, 12, mode)
-    values = processor(picture, picture)["reference_pixel_values"]
+def test_reference_values_come_back_as_the_same_image(processor, mode):
+    image = make_image(16, 12, mode)
+    values = processor(image, image)["reference_pixel_values"]
     (back,) = processor.post_process(values, output_type="np")
-    assert np.array_equal(back, np.asarray(picture.convert("RGB")))
+    assert np.array_equal(back, np.asarray(image.convert("RGB")))
 
 
 def test_saturation_zero_gives_equal_channels(processor):
@@ -202,7 +202,7 @@ def test_saturation_zero_gives_equal_channels(processor):
 
 @pytest.mark.parametrize("saturation", [0, 0.5, 2])
 def test_saturation_keeps_the_lightness(processor, saturation):
-    lab = processor(make_picture(8, 8), make_picture(16, 12))["reference_pixel_values"]
+    lab = processor(make_image(8, 8), make_image(16, 12))["reference_pixel_values"]
     (plain,) = processor.post_process(lab, output_type="np")
     (changed,) = processor.post_process(lab, saturation=saturation, output_type="np")
     np.testing.assert_allclose(gray_of(changed), gray_of(plain), atol=1.5)
@@ -218,21 +218,21 @@ def test_black_stays_black_and_white_stays_white(processor, lightness, level, sa
 
 
 def test_source_luminance_at_scale_one_is_the_sources_gray(processor):
-    picture = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
-    values = processor(picture)["pixel_values"]
+    image = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    values = processor(image)["pixel_values"]
     (array,) = processor.post_process(
         wild_lab(16, 16), luminance="source", pixel_values=values, output_type="np"
     )
-    assert abs(gray_of(array) - np.asarray(picture)).max() <= 1
+    assert abs(gray_of(array) - np.asarray(image)).max() <= 1
 
 
 def test_source_luminance_without_chroma_is_exactly_the_source(processor):
-    picture = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
-    values = processor(picture)["pixel_values"]
+    image = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    values = processor(image)["pixel_values"]
     (array,) = processor.post_process(
         wild_lab(16, 16), saturation=0, luminance="source", pixel_values=values, output_type="np"
     )
-    assert np.array_equal(array, np.asarray(picture.convert("RGB")))
+    assert np.array_equal(array, np.asarray(image.convert("RGB")))
 
 
 def test_source_luminance_is_enlarged_to_the_output(processor):
@@ -246,10 +246,10 @@ def test_source_luminance_is_enlarged_to_the_output(processor):
 
 
 def test_source_luminance_takes_lists_of_different_sizes(processor):
-    values = processor([make_picture(5, 6), make_picture(9, 4)])["pixel_values"]
+    values = processor([make_image(5, 6), make_image(9, 4)])["pixel_values"]
     outputs = [wild_lab(12, 10), wild_lab(8, 18)]
-    pictures = processor.post_process(outputs, luminance="source", pixel_values=values)
-    assert [picture.size for picture in pictures] == [(10, 12), (18, 8)]
+    images = processor.post_process(outputs, luminance="source", pixel_values=values)
+    assert [image.size for image in images] == [(10, 12), (18, 8)]
 
 
 @pytest.mark.parametrize(
@@ -278,14 +278,14 @@ def test_save_and_load_keep_the_reference_size(tmp_path):
 
 def test_network_lightness_agrees_with_the_source():
     processor = SCSNetImageProcessor()
-    lightness = processor(make_picture(24, 16, "L")).pixel_values
+    lightness = processor(make_image(24, 16, "L")).pixel_values
     wrong = torch.nn.functional.interpolate(lightness, (48, 72), mode="nearest") + 0.1
     outputs = torch.cat((wrong, torch.zeros(1, 2, 48, 72)), dim=1)
     (loose,) = processor.post_process(outputs)
     (bound,) = processor.post_process(outputs, pixel_values=lightness)
     errors = [
-        (processor(picture.resize((24, 16), Image.Resampling.BICUBIC)).pixel_values - lightness)
-        for picture in (loose, bound)
+        (processor(image.resize((24, 16), Image.Resampling.BICUBIC)).pixel_values - lightness)
+        for image in (loose, bound)
     ]
     assert errors[1].abs().mean() < 0.2 * errors[0].abs().mean()
 
@@ -295,5 +295,5 @@ def test_at_scale_one_the_lightness_is_the_source_s():
     lightness = torch.rand(1, 1, 8, 8) * 1.8 - 0.9
     outputs = torch.cat((lightness + 0.2, 0.3 * torch.randn(1, 2, 8, 8)), dim=1)
     processor = SCSNetImageProcessor()
-    (picture,) = processor.post_process(outputs, pixel_values=lightness)
-    assert (processor(picture).pixel_values - lightness).abs().max() < 1 / 50
+    (image,) = processor.post_process(outputs, pixel_values=lightness)
+    assert (processor(image).pixel_values - lightness).abs().max() < 1 / 50

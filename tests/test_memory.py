@@ -9,8 +9,8 @@ import psutil
 import pytest
 import torch
 
-from scsnet_hf import memory
-from scsnet_hf.memory import clear_memory_errors, free_memory, is_out_of_memory
+from scsnet_hf import tiling
+from scsnet_hf.tiling import clear_memory_errors, free_memory, is_out_of_memory
 
 CPU = torch.device("cpu")
 
@@ -24,8 +24,8 @@ def system(tmp_path, monkeypatch):
             (tmp_path / "meminfo").write_text(meminfo)
         for name, text in group.items():
             (tmp_path / f"memory.{name}").write_text(text)
-        monkeypatch.setattr(memory, "_SYSTEM", tmp_path / "meminfo")
-        monkeypatch.setattr(memory, "_GROUP", tmp_path)
+        monkeypatch.setattr(tiling, "_SYSTEM", tmp_path / "meminfo")
+        monkeypatch.setattr(tiling, "_GROUP", tmp_path)
 
     return pretend
 
@@ -105,7 +105,7 @@ import resource
 
 import torch
 
-from scsnet_hf.memory import keep_freed_memory
+from scsnet_hf.tiling import keep_freed_memory
 
 keep_freed_memory()
 faults = []

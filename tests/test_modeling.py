@@ -4,9 +4,9 @@ from copy import deepcopy
 
 import pytest
 import torch
-from conftest import build_tiny_model
-from plain_scsnet import plain_scsnet
 
+from helpers.plain_scsnet import plain_scsnet
+from helpers.tiny_models import build_tiny_model
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage
 from scsnet_hf.configuration_scsnet import CROSS_ATTENTIONS, SOURCE_ENCODERS, UPSAMPLERS
 
@@ -241,7 +241,7 @@ def test_every_ablation_runs(upsampler, cross_attention):
     assert reconstruction.isfinite().all()
 
 
-# Pictures and batches
+# Images and batches
 
 
 @pytest.mark.parametrize("reference_seed", [None, 5])
@@ -256,7 +256,7 @@ def test_item_of_a_batch_equals_the_item_alone(tiny_model, reference_seed):
 
 
 @pytest.mark.parametrize("level", [-1.0, 0.2, 1.0])
-def test_constant_picture_stays_constant_at_scale_one(tiny_model, level):
+def test_constant_image_stays_constant_at_scale_one(tiny_model, level):
     reconstruction = reconstruct(tiny_model, torch.full((1, 1, 13, 18), level), scale=1)
     expected = reconstruction[..., :1, :1].expand_as(reconstruction)
     torch.testing.assert_close(reconstruction, expected, atol=1e-4, rtol=1e-4)
@@ -264,7 +264,7 @@ def test_constant_picture_stays_constant_at_scale_one(tiny_model, level):
 
 @pytest.mark.parametrize("upsampler", ["cpm", "meta"])
 @pytest.mark.parametrize(("scale", "period"), [(4, 4), (1.5, 3), (2.7, 27)])
-def test_constant_picture_repeats_one_pattern_without_borders(upsampler, scale, period):
+def test_constant_image_repeats_one_pattern_without_borders(upsampler, scale, period):
     model = build_tiny_model(upsampler=upsampler)
     pixels = reconstruct(model, torch.full((1, 1, 20, 20), 0.3), scale=scale)
     torch.testing.assert_close(pixels[..., period:], pixels[..., :-period], atol=1e-4, rtol=1e-4)
@@ -274,7 +274,7 @@ def test_constant_picture_repeats_one_pattern_without_borders(upsampler, scale, 
 
 
 @pytest.mark.parametrize("size", [(64, 40), (31, 90)])
-def test_colour_branch_sees_a_larger_picture_at_its_working_size(size):
+def test_color_branch_sees_a_larger_image_at_its_working_size(size):
     model = build_tiny_model(color_size=32)
     with torch.no_grad():
         features = model.encode_color(gray(1, *size)).features
@@ -283,13 +283,13 @@ def test_colour_branch_sees_a_larger_picture_at_its_working_size(size):
     assert min(features.shape[-2:]) == pytest.approx(min(size) * scale, abs=0.5)
 
 
-def test_colour_branch_sees_a_small_picture_at_its_own_size():
+def test_color_branch_sees_a_small_image_at_its_own_size():
     model = build_tiny_model(color_size=32)
     with torch.no_grad():
         assert model.encode_color(gray(1, 13, 32)).features.shape[-2:] == (13, 32)
 
 
-def test_picture_above_the_working_size_is_reconstructed_in_full():
+def test_image_above_the_working_size_is_reconstructed_in_full():
     model = build_tiny_model(color_size=16)
     assert reconstruct(model, gray(1, 33, 50), scale=1.5).shape == (1, 3, 50, 75)
 
@@ -414,7 +414,7 @@ def test_gradient_checkpointing_gives_the_same_gradients():
     torch.testing.assert_close(gradients(model), expected, atol=1e-6, rtol=1e-4)
 
 
-def test_first_picture_of_an_untrained_model_is_mid_gray():
+def test_first_image_of_an_untrained_model_is_mid_gray():
     model = SCSNetForImageToImage(SCSNetConfig.from_preset("tiny"))
     assert reconstruct(model, gray(1, 9, 10)).abs().max() == 0
 
@@ -522,7 +522,7 @@ def test_a_small_window_of_a_large_source_is_like_the_whole():
     torch.testing.assert_close(window, whole[..., 100:116, 140:156], atol=1e-2, rtol=0)
 
 
-def test_the_colour_branch_alone_gives_its_features_only(tiny_model):
+def test_the_color_branch_alone_gives_its_features_only(tiny_model):
     with torch.no_grad():
         output = tiny_model(gray(2, 16, 12), color_only=True)
     assert output.reconstruction is None

@@ -14,20 +14,26 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from conftest import build_tiny_model, make_picture
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import Dataset
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
 
-from scsnet_hf import PictureError, SCSNetForImageToImage, SCSNetImageProcessor, tiling
+from helpers.images import make_image
+from helpers.tiny_models import build_tiny_model
+from scsnet_hf import (
+    ImageError,
+    SCSNetForImageToImage,
+    SCSNetImageProcessor,
+    tiling,
+)
 
 NAN, INFINITY = float("nan"), float("inf")
 
 
-def pixels(picture) -> np.ndarray:
-    return np.asarray(picture).astype(int)
+def pixels(image) -> np.ndarray:
+    return np.asarray(image).astype(int)
 
 
 def equal(one, other) -> bool:
@@ -38,47 +44,47 @@ def largest_difference(one, other) -> int:
     return np.abs(pixels(one) - pixels(other)).max()
 
 
-def gray_level(picture) -> np.ndarray:
+def gray_level(image) -> np.ndarray:
     """The level of the gray that is as light as each pixel (IEC 61966-2-1)."""
-    srgb = np.asarray(picture.convert("RGB")) / 255
+    srgb = np.asarray(image.convert("RGB")) / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     light = linear @ [0.2126, 0.7152, 0.0722]
     return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-def png(picture) -> bytes:
+def png(image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format="PNG")
+    image.save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
-def picture():
-    return make_picture(24, 16)
+def image():
+    return make_image(24, 16)
 
 
 @pytest.fixture(scope="module")
 def references():
-    """Two pictures of different colours and sizes."""
-    return [make_picture(32, 24, seed=1), Image.new("RGB", (16, 20), (250, 120, 10))]
+    """Two images of different colors and sizes."""
+    return [make_image(32, 24, seed=1), Image.new("RGB", (16, 20), (250, 120, 10))]
 
 
 @pytest.fixture(scope="module")
 def mixed():
-    """Four pictures in three sizes; the first two run together."""
+    """Four images in three sizes; the first two run together."""
     sizes = (24, 16), (24, 16), (16, 24), (9, 13)
-    return [make_picture(*size, seed=seed) for seed, size in enumerate(sizes)]
+    return [make_image(*size, seed=seed) for seed, size in enumerate(sizes)]
 
 
 @pytest.fixture(scope="module")
 def one_by_one(tiny_pipe, mixed):
-    return [tiny_pipe(picture, scale=2) for picture in mixed]
+    return [tiny_pipe(image, scale=2) for image in mixed]
 
 
-def assert_same_pictures(results, expected):
+def assert_same_images(results, expected):
     """Equal but for rounding: a batch may add up in another order."""
     results = list(results)
-    assert [result.size for result in results] == [picture.size for picture in expected]
+    assert [result.size for result in results] == [image.size for image in expected]
     assert all(largest_difference(*pair) <= 1 for pair in zip(results, expected, strict=True))
 
 
@@ -97,66 +103,66 @@ class TestOutputSize:
         ],
     )
     def test_it_is_exactly_what_was_asked_for(self, tiny_pipe, arguments, size):
-        assert tiny_pipe(make_picture(101, 67), **arguments).size == size
+        assert tiny_pipe(make_image(101, 67), **arguments).size == size
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (37, 41)])
-    def test_odd_and_narrow_pictures_work(self, tiny_pipe, size):
+    def test_odd_and_narrow_images_work(self, tiny_pipe, size):
         width, height = size
-        assert tiny_pipe(make_picture(*size)).size == (4 * width, 4 * height)
+        assert tiny_pipe(make_image(*size)).size == (4 * width, 4 * height)
 
-    def test_long_side_is_the_height_of_a_tall_picture(self, tiny_pipe):
-        assert tiny_pipe(make_picture(10, 30), long_side=77).height == 77
+    def test_long_side_is_the_height_of_a_tall_image(self, tiny_pipe):
+        assert tiny_pipe(make_image(10, 30), long_side=77).height == 77
 
     def test_half_of_one_pixel_is_one_pixel(self, tiny_pipe):
-        assert tiny_pipe(make_picture(1, 1), scale=0.5).size == (1, 1)
+        assert tiny_pipe(make_image(1, 1), scale=0.5).size == (1, 1)
 
     @pytest.mark.parametrize("scale", [0.5, 1])
-    def test_a_gray_picture_that_is_not_enlarged_gets_colours(self, tiny_pipe, picture, scale):
-        channels = pixels(tiny_pipe(picture.convert("L"), scale=scale))
+    def test_a_gray_image_that_is_not_enlarged_gets_colors(self, tiny_pipe, image, scale):
+        channels = pixels(tiny_pipe(image.convert("L"), scale=scale))
         assert np.ptp(channels, axis=2).max() > 0
 
 
 class TestLook:
     def test_source_luminance_at_scale_one_keeps_the_lightness(self, tiny_pipe):
-        picture = make_picture(40, 32)
-        result = tiny_pipe(picture, scale=1, luminance="source")
-        assert np.abs(gray_level(result) - gray_level(picture)).max() <= 1
+        image = make_image(40, 32)
+        result = tiny_pipe(image, scale=1, luminance="source")
+        assert np.abs(gray_level(result) - gray_level(image)).max() <= 1
 
-    def test_source_luminance_keeps_the_lightness_of_a_gray_picture(self, tiny_pipe):
-        picture = make_picture(40, 32, "L")
-        result = tiny_pipe(picture, scale=1, luminance="source")
-        assert np.abs(gray_level(result) - pixels(picture)).max() <= 1
+    def test_source_luminance_keeps_the_lightness_of_a_gray_image(self, tiny_pipe):
+        image = make_image(40, 32, "L")
+        result = tiny_pipe(image, scale=1, luminance="source")
+        assert np.abs(gray_level(result) - pixels(image)).max() <= 1
 
-    def test_saturation_zero_is_gray(self, tiny_pipe, picture):
-        red, green, blue = tiny_pipe(picture, saturation=0).split()
+    def test_saturation_zero_is_gray(self, tiny_pipe, image):
+        red, green, blue = tiny_pipe(image, saturation=0).split()
         assert red.tobytes() == green.tobytes() == blue.tobytes()
 
-    def test_saturation_makes_more_colour(self, tiny_pipe, picture):
+    def test_saturation_makes_more_color(self, tiny_pipe, image):
         chroma = [
-            np.ptp(pixels(tiny_pipe(picture, saturation=s)), axis=2).mean() for s in (0.5, 1, 2)
+            np.ptp(pixels(tiny_pipe(image, saturation=s)), axis=2).mean() for s in (0.5, 1, 2)
         ]
         assert chroma == sorted(chroma)
         assert chroma[0] < chroma[2]
 
-    def test_the_colours_of_the_input_do_not_matter(self, tiny_pipe):
+    def test_the_colors_of_the_input_do_not_matter(self, tiny_pipe):
         gray = Image.new("L", (12, 12), 77)
         assert equal(tiny_pipe(gray), tiny_pipe(gray.convert("RGB")))
 
     @pytest.mark.parametrize("arguments", [{}, {"reference": "modern"}])
-    def test_the_same_call_gives_the_same_picture(self, tiny_pipe, picture, references, arguments):
+    def test_the_same_call_gives_the_same_image(self, tiny_pipe, image, references, arguments):
         arguments = dict.fromkeys(arguments, references[0])
-        assert equal(tiny_pipe(picture, **arguments), tiny_pipe(picture, **arguments))
+        assert equal(tiny_pipe(image, **arguments), tiny_pipe(image, **arguments))
 
-    def test_the_callers_picture_is_left_as_it_was(self, tiny_pipe, picture, references):
-        before = [one.tobytes() for one in (picture, references[0])]
-        tiny_pipe(picture, reference=references[0], scale=0.5)
-        assert [one.tobytes() for one in (picture, references[0])] == before
+    def test_the_callers_image_is_left_as_it_was(self, tiny_pipe, image, references):
+        before = [one.tobytes() for one in (image, references[0])]
+        tiny_pipe(image, reference=references[0], scale=0.5)
+        assert [one.tobytes() for one in (image, references[0])] == before
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, picture):
+def folder(tmp_path_factory, image):
     folder = tmp_path_factory.mktemp("inputs")
-    picture.save(folder / "picture.png")
+    image.save(folder / "image.png")
     return folder
 
 
@@ -168,7 +174,7 @@ def url(folder):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/picture.png"
+    yield f"http://127.0.0.1:{server.server_port}/image.png"
     server.shutdown()
     server.server_close()
 
@@ -185,34 +191,34 @@ class TestInputs:
             pytest.param(lambda p: {"image": p}, id="row"),
         ],
     )
-    def test_every_kind_in_memory_is_the_same_picture(self, tiny_pipe, picture, convert):
-        assert equal(tiny_pipe(convert(picture), scale=2), tiny_pipe(picture, scale=2))
+    def test_every_kind_in_memory_is_the_same_image(self, tiny_pipe, image, convert):
+        assert equal(tiny_pipe(convert(image), scale=2), tiny_pipe(image, scale=2))
 
     @pytest.mark.parametrize("kind", [str, lambda path: path])
-    def test_a_path_is_read(self, tiny_pipe, folder, picture, kind):
-        path = kind(folder / "picture.png")
-        assert equal(tiny_pipe(path, scale=2), tiny_pipe(picture, scale=2))
+    def test_a_path_is_read(self, tiny_pipe, folder, image, kind):
+        path = kind(folder / "image.png")
+        assert equal(tiny_pipe(path, scale=2), tiny_pipe(image, scale=2))
 
-    def test_a_url_is_read(self, tiny_pipe, picture, url):
-        assert equal(tiny_pipe(url, scale=2), tiny_pipe(picture, scale=2))
+    def test_a_url_is_read(self, tiny_pipe, image, url):
+        assert equal(tiny_pipe(url, scale=2), tiny_pipe(image, scale=2))
 
     @pytest.mark.parametrize("kind", [str, lambda path: path, lambda path: path.read_bytes()])
-    def test_a_reference_is_read_like_a_picture(self, tiny_pipe, picture, tmp_path, kind):
-        modern = make_picture(20, 20, seed=5)
+    def test_a_reference_is_read_like_a_image(self, tiny_pipe, image, tmp_path, kind):
+        modern = make_image(20, 20, seed=5)
         modern.save(tmp_path / "modern.png")
-        result = tiny_pipe(picture, reference=kind(tmp_path / "modern.png"))
-        assert equal(result, tiny_pipe(picture, reference=modern))
+        result = tiny_pipe(image, reference=kind(tmp_path / "modern.png"))
+        assert equal(result, tiny_pipe(image, reference=modern))
 
     @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "YCbCr", "I;16"])
     def test_opaque_modes_give_rgb(self, tiny_pipe, mode):
-        source = make_picture(12, 8, "L" if mode == "I;16" else "RGB").convert(mode)
+        source = make_image(12, 8, "L" if mode == "I;16" else "RGB").convert(mode)
         result = tiny_pipe(source)
         assert (result.mode, result.size) == ("RGB", (48, 32))
 
     @pytest.mark.parametrize("mode", ["RGBA", "LA"])
     @pytest.mark.parametrize("scale", [0.5, 3.3])
     def test_transparency_is_kept(self, tiny_pipe, mode, scale):
-        source = make_picture(20, 10, mode)
+        source = make_image(20, 10, mode)
         mask = Image.new("L", (20, 10), 255)
         mask.paste(0, (0, 0, 10, 10))
         source.putalpha(mask)
@@ -222,8 +228,8 @@ class TestInputs:
         assert (alpha[:, 0] == 0).all()
         assert (alpha[:, -1] == 255).all()
 
-    def test_hidden_colours_do_not_matter(self, tiny_pipe):
-        source = make_picture(24, 16, "RGBA")
+    def test_hidden_colors_do_not_matter(self, tiny_pipe):
+        source = make_image(24, 16, "RGBA")
         mask = Image.new("L", (24, 16), 255)
         mask.paste(0, (0, 0, 12, 16))
         results = []
@@ -236,7 +242,7 @@ class TestInputs:
 
     @pytest.mark.parametrize("scale", [0.5, 1, 2.7])
     def test_even_transparency_stays_exact(self, tiny_pipe, scale):
-        source = make_picture(20, 10, "RGBA")
+        source = make_image(20, 10, "RGBA")
         source.putalpha(77)
         assert tiny_pipe(source, scale=scale).getchannel("A").getextrema() == (77, 77)
 
@@ -250,12 +256,12 @@ class TestDepth:
         assert np.abs(gray[..., 0].astype(int) - ramp).max() <= 8
         assert len(np.unique(gray)) > 200
 
-    def test_eight_bits_are_the_same_picture(self, tiny_pipe, picture):
-        deep, usual = tiny_pipe(picture, depth=16), tiny_pipe(picture, depth=8)
+    def test_eight_bits_are_the_same_image(self, tiny_pipe, image):
+        deep, usual = tiny_pipe(image, depth=16), tiny_pipe(image, depth=8)
         assert np.abs(deep / 257 - pixels(usual)).max() <= 0.51
 
     def test_transparency_is_the_fourth_channel(self, tiny_pipe):
-        source = make_picture(20, 10, "LA")
+        source = make_image(20, 10, "LA")
         source.putalpha(77)
         result = tiny_pipe(source, scale=2, depth=16)
         assert result.shape == (20, 40, 4)
@@ -266,13 +272,13 @@ class TestMany:
     def test_list_in_list_out(self, tiny_pipe, mixed, one_by_one):
         results = tiny_pipe(mixed, scale=2)
         assert isinstance(results, list)
-        assert_same_pictures(results, one_by_one)
+        assert_same_images(results, one_by_one)
 
     @pytest.mark.parametrize("kind", [list, tuple])
     def test_a_list_of_one_gives_a_list_of_one(self, tiny_pipe, mixed, one_by_one, kind):
         results = tiny_pipe(kind(mixed[:1]), scale=2)
         assert isinstance(results, list)
-        assert_same_pictures(results, one_by_one[:1])
+        assert_same_images(results, one_by_one[:1])
 
     def test_an_empty_list_gives_an_empty_list(self, tiny_pipe):
         assert tiny_pipe([]) == []
@@ -281,7 +287,7 @@ class TestMany:
     def test_mixed_sizes_in_batches_equal_one_by_one(
         self, tiny_pipe, mixed, one_by_one, batch_size
     ):
-        assert_same_pictures(tiny_pipe(mixed, scale=2, batch_size=batch_size), one_by_one)
+        assert_same_images(tiny_pipe(mixed, scale=2, batch_size=batch_size), one_by_one)
 
     def test_a_generator_is_read_lazily(self, tiny_pipe, mixed, one_by_one):
         taken = []
@@ -291,7 +297,7 @@ class TestMany:
                 taken.append(True)
                 yield mixed[0]
 
-        assert_same_pictures([next(iter(tiny_pipe(endless(), scale=2)))], one_by_one[:1])
+        assert_same_images([next(iter(tiny_pipe(endless(), scale=2)))], one_by_one[:1])
         assert len(taken) < 5
 
     @pytest.mark.parametrize(
@@ -299,7 +305,7 @@ class TestMany:
         [
             pytest.param(lambda rows: (row for row in rows), id="generator"),
             pytest.param(
-                lambda rows: KeyDataset([{"picture": row} for row in rows], "picture"),
+                lambda rows: KeyDataset([{"image": row} for row in rows], "image"),
                 id="KeyDataset",
             ),
             pytest.param(lambda rows: _TorchDataset(rows), id="torch"),
@@ -320,11 +326,11 @@ class TestMany:
     @pytest.mark.parametrize("batch_size", [1, 2])
     def test_every_data_set_equals_one_by_one(self, tiny_pipe, mixed, one_by_one, wrap, batch_size):
         results = tiny_pipe(wrap(mixed), scale=2, batch_size=batch_size)
-        assert_same_pictures(results, one_by_one)
+        assert_same_images(results, one_by_one)
 
-    def test_two_threads_equal_one_after_the_other(self, tiny_pipe, picture, references):
+    def test_two_threads_equal_one_after_the_other(self, tiny_pipe, image, references):
         def colorize(reference):
-            return tiny_pipe(picture, reference=reference, scale=2)
+            return tiny_pipe(image, reference=reference, scale=2)
 
         jobs = references * 3
         expected = [colorize(reference) for reference in jobs]
@@ -345,24 +351,24 @@ class _TorchDataset(Dataset):
 
 
 class TestReferences:
-    def test_a_reference_changes_the_picture(self, tiny_pipe, picture, references):
-        automatic, *guided = (tiny_pipe(picture, reference=r) for r in (None, *references))
+    def test_a_reference_changes_the_image(self, tiny_pipe, image, references):
+        automatic, *guided = (tiny_pipe(image, reference=r) for r in (None, *references))
         assert not equal(guided[0], automatic)
         assert not equal(guided[0], guided[1])
 
-    def test_strength_zero_is_the_automatic_picture(self, tiny_pipe, picture, references):
-        result = tiny_pipe(picture, reference=references[0], reference_strength=0)
-        assert equal(result, tiny_pipe(picture))
+    def test_strength_zero_is_the_automatic_image(self, tiny_pipe, image, references):
+        result = tiny_pipe(image, reference=references[0], reference_strength=0)
+        assert equal(result, tiny_pipe(image))
 
-    def test_strength_one_is_the_default(self, tiny_pipe, picture, references):
-        result = tiny_pipe(picture, reference=references[0], reference_strength=1.0)
-        assert equal(result, tiny_pipe(picture, reference=references[0]))
+    def test_strength_one_is_the_default(self, tiny_pipe, image, references):
+        result = tiny_pipe(image, reference=references[0], reference_strength=1.0)
+        assert equal(result, tiny_pipe(image, reference=references[0]))
 
     @pytest.mark.parametrize("batch_size", [1, 3])
     def test_one_reference_serves_all_images(self, tiny_pipe, mixed, references, batch_size):
         results = tiny_pipe(mixed, reference=references[0], scale=2, batch_size=batch_size)
         expected = [tiny_pipe(one, reference=references[0], scale=2) for one in mixed]
-        assert_same_pictures(results, expected)
+        assert_same_images(results, expected)
 
     @pytest.mark.parametrize("batch_size", [1, 4])
     def test_each_image_gets_its_own_entry(self, tiny_pipe, mixed, references, batch_size):
@@ -372,7 +378,7 @@ class TestReferences:
             tiny_pipe(one, reference=reference, scale=2)
             for one, reference in zip(mixed, own, strict=True)
         ]
-        assert_same_pictures(results, expected)
+        assert_same_images(results, expected)
 
     @pytest.mark.parametrize("wrap", [list, lambda rows: (row for row in rows)])
     def test_rows_bring_their_own_references(self, tiny_pipe, mixed, references, wrap):
@@ -381,7 +387,7 @@ class TestReferences:
             for one, own in zip(mixed, [*references, None, references[0]], strict=True)
         ]
         expected = [tiny_pipe(r["image"], reference=r["reference"], scale=2) for r in rows]
-        assert_same_pictures(tiny_pipe(wrap(rows), scale=2, batch_size=2), expected)
+        assert_same_images(tiny_pipe(wrap(rows), scale=2, batch_size=2), expected)
 
     @pytest.mark.parametrize("own_first", [True, False])
     def test_rows_without_their_own_get_the_common_reference(
@@ -395,41 +401,39 @@ class TestReferences:
             tiny_pipe(mixed[0], reference=own, scale=2),
             tiny_pipe(mixed[1], reference=common, scale=2),
         ]
-        assert_same_pictures(results, expected)
+        assert_same_images(results, expected)
 
-    def test_the_order_of_several_references_does_not_matter(self, tiny_pipe, picture, references):
-        results = [tiny_pipe(picture, reference=references[::step]) for step in (1, -1)]
+    def test_the_order_of_several_references_does_not_matter(self, tiny_pipe, image, references):
+        results = [tiny_pipe(image, reference=references[::step]) for step in (1, -1)]
         assert largest_difference(*results) <= 1
 
-    def test_the_same_reference_twice_is_one_reference(self, tiny_pipe, picture, references):
-        once, twice = (tiny_pipe(picture, reference=[references[0]] * n) for n in (1, 2))
+    def test_the_same_reference_twice_is_one_reference(self, tiny_pipe, image, references):
+        once, twice = (tiny_pipe(image, reference=[references[0]] * n) for n in (1, 2))
         assert largest_difference(once, twice) <= 1
 
-    def test_both_of_two_references_count(self, tiny_pipe, picture, references):
-        both, first, second = (
-            tiny_pipe(picture, reference=one) for one in (references, *references)
-        )
+    def test_both_of_two_references_count(self, tiny_pipe, image, references):
+        both, first, second = (tiny_pipe(image, reference=one) for one in (references, *references))
         assert not equal(both, first)
         assert not equal(both, second)
 
     @pytest.mark.parametrize("images", [1, 3])
     def test_another_number_of_references_than_images_is_refused(
-        self, tiny_pipe, picture, references, images
+        self, tiny_pipe, image, references, images
     ):
         with pytest.raises(ValueError, match=f"2 references for {images} images"):
-            tiny_pipe([picture] * images, reference=references)
+            tiny_pipe([image] * images, reference=references)
 
-    def test_attention_maps_come_with_the_picture(self, tiny_pipe, picture, references):
-        result = tiny_pipe(picture, reference=references[0], return_attention=True)
-        assert equal(result["image"], tiny_pipe(picture, reference=references[0]))
+    def test_attention_maps_come_with_the_image(self, tiny_pipe, image, references):
+        result = tiny_pipe(image, reference=references[0], return_attention=True)
+        assert equal(result["image"], tiny_pipe(image, reference=references[0]))
         assert len(result["attentions"]) == len(result["valves"]) == 3
         for attention in result["attentions"]:
             assert torch.allclose(attention.sum(-1), torch.ones(1), atol=1e-4)
         for valves in result["valves"]:
             assert 0 <= valves.min() <= valves.max() <= 1
 
-    def test_without_a_reference_there_are_no_attention_maps(self, tiny_pipe, picture):
-        result = tiny_pipe(picture, return_attention=True)
+    def test_without_a_reference_there_are_no_attention_maps(self, tiny_pipe, image):
+        result = tiny_pipe(image, return_attention=True)
         assert set(result) == {"image", "attentions", "valves"}
         assert not result["attentions"]
 
@@ -437,8 +441,8 @@ class TestReferences:
 class TestTiles:
     @pytest.mark.parametrize("arguments", [{"scale": 2.7}, {"size": (100, 131)}])
     def test_tiles_leave_no_trace(self, tiny_pipe, arguments):
-        picture = make_picture(70, 50)
-        tiled, whole = (tiny_pipe(picture, tile_size=t, **arguments) for t in (16, None))
+        image = make_image(70, 50)
+        tiled, whole = (tiny_pipe(image, tile_size=t, **arguments) for t in (16, None))
         assert largest_difference(tiled, whole) <= 1
 
     @pytest.mark.parametrize(("tile_size", "runs"), [(None, 1), ("auto", 3), (150, 4)])
@@ -446,7 +450,7 @@ class TestTiles:
         calls = []
         hook = tiny_pipe.model.texture_encoder.register_forward_hook(lambda *_: calls.append(1))
         try:
-            tiny_pipe(make_picture(600, 8), scale=1, tile_size=tile_size)
+            tiny_pipe(make_image(600, 8), scale=1, tile_size=tile_size)
         finally:
             hook.remove()
         assert len(calls) == runs
@@ -471,18 +475,18 @@ class OutOfMemoryOnce(TorchDispatchMode):
 
 
 class TestTooLittleMemory:
-    def test_at_whatever_step_ends_in_the_right_picture_or_a_clear_error(
+    def test_at_whatever_step_ends_in_the_right_image_or_a_clear_error(
         self, tiny_pipe, monkeypatch
     ):
         monkeypatch.setattr(tiling, "_SMALLEST_WINDOW", 8)
-        picture = make_picture(20, 24)
+        image = make_image(20, 24)
         with OutOfMemoryOnce() as counter:
-            expected = tiny_pipe(picture, scale=2, tile_size=None)
+            expected = tiny_pipe(image, scale=2, tile_size=None)
         right, told = 0, 0
         for nth in range(1, counter.done + 1, ALLOCATIONS_APART):
             try:
                 with OutOfMemoryOnce(nth):
-                    result = tiny_pipe(picture, scale=2, tile_size=None)
+                    result = tiny_pipe(image, scale=2, tile_size=None)
             except MemoryError as error:
                 assert re.search("not enough memory .*smaller result", str(error))
                 told += 1
@@ -501,44 +505,44 @@ class TestStrips:
     )
     @pytest.mark.parametrize("mode", ["L", "LA"])
     def test_strips_are_the_result_of_a_call(self, tiny_pipe, arguments, mode):
-        picture = make_picture(30, 50, mode)
-        strips = tiny_pipe.strips(picture, **arguments)
-        expected = tiny_pipe(picture, **arguments)
+        image = make_image(30, 50, mode)
+        strips = tiny_pipe.strips(image, **arguments)
+        expected = tiny_pipe(image, **arguments)
         assert strips.size == expected.size
-        assert equal(strips.picture(), expected)
+        assert equal(strips.image(), expected)
 
     def test_depth_and_references_are_those_of_a_call(self, tiny_pipe, references):
-        picture = make_picture(30, 50)
-        strips = tiny_pipe.strips(picture, references[:2], depth=16, reference_strength=0.5)
-        expected = tiny_pipe(picture, references[:2], depth=16, reference_strength=0.5)
+        image = make_image(30, 50)
+        strips = tiny_pipe.strips(image, references[:2], depth=16, reference_strength=0.5)
+        expected = tiny_pipe(image, references[:2], depth=16, reference_strength=0.5)
         assert strips.dtype == np.uint16
-        assert np.array_equal(strips.picture(), expected)
+        assert np.array_equal(strips.image(), expected)
 
     def test_computed_while_they_are_taken(self, tiny_pipe):
         calls = []
         hook = tiny_pipe.model.texture_encoder.register_forward_hook(lambda *_: calls.append(1))
         try:
-            strips = tiny_pipe.strips(make_picture(8, 200), scale=1, tile_size=50)
+            strips = tiny_pipe.strips(make_image(8, 200), scale=1, tile_size=50)
             assert calls == []
             next(strips.arrays)
             assert 0 < len(calls) < 4
         finally:
             hook.remove()
 
-    def test_maps_are_refused(self, tiny_pipe, picture):
+    def test_maps_are_refused(self, tiny_pipe, image):
         with pytest.raises(TypeError, match="return_attention"):
-            tiny_pipe.strips(picture, return_attention=True)
+            tiny_pipe.strips(image, return_attention=True)
 
-    def test_a_wrong_argument_is_refused_at_once(self, tiny_pipe, picture):
+    def test_a_wrong_argument_is_refused_at_once(self, tiny_pipe, image):
         with pytest.raises(ValueError, match="scale"):
-            tiny_pipe.strips(picture, scale=100)
+            tiny_pipe.strips(image, scale=100)
 
 
 class TestRefusals:
     @pytest.mark.parametrize("scale", [0, -1, NAN, INFINITY, 100, 0.49, "2", True])
-    def test_scale_is_a_number_from_a_half_to_16(self, tiny_pipe, picture, scale):
+    def test_scale_is_a_number_from_a_half_to_16(self, tiny_pipe, image, scale):
         with pytest.raises(ValueError, match="scale"):
-            tiny_pipe(picture, scale=scale)
+            tiny_pipe(image, scale=scale)
 
     @pytest.mark.parametrize(
         "arguments",
@@ -548,9 +552,9 @@ class TestRefusals:
             {"size": (10, 10), "long_side": 10},
         ],
     )
-    def test_only_one_says_how_large(self, tiny_pipe, picture, arguments):
+    def test_only_one_says_how_large(self, tiny_pipe, image, arguments):
         with pytest.raises(ValueError, match=r"(?s)only one of .*" + " and ".join(arguments)):
-            tiny_pipe(picture, **arguments)
+            tiny_pipe(image, **arguments)
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -578,48 +582,48 @@ class TestRefusals:
             ("tile_size", True),
         ],
     )
-    def test_values_out_of_range_are_named(self, tiny_pipe, picture, name, value):
+    def test_values_out_of_range_are_named(self, tiny_pipe, image, name, value):
         with pytest.raises(ValueError, match=name):
-            tiny_pipe(picture, **{name: value})
+            tiny_pipe(image, **{name: value})
 
-    def test_an_unknown_argument_is_named(self, tiny_pipe, picture):
+    def test_an_unknown_argument_is_named(self, tiny_pipe, image):
         with pytest.raises(TypeError, match="magnification"):
-            tiny_pipe(picture, magnification=2)
+            tiny_pipe(image, magnification=2)
 
-    @pytest.mark.parametrize("content", [b"", b"no picture", png(Image.new("L", (64, 64), 9))[:60]])
+    @pytest.mark.parametrize("content", [b"", b"no image", png(Image.new("L", (64, 64), 9))[:60]])
     def test_a_bad_file_is_named(self, tiny_pipe, tmp_path, content):
         (tmp_path / "bad.png").write_bytes(content)
-        with pytest.raises(PictureError, match=r"bad\.png"):
+        with pytest.raises(ImageError, match=r"bad\.png"):
             tiny_pipe(str(tmp_path / "bad.png"))
 
     def test_a_file_that_claims_a_billion_pixels_is_named(self, tiny_pipe, tmp_path):
         header = bytearray(png(Image.new("L", (1, 1))))
         header[16:24] = (40_000).to_bytes(4, "big") * 2
         (tmp_path / "bomb.png").write_bytes(_with_checksum(header))
-        with pytest.raises(PictureError, match=r"bomb\.png"):
+        with pytest.raises(ImageError, match=r"bomb\.png"):
             tiny_pipe(str(tmp_path / "bomb.png"))
 
     @pytest.mark.parametrize("cut", [9, 20, 30, 45])
     def test_a_file_cut_off_in_its_header_is_named(self, tiny_pipe, tmp_path, cut):
-        (tmp_path / "cut.png").write_bytes(png(make_picture(9, 9))[:cut])
-        with pytest.raises(PictureError, match=r"cut\.png"):
+        (tmp_path / "cut.png").write_bytes(png(make_image(9, 9))[:cut])
+        with pytest.raises(ImageError, match=r"cut\.png"):
             tiny_pipe(str(tmp_path / "cut.png"))
 
-    def test_a_missing_file_in_a_list_is_named(self, tiny_pipe, picture, tmp_path):
-        with pytest.raises(PictureError, match=r"lost\.png"):
-            tiny_pipe([picture, tmp_path / "lost.png"])
+    def test_a_missing_file_in_a_list_is_named(self, tiny_pipe, image, tmp_path):
+        with pytest.raises(ImageError, match=r"lost\.png"):
+            tiny_pipe([image, tmp_path / "lost.png"])
 
-    def test_a_bad_reference_is_named(self, tiny_pipe, picture, tmp_path):
-        with pytest.raises(PictureError, match=r"lost\.png"):
-            tiny_pipe(picture, reference=str(tmp_path / "lost.png"))
+    def test_a_bad_reference_is_named(self, tiny_pipe, image, tmp_path):
+        with pytest.raises(ImageError, match=r"lost\.png"):
+            tiny_pipe(image, reference=str(tmp_path / "lost.png"))
 
-    def test_a_row_without_an_image_is_refused(self, tiny_pipe, picture):
+    def test_a_row_without_an_image_is_refused(self, tiny_pipe, image):
         with pytest.raises(ValueError, match="image"):
-            tiny_pipe([{"picture": picture}])
+            tiny_pipe([{"photo": image}])
 
     @pytest.mark.parametrize("nothing", [None, 7])
-    def test_what_is_no_picture_is_refused(self, tiny_pipe, nothing):
-        with pytest.raises(TypeError, match="picture"):
+    def test_what_is_no_image_is_refused(self, tiny_pipe, nothing):
+        with pytest.raises(TypeError, match="image"):
             tiny_pipe(nothing)
 
 
@@ -630,9 +634,9 @@ def _with_checksum(content: bytearray) -> bytes:
 
 
 class TestLoading:
-    def test_a_folder_loads_without_trusting_its_code(self, tiny_checkpoint, tiny_pipe, picture):
+    def test_a_folder_loads_without_trusting_its_code(self, tiny_checkpoint, tiny_pipe, image):
         pipe = pipeline("scs-colorize-sr", model=str(tiny_checkpoint), device="cpu")
-        assert equal(pipe(picture), tiny_pipe(picture))
+        assert equal(pipe(image), tiny_pipe(image))
 
     def test_weights_stay_what_they_are_in_another_order(self):
         model = build_tiny_model()
@@ -642,16 +646,16 @@ class TestLoading:
             assert torch.equal(value, before[name])
             assert value.ndim != 4 or value.is_contiguous(memory_format=torch.channels_last)
 
-    def test_bfloat16_is_close(self, tiny_checkpoint, tiny_pipe, picture, references):
+    def test_bfloat16_is_close(self, tiny_checkpoint, tiny_pipe, image, references):
         pipe = pipeline(
             "scs-colorize-sr", model=str(tiny_checkpoint), dtype=torch.bfloat16, device="cpu"
         )
         assert pipe.model.dtype == torch.bfloat16
-        result = pipe(picture, reference=references[0])
-        expected = tiny_pipe(picture, reference=references[0])
+        result = pipe(image, reference=references[0])
+        expected = tiny_pipe(image, reference=references[0])
         assert np.abs(pixels(result) - pixels(expected)).mean() < 4
 
-    def test_what_half_precision_cannot_hold_is_computed_in_float32(self, picture, references):
+    def test_what_half_precision_cannot_hold_is_computed_in_float32(self, image, references):
         model = build_tiny_model()
         with torch.no_grad():
             for stem in (model.stem, model.reference_stem):
@@ -663,12 +667,12 @@ class TestLoading:
             )
             for m in (model, copy.deepcopy(model).float())
         ]
-        half, single = (pipe(picture, reference=references[0]) for pipe in pipes)
+        half, single = (pipe(image, reference=references[0]) for pipe in pipes)
         assert equal(half, single)
         assert pipes[0].model.dtype == torch.float16
 
     @pytest.mark.parametrize("arguments", [{}, {"reference": "modern"}])
-    def test_damaged_weights_never_make_a_picture(self, picture, references, arguments):
+    def test_damaged_weights_never_make_a_image(self, image, references, arguments):
         model = build_tiny_model()
         with torch.no_grad():
             part = model.reference_stem if arguments else model.stem
@@ -677,10 +681,10 @@ class TestLoading:
             "scs-colorize-sr", model=model, image_processor=SCSNetImageProcessor(), device="cpu"
         )
         with pytest.raises(ArithmeticError, match="not finite"):
-            pipe(picture, **dict.fromkeys(arguments, references[0]))
+            pipe(image, **dict.fromkeys(arguments, references[0]))
 
     @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.99])
-    def test_weights_that_were_cut_off_are_recognised(self, tiny_checkpoint, part):
+    def test_weights_that_were_cut_off_are_recognized(self, tiny_checkpoint, part):
         weights = tiny_checkpoint / "model.safetensors"
         content = weights.read_bytes()
         weights.write_bytes(content[: int(len(content) * part)])
@@ -693,8 +697,8 @@ class TestLoading:
         with pytest.raises(OSError, match="safetensors"):
             SCSNetForImageToImage.from_pretrained(tiny_checkpoint)
 
-    def test_a_model_and_a_processor_make_a_pipeline(self, tiny_pipe, picture):
+    def test_a_model_and_a_processor_make_a_pipeline(self, tiny_pipe, image):
         pipe = pipeline(
             "scs-colorize-sr", model=tiny_pipe.model, image_processor=SCSNetImageProcessor()
         )
-        assert pipe(picture).size == (96, 64)
+        assert pipe(image).size == (96, 64)

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from plain_scsnet import continuous_pixel_mapping
 from torch.nn import functional
 
+from helpers.plain_scsnet import continuous_pixel_mapping
 from scsnet_hf import SCSNetConfig, pixel_mapping
-from scsnet_hf.pixel_mapping import HEADS, PixelGrid, axis_coordinates, resize
+from scsnet_hf.pixel_mapping import (
+    HEADS,
+    PixelGrid,
+    axis_coordinates,
+    resize,
+)
 
 CPU = torch.device("cpu")
 CHANNELS = 8  # of the tiny preset
@@ -87,11 +92,11 @@ def test_cubic_resize_to_the_same_size_is_the_identity():
 @pytest.mark.usefixtures("gradients")
 @pytest.mark.parametrize("output", [(24, 28), (36, 42), (48, 56), (33, 39)])
 def test_cubic_resize_is_pillows_bicubic_inside(output):
-    picture = np.random.default_rng(0).random((12, 14), dtype=np.float32)
+    image = np.random.default_rng(0).random((12, 14), dtype=np.float32)
     size = output[::-1]
-    expected = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+    expected = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
     grid = PixelGrid.whole((12, 14), output)
-    actual = resize(torch.from_numpy(picture)[None, None], grid, cubic=True)[0, 0].numpy()
+    actual = resize(torch.from_numpy(image)[None, None], grid, cubic=True)[0, 0].numpy()
     border = 8  # the kernel reaches over two source pixels, at most four output pixels each
     inside = (slice(border, -border),) * 2
     np.testing.assert_allclose(actual[inside], expected[inside], atol=1e-5)

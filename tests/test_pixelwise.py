@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from scsnet_hf import pixelwise as pixelwise_module
-from scsnet_hf.pixelwise import PixelwiseLinear
+from scsnet_hf import pixel_mapping as pixelwise_module
+from scsnet_hf.pixel_mapping import PixelwiseLinear
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])

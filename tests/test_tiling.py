@@ -1,13 +1,18 @@
-"""Tiles: they cover the output once, and make the same picture as the whole."""
+"""Tiles: they cover the output once, and make the same image as the whole."""
 
 import pytest
 import torch
-from conftest import build_tiny_model
-from test_memory import OUT_OF_MEMORY
 
+from helpers.tiny_models import build_tiny_model
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, tiling
 from scsnet_hf.configuration_scsnet import UPSAMPLERS
-from scsnet_hf.tiling import AUTO_TILE_SIZES, automatic_tile_size, plan_tiles, tiled_strips
+from scsnet_hf.tiling import (
+    AUTO_TILE_SIZES,
+    automatic_tile_size,
+    plan_tiles,
+    tiled_strips,
+)
+from test_memory import OUT_OF_MEMORY
 
 
 def reconstruct(model, pixels: torch.Tensor, output: tuple[int, int], tile_size) -> torch.Tensor:
@@ -90,7 +95,7 @@ def test_without_its_halo_a_tile_shows(monkeypatch):
     assert (reconstruct(model, pixels, output, 13) - untiled).abs().max() > 1e-3
 
 
-def test_auto_cuts_only_pictures_larger_than_a_tile():
+def test_auto_cuts_only_images_larger_than_a_tile():
     model = build_tiny_model(color_size=16)
     areas = []
     model.texture_encoder.register_forward_hook(
@@ -104,7 +109,7 @@ def test_auto_cuts_only_pictures_larger_than_a_tile():
     assert max(areas) <= AUTO_TILE_SIZES[0] + 2 * model.halo
 
 
-def test_large_picture_never_passes_in_one_piece():
+def test_large_image_never_passes_in_one_piece():
     model = build_tiny_model(color_size=16)
     shapes = []
     model.texture_encoder.register_forward_hook(

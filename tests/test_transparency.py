@@ -1,12 +1,12 @@
-"""Transparent pictures: nobody sees what is hidden, and alpha of any size."""
+"""Transparent images: nobody sees what is hidden, and alpha of any size."""
 
 import numpy as np
 import pytest
 import torch
-from conftest import make_picture
 from PIL import Image, ImageDraw
 
-from scsnet_hf.transparency import fill_hidden, resized_alpha
+from helpers.images import make_image
+from scsnet_hf.decoding import fill_hidden, resized_alpha
 
 SIZES = [{"scale": 0.5}, {"scale": 1}, {"scale": 2.7}, {"size": (31, 90)}, {"long_side": 33}]
 
@@ -17,13 +17,13 @@ def visible_mask(height: int = 22, width: int = 29) -> torch.Tensor:
     return ((rows - 9) ** 2 + (columns - 12) ** 2 < 40)[None, None]
 
 
-def cut_out(picture: Image.Image, hidden) -> Image.Image:
-    """A disc of a picture with a soft edge; `hidden` lies under all that is fully transparent."""
-    large = Image.new("L", (4 * picture.width, 4 * picture.height))
+def cut_out(image: Image.Image, hidden) -> Image.Image:
+    """A disc of an image with a soft edge; `hidden` lies under all that is fully transparent."""
+    large = Image.new("L", (4 * image.width, 4 * image.height))
     ImageDraw.Draw(large).ellipse((20, 12, 90, 80), fill=255)
-    alpha = large.resize(picture.size, Image.Resampling.BOX)
-    under = Image.new(picture.mode, picture.size, hidden)
-    under.paste(picture, mask=alpha.point(lambda level: 255 * (level > 0)))
+    alpha = large.resize(image.size, Image.Resampling.BOX)
+    under = Image.new(image.mode, image.size, hidden)
+    under.paste(image, mask=alpha.point(lambda level: 255 * (level > 0)))
     under.putalpha(alpha)
     return under
 
@@ -88,7 +88,7 @@ def test_even_alpha_stays_exact(level, size):
 
 
 def test_alpha_of_the_same_size_stays_exact():
-    alpha = make_picture(29, 22, "L")
+    alpha = make_image(29, 22, "L")
     assert resized_alpha(alpha, (29, 22)).tobytes() == alpha.tobytes()
 
 
@@ -107,9 +107,9 @@ def test_alpha_keeps_its_shape(size):
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("luminance", ["network", "source"])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_hidden_colours_change_nothing_in_a_result(tiny_pipe, size, luminance, mode):
-    picture = make_picture(29, 22, mode)
-    black, white = (cut_out(picture, color) for color in ("black", "white"))
+def test_hidden_colors_change_nothing_in_a_result(tiny_pipe, size, luminance, mode):
+    image = make_image(29, 22, mode)
+    black, white = (cut_out(image, color) for color in ("black", "white"))
     assert black.tobytes() != white.tobytes()
     results = [tiny_pipe(source, luminance=luminance, **size) for source in (black, white)]
     assert results[0].mode == "RGBA"
@@ -119,7 +119,7 @@ def test_hidden_colours_change_nothing_in_a_result(tiny_pipe, size, luminance, m
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("depth", [8, 16])
 def test_alpha_of_a_result_is_that_of_the_source_in_its_size(tiny_pipe, size, depth):
-    source = cut_out(make_picture(29, 22), "black")
+    source = cut_out(make_image(29, 22), "black")
     result = np.asarray(tiny_pipe(source, depth=depth, **size))
     height, width = result.shape[:2]
     expected = np.asarray(resized_alpha(source.getchannel("A"), (width, height)), dtype=int)
@@ -127,8 +127,8 @@ def test_alpha_of_a_result_is_that_of_the_source_in_its_size(tiny_pipe, size, de
 
 
 @pytest.mark.parametrize("level", [0, 77, 255])
-def test_even_alpha_of_a_picture_stays_exact(tiny_pipe, level):
-    source = make_picture(29, 22, "LA")
+def test_even_alpha_of_a_image_stays_exact(tiny_pipe, level):
+    source = make_image(29, 22, "LA")
     source.putalpha(level)
     assert tiny_pipe(source, scale=2.7).getchannel("A").getextrema() == (level, level)
 

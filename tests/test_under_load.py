@@ -10,21 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import psutil
 import pytest
-from conftest import make_picture
 from PIL import Image
 
+from helpers.images import make_image
 from scsnet_hf.cli import main
-from scsnet_hf.files.colorizing import PictureColorizer
+from scsnet_hf.io.colorizing import ImageColorizer
 
 THREADS, CALLS = 16, 50
 
 
 def test_many_threads_equal_one_after_the_other(tiny_pipe):
-    picture = make_picture(20, 14, "L")
-    references = [make_picture(16, 12, seed=seed) for seed in range(THREADS * CALLS)]
+    image = make_image(20, 14, "L")
+    references = [make_image(16, 12, seed=seed) for seed in range(THREADS * CALLS)]
 
     def colorize(reference):
-        return np.asarray(tiny_pipe(picture, reference=reference, scale=1.5))
+        return np.asarray(tiny_pipe(image, reference=reference, scale=1.5))
 
     expected = [colorize(reference) for reference in references]
     with ThreadPoolExecutor(THREADS) as pool:
@@ -34,13 +34,13 @@ def test_many_threads_equal_one_after_the_other(tiny_pipe):
 
 
 def test_memory_stays_where_it_is(tiny_pipe):
-    pictures = [make_picture(60 + 9 * n, 90 - 7 * n, seed=n) for n in range(5)]
+    images = [make_image(60 + 9 * n, 90 - 7 * n, seed=n) for n in range(5)]
     process = psutil.Process()
 
     def call(times: int) -> int:
         for n in range(times):
-            reference = pictures[n % 3] if n % 2 else None
-            tiny_pipe(pictures[n % 5], reference=reference, scale=2)
+            reference = images[n % 3] if n % 2 else None
+            tiny_pipe(images[n % 5], reference=reference, scale=2)
         return process.memory_info().rss
 
     after_some, after_many = call(60), call(200)
@@ -54,10 +54,10 @@ def command(checkpoint, *arguments) -> list[str]:
 
 
 def assert_whole(folder) -> set[str]:
-    """Names of the files of a folder, all of them pictures that can be read to the end."""
+    """Names of the files of a folder, all of them images that can be read to the end."""
     for file in folder.iterdir():
-        with Image.open(file) as picture:
-            picture.load()
+        with Image.open(file) as image:
+            image.load()
     return {file.name for file in folder.iterdir()}
 
 
@@ -65,7 +65,7 @@ def assert_whole(folder) -> set[str]:
 def test_a_signal_leaves_no_half_files(checkpoint, tmp_path, number, code):
     (tmp_path / "in").mkdir()
     for index in range(300):
-        make_picture(40, 40).save(tmp_path / "in" / f"{index}.png")
+        make_image(40, 40).save(tmp_path / "in" / f"{index}.png")
     out = tmp_path / "out"
 
     def take_signals() -> None:  # programs that a shell starts in the background ignore SIGINT
@@ -83,7 +83,7 @@ def test_a_signal_leaves_no_half_files(checkpoint, tmp_path, number, code):
 def test_a_full_disk_fails_what_does_not_fit(checkpoint, tmp_path):
     (tmp_path / "in").mkdir()
     for name, side in (("a", 8), ("b", 200), ("c", 8)):
-        make_picture(side, side).save(tmp_path / "in" / f"{name}.png")
+        make_image(side, side).save(tmp_path / "in" / f"{name}.png")
 
     def limit_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -102,7 +102,7 @@ def test_a_full_disk_fails_what_does_not_fit(checkpoint, tmp_path):
 def test_a_place_that_cannot_be_written_fails_alone(checkpoint, tmp_path, capsys):
     for name in ("good", "bad"):
         (tmp_path / "in" / name).mkdir(parents=True)
-        make_picture(8, 8).save(tmp_path / "in" / name / "a.png")
+        make_image(8, 8).save(tmp_path / "in" / name / "a.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "bad").write_text("a file where a folder should be")
     assert main(command(checkpoint, tmp_path / "in", "-o", tmp_path / "out")[3:]) == 1
@@ -113,14 +113,14 @@ def test_a_place_that_cannot_be_written_fails_alone(checkpoint, tmp_path, capsys
 def test_an_input_that_vanishes_fails_alone(checkpoint, tmp_path, capsys, monkeypatch):
     inputs = [tmp_path / f"{name}.png" for name in "abc"]
     for file in inputs:
-        make_picture(8, 8).save(file)
-    colorize = PictureColorizer.__call__
+        make_image(8, 8).save(file)
+    colorize = ImageColorizer.__call__
 
     def colorize_and_delete(self, work):
         inputs[1].unlink(missing_ok=True)
         return colorize(self, work)
 
-    monkeypatch.setattr(PictureColorizer, "__call__", colorize_and_delete)
+    monkeypatch.setattr(ImageColorizer, "__call__", colorize_and_delete)
     assert main(command(checkpoint, *inputs, "-o", tmp_path / "out")[3:]) == 1
     assert f"{inputs[1]}: no such file" in capsys.readouterr().err
     assert assert_whole(tmp_path / "out") == {"a.png", "c.png"}

@@ -2,12 +2,12 @@
 
 parts.py            what a job is cut into, the same at every start
 sources.py          which kind of input there is
-picture_folders.py  folders of pictures
+image_folders.py  folders of images
 tar_shards.py       tar shards of webdataset
 parquet_files.py    parquet files
 hub_data_sets.py    data sets of the Hub
-file_names.py       where the picture of a row goes in a folder
-output.py           the folder of a job: finished parts, pictures, table of errors
+file_names.py       where the image of a row goes in a folder
+output.py           the folder of a job: finished parts, images, table of errors
 attempts.py         rows that kill the process that works on them
 colorizer.py        a pipeline with the arguments of a job
 worker.py           works through parts
@@ -17,7 +17,12 @@ job.py              all of it together
 
 from .colorizer import Recipe
 from .job import Job, Summary, run
-from .output import OUTPUTS, FolderOutput, Output, ParquetOutput
+from .output import (
+    OUTPUTS,
+    FolderOutput,
+    Output,
+    ParquetOutput,
+)
 from .pool import Pool
 from .sources import Source
 

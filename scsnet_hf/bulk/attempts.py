@@ -1,4 +1,4 @@
-"""Rows that kill the process that works on them, as a picture can that takes too much memory.
+"""Rows that kill the process that works on them, as an image can that takes too much memory.
 
 A worker notes on disk which row it is at. Who begins the same part after it died knows from that
 what it died of, and leaves a row out that was the last one too often.
@@ -7,7 +7,7 @@ what it died of, and leaves a row out that was the last one too often.
 import json
 from pathlib import Path
 
-from ..kept_settings import write_json
+from ..io.run_settings import write_json
 
 MOST_DEATHS = 3
 

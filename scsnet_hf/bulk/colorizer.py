@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..files.saving import write_picture
+from ..io.saving import write_image
 from ..registration import find_checkpoint, load_pipeline
 from .output import Colored
 
@@ -15,12 +15,12 @@ _MODEL_FILES = (".json", ".safetensors", ".onnx")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What results depend on, besides the pictures.
+    """What results depend on, besides the images.
 
     Args:
         model: name of an embedded checkpoint, a folder or a Hub id.
         arguments: of a call of the pipeline, but for the reference.
-        reference: encoded picture whose colours to use.
+        reference: encoded image whose colors to use.
         dtype: number format of the network; the model's own if None.
     """
 
@@ -30,14 +30,14 @@ class Recipe:
     dtype: str | None = None
 
     def describe(self) -> dict[str, Any]:
-        """As JSON takes it: folders and pictures by their content, not by their name."""
+        """As JSON takes it: folders and images by their content, not by their name."""
         reference = None if self.reference is None else hashlib.sha256(self.reference).hexdigest()
         described = {"model": _content_of(self.model), "dtype": self.dtype, "reference": reference}
         return {**described, **self.arguments}
 
 
 class Colorizer:
-    """Colorizes encoded pictures by a recipe.
+    """Colorizes encoded images by a recipe.
 
     Args:
         recipe: the reference is encoded once, here.
@@ -69,11 +69,11 @@ class Colorizer:
         except ValueError as error:
             raise ValueError(f"reference: {error}") from error
 
-    def __call__(self, key: str, picture: bytes) -> Colored:
-        """The result of a row, as PNG; raises what is wrong with the picture."""
-        result = self._pipe(picture, **self._arguments)
+    def __call__(self, key: str, image: bytes) -> Colored:
+        """The result of a row, as PNG; raises what is wrong with the image."""
+        result = self._pipe(image, **self._arguments)
         file = io.BytesIO()
-        write_picture(result, file, "PNG")
+        write_image(result, file, "PNG")
         return Colored(key, file.getvalue(), result.width, result.height)
 
 

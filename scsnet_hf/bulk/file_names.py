@@ -1,4 +1,4 @@
-"""Where the picture of a row goes in a folder."""
+"""Where the image of a row goes in a folder."""
 
 import hashlib
 import re
@@ -8,8 +8,8 @@ _UNSAFE = re.compile(r'[\x00-\x1f\x7f%\\:*?"<>|]')
 _LONGEST_NAME, _LONGEST_PATH = 200, 1000  # bytes, well below what file systems take
 
 
-def picture_path(key: str) -> PurePosixPath:
-    """The path of a picture, relative to the folder of results: its key and `.png`.
+def image_path(key: str) -> PurePosixPath:
+    """The path of an image, relative to the folder of results: its key and `.png`.
 
     It never leads out of the folder, whatever the key, and two keys never share one. What is not
     safe in a file name is written as % and its code, as in a URL: `../a:b` becomes

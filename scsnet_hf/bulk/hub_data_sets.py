@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
-from .parquet_files import picture_bytes, picture_column, runs
+from .parquet_files import find_image_column, image_bytes, runs
 from .parts import Fetch, Part
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class DataSetRows(Part):
         config: its configuration; None for the default.
         split: its split.
         fingerprint: what `datasets` calls its content; another version has another.
-        column: of the pictures.
+        column: of the images.
         numbers: of the rows.
     """
 
@@ -54,7 +54,7 @@ class DataSetRows(Part):
             )
         undecoded = data.cast_column(self.column, datasets.Image(decode=False))
         for number in self.numbers:
-            yield f"{self.split}/{number}", partial(_picture, undecoded, number, self.column)
+            yield f"{self.split}/{number}", partial(_image, undecoded, number, self.column)
 
 
 def data_set_parts(
@@ -66,7 +66,7 @@ def data_set_parts(
         ValueError: if it cannot be loaded, or has no such column.
     """
     data = _load(path, config, split)
-    column = picture_column(data.features.arrow_schema, image_column, path)
+    column = find_image_column(data.features.arrow_schema, image_column, path)
     return [
         DataSetRows(path, config, split, data._fingerprint, column, numbers)
         for numbers in runs(len(data), rows_per_part)
@@ -86,5 +86,5 @@ def _load(path: str, config: str | None, split: str) -> "datasets.Dataset":
         ) from error
 
 
-def _picture(data: "datasets.Dataset", number: int, column: str) -> bytes:
-    return picture_bytes(data[number][column])
+def _image(data: "datasets.Dataset", number: int, column: str) -> bytes:
+    return image_bytes(data[number][column])

@@ -18,7 +18,7 @@ class Job:
 
     Args:
         source: the input.
-        recipe: what to do with its pictures.
+        recipe: what to do with its images.
         output: where results go; of an earlier run of the same job, to go on with it.
         rows_per_part: rows that are written in one go, and lost if a worker dies.
     """

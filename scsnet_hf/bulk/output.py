@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..atomic_files import TEMPORARY_PREFIX, replacing
-from ..kept_settings import begin_or_go_on, write_json
-from .file_names import picture_path
+from ..io.atomic_files import TEMPORARY_PREFIX, replacing
+from ..io.run_settings import begin_or_go_on, write_json
+from .file_names import image_path
 
 
 class Colored(NamedTuple):
@@ -41,7 +41,7 @@ class Output(ABC):
 
         job.json        what the job was begun with
         parts/          a file for every finished part, with the rows of it that failed
-        pictures/       the results
+        images/       the results
         errors.parquet  key and reason of every row that failed, at the end
 
     A part counts once its file in parts/ is there, and that is written last. All files are there
@@ -54,7 +54,7 @@ class Output(ABC):
     folder: Path
 
     @abstractmethod
-    def _write_pictures(self, part: int, results: Iterator[Colored | Failed]) -> None:
+    def _write_images(self, part: int, results: Iterator[Colored | Failed]) -> None:
         """Write the results of a part, and see to it that there are none of rows that failed."""
 
     def begin(self, settings: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ class Output(ABC):
                     done += 1
                 yield result
 
-        self._write_pictures(part, counted())
+        self._write_images(part, counted())
         write_json(self._record(part), {"done": done, "failed": failures})
         return Report(done, len(failures))
 
@@ -122,11 +122,11 @@ class Output(ABC):
 
 
 class FolderOutput(Output):
-    """Results as pictures/KEY.png, see `picture_path`."""
+    """Results as images/KEY.png, see `image_path`."""
 
-    def _write_pictures(self, part: int, results: Iterator[Colored | Failed]) -> None:
+    def _write_images(self, part: int, results: Iterator[Colored | Failed]) -> None:
         for result in results:
-            path = self.folder / "pictures" / picture_path(result.key)
+            path = self.folder / "images" / image_path(result.key)
             if isinstance(result, Failed):
                 path.unlink(missing_ok=True)  # it may have gone well the last time
                 continue
@@ -135,13 +135,13 @@ class FolderOutput(Output):
 
 
 class ParquetOutput(Output):
-    """Results as pictures/000000.parquet and so on, one for every part that has any.
+    """Results as images/000000.parquet and so on, one for every part that has any.
 
-    Columns: `key`; `image`, {"bytes", "path"} as `datasets` stores pictures, PNG; `width` and
+    Columns: `key`; `image`, {"bytes", "path"} as `datasets` stores images, PNG; `width` and
     `height` in pixels.
     """
 
-    def _write_pictures(self, part: int, results: Iterator[Colored | Failed]) -> None:
+    def _write_images(self, part: int, results: Iterator[Colored | Failed]) -> None:
         import datasets
         import pyarrow
         from pyarrow import parquet
@@ -149,7 +149,7 @@ class ParquetOutput(Output):
         rows = [
             {
                 "key": result.key,
-                "image": {"bytes": result.png, "path": picture_path(result.key).name},
+                "image": {"bytes": result.png, "path": image_path(result.key).name},
                 "width": result.width,
                 "height": result.height,
             }
@@ -165,7 +165,7 @@ class ParquetOutput(Output):
             height=datasets.Value("int32"),
         )
         table = pyarrow.Table.from_pylist(rows, features.arrow_schema)
-        with replacing(self.folder / "pictures" / f"{part:06}.parquet") as temporary:
+        with replacing(self.folder / "images" / f"{part:06}.parquet") as temporary:
             parquet.write_table(table, temporary)
 
 

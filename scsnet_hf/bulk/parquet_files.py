@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data.sources import encoded_bytes
-from .parts import BrokenRows, Fetch, Part, as_text, cut, failing
+from .parts import (
+    BrokenRows,
+    Fetch,
+    Part,
+    as_text,
+    cut,
+    failing,
+)
 
 if TYPE_CHECKING:
     import pyarrow
@@ -21,7 +28,7 @@ class ParquetRows(Part):
         path: the file.
         name: what keys call it.
         size: of the file, in bytes.
-        column: of the pictures.
+        column: of the images.
         numbers: of the rows.
     """
 
@@ -44,11 +51,11 @@ class ParquetRows(Part):
                 try:
                     column = file.read_row_group(group, columns=[self.column])[self.column]
                     values = column.slice(start, len(numbers)).to_pylist()
-                    pictures = [partial(picture_bytes, value) for value in values]
+                    images = [partial(image_bytes, value) for value in values]
                 except (pyarrow.ArrowException, OSError) as error:
-                    pictures = [failing(error)] * len(numbers)
-                for number, picture in zip(numbers, pictures, strict=True):
-                    yield f"{self.name}/{number}", picture
+                    images = [failing(error)] * len(numbers)
+                for number, image in zip(numbers, images, strict=True):
+                    yield f"{self.name}/{number}", image
 
     def _groups(self, metadata) -> Iterator[tuple[int, range, int]]:
         """Row group, rows of this part in it, and place of the first of those in the group."""
@@ -69,7 +76,7 @@ def parquet_parts(
     Args:
         files: name and path of each.
         rows_per_part: rows in a part.
-        image_column: see `picture_column`.
+        image_column: see `find_image_column`.
 
     Raises:
         ValueError: if a file has no such column.
@@ -89,7 +96,7 @@ def parquet_parts(
                 (key, f"is damaged or no parquet file, fetch or write it again ({error})")
             )
             continue
-        column = picture_column(schema, image_column, key)
+        column = find_image_column(schema, image_column, key)
         for numbers in runs(rows, rows_per_part):
             parts.append(ParquetRows(path, key, path.stat().st_size, column, numbers))
     return parts + [BrokenRows(some) for some in cut(broken, rows_per_part)]
@@ -101,25 +108,25 @@ def runs(rows: int, size: int) -> Iterator[range]:
         yield range(start, min(start + size, rows))
 
 
-def picture_column(schema: "pyarrow.Schema", wanted: str | None, name: str) -> str:
-    """The column of pictures: `wanted`, else `image`, else the first of its kind.
+def find_image_column(schema: "pyarrow.Schema", wanted: str | None, name: str) -> str:
+    """The column of images: `wanted`, else `image`, else the first of its kind.
 
-    Pictures are encoded files: binary, or {"bytes", "path"} as `datasets` stores them.
+    Images are encoded files: binary, or {"bytes", "path"} as `datasets` stores them.
 
     Raises:
         ValueError: if there is no such column; it names those there are.
     """
-    found = [field.name for field in schema if _holds_pictures(field.type)]
+    found = [field.name for field in schema if _holds_images(field.type)]
     for column in [wanted] if wanted else ["image", *found]:
         if column in found:
             return column
     raise ValueError(
-        f"{name}: no column {wanted or 'image'!r} of pictures (encoded files); there are "
+        f"{name}: no column {wanted or 'image'!r} of images (encoded files); there are "
         f"{', '.join(f'{field.name} ({field.type})' for field in schema)}"
     )
 
 
-def _holds_pictures(kind: "pyarrow.DataType") -> bool:
+def _holds_images(kind: "pyarrow.DataType") -> bool:
     from pyarrow import types
 
     if types.is_struct(kind):
@@ -128,6 +135,6 @@ def _holds_pictures(kind: "pyarrow.DataType") -> bool:
     return types.is_binary(kind) or types.is_large_binary(kind)
 
 
-def picture_bytes(value: bytes | dict | None) -> bytes:
+def image_bytes(value: bytes | dict | None) -> bytes:
     """The file in a cell of such a column; ValueError without one."""
     return value if isinstance(value, bytes) else encoded_bytes(value)

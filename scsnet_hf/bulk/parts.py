@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-Fetch = Callable[[], bytes]  # the encoded picture of a row; raises what is wrong with it
+Fetch = Callable[[], bytes]  # the encoded image of a row; raises what is wrong with it
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class Part(ABC):
 
     @abstractmethod
     def rows(self) -> Iterator[tuple[str, Fetch]]:
-        """Key and picture of every row, always in the same order."""
+        """Key and image of every row, always in the same order."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class BrokenRows(Part):
         return len(self.reasons)
 
     def rows(self) -> Iterator[tuple[str, Fetch]]:
-        """See `Part`; every picture raises ValueError."""
+        """See `Part`; every image raises ValueError."""
         for key, reason in self.reasons:
             yield key, failing(ValueError(reason))
 
 
 def failing(error: Exception) -> Fetch:
-    """A picture that cannot be had."""
+    """An image that cannot be had."""
 
     def fetch() -> bytes:
         raise error

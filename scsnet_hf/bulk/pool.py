@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..error_lines import one_line
+from ..io.error_lines import one_line
 from .output import Report
 from .parts import Part
 from .worker import Worker

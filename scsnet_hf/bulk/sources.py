@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files.folders import files_in, pictures_in
+from ..io.folders import files_in, images_in
 from .hub_data_sets import data_set_parts
+from .image_folders import image_parts
 from .parquet_files import parquet_parts
 from .parts import Part, as_text
-from .picture_folders import picture_parts
 from .tar_shards import tar_parts
 
 _SHARDS: dict[str, Callable[..., list[Part]]] = {".parquet": parquet_parts, ".tar": tar_parts}
@@ -24,11 +24,11 @@ class Source:
 
     Args:
         paths: one of
-            - a folder of parquet files, else of .tar files (webdataset), else of pictures; searched
+            - a folder of parquet files, else of .tar files (webdataset), else of images; searched
               in depth;
             - files or patterns, all of .parquet or all of .tar;
             - the id of a data set on the Hub, "owner/name".
-        image_column: column of the pictures, see `picture_column` and `tar_parts`.
+        image_column: column of the images, see `find_image_column` and `tar_parts`.
         config: configuration of a data set on the Hub.
         split: split of a data set on the Hub, "train" if None.
     """
@@ -58,7 +58,7 @@ class Source:
         else:
             parts = self._local_parts(rows_per_part, leave_out)
         if not parts:
-            raise ValueError(f"{', '.join(self.paths)}: there are no pictures")
+            raise ValueError(f"{', '.join(self.paths)}: there are no images")
         return parts
 
     def _is_on_the_hub(self) -> bool:
@@ -78,8 +78,8 @@ class Source:
             if shards:
                 return self._shard_parts(folder, shards, rows_per_part)
         if self.image_column:
-            raise ValueError(f"{folder}: pictures in a folder have no image column")
-        return picture_parts(folder, _outside(pictures_in(folder), leave_out), rows_per_part)
+            raise ValueError(f"{folder}: images in a folder have no image column")
+        return image_parts(folder, _outside(images_in(folder), leave_out), rows_per_part)
 
     def _shard_parts(self, folder: Path, shards: list[Path], rows_per_part: int) -> list[Part]:
         suffixes = {shard.suffix.lower() for shard in shards}

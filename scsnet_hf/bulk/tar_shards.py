@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..image_io import READABLE_SUFFIXES
-from .parts import BrokenRows, Fetch, Part, as_text, cut
+from .parts import (
+    BrokenRows,
+    Fetch,
+    Part,
+    as_text,
+    cut,
+)
 
 _MEMBER = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL)
 
@@ -34,7 +40,7 @@ class TarRows(Part):
 
     Args:
         shard: the file.
-        rows_at: key, offset of the picture in the shard, and its size, in bytes.
+        rows_at: key, offset of the image in the shard, and its size, in bytes.
     """
 
     shard: Path = field(repr=False)
@@ -57,11 +63,11 @@ def tar_parts(
     Args:
         shards: name and path of each.
         rows_per_part: rows in a part.
-        image_column: what follows the name of a picture, such as "jpg"; None for the one column of
-            a row that is a picture by its suffix.
+        image_column: what follows the name of an image, such as "jpg"; None for the one column of
+            a row that is an image by its suffix.
 
     Raises:
-        ValueError: if it is not clear which file of a row is its picture.
+        ValueError: if it is not clear which file of a row is its image.
     """
     parts: list[Part] = []
     broken: list[tuple[str, str]] = []
@@ -69,11 +75,11 @@ def tar_parts(
         files, damage = _files_of(path)
         rows = []
         for key, columns in _rows_of(name, files):
-            picture = _picture_of(key, columns, image_column)
-            if picture:
-                rows.append((key, picture.offset, picture.size))
+            image = _image_of(key, columns, image_column)
+            if image:
+                rows.append((key, image.offset, image.size))
             else:
-                wanted = image_column or "picture"
+                wanted = image_column or "image"
                 broken.append((key, f"the row has no {wanted}, only {', '.join(sorted(columns))}"))
         if damage:
             broken.append((name, f"{damage}; {len(rows)} rows before that are used"))
@@ -118,13 +124,13 @@ def _rows_of(shard: str, files: list[_File]) -> Iterator[tuple[str, dict[str, _F
         yield f"{shard}/{key}", columns
 
 
-def _picture_of(key: str, columns: dict[str, _File], image_column: str | None) -> _File | None:
+def _image_of(key: str, columns: dict[str, _File], image_column: str | None) -> _File | None:
     if image_column:
         return columns.get(image_column.lower())
-    pictures = [name for name in columns if f".{name.split('.')[-1]}" in READABLE_SUFFIXES]
-    if len(pictures) > 1:
-        raise ValueError(f"{key}: {', '.join(pictures)} are pictures, choose one as image column")
-    return columns[pictures[0]] if pictures else None
+    images = [name for name in columns if f".{name.split('.')[-1]}" in READABLE_SUFFIXES]
+    if len(images) > 1:
+        raise ValueError(f"{key}: {', '.join(images)} are images, choose one as image column")
+    return columns[images[0]] if images else None
 
 
 def _read(shard: Path, offset: int, size: int) -> bytes:

@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..error_lines import one_line
+from ..io.error_lines import one_line
 from .attempts import MOST_DEATHS, Attempts
 from .colorizer import Colorizer, Recipe
-from .output import Colored, Failed, Output, Report
+from .output import (
+    Colored,
+    Failed,
+    Output,
+    Report,
+)
 from .parts import Fetch, Part
 
 
@@ -18,7 +23,7 @@ class Worker:
     It can be pickled as long as it has not begun: the model is loaded at the first part.
 
     Args:
-        recipe: what to do with pictures.
+        recipe: what to do with images.
         output: where results go.
         run: name of this run, see `Attempts`.
         threads: of PyTorch.

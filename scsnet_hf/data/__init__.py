@@ -1,10 +1,10 @@
-"""Training pairs from colour photographs, streamed with `datasets`.
+"""Training pairs from color photographs, streamed with `datasets`.
 
 sources.py      which photographs there are, and the data sets of the paper
 pairs.py        what one photograph becomes: source, labels, reference
 degradation.py  damage of old photographs, for the source
 distortion.py   elastic distortion of references
-recoloring.py   other colours for truth and reference alike
+recoloring.py   other colors for truth and reference alike
 stream.py       endless shuffled samples, and the loader whose state can be saved
 """
 

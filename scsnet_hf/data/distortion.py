@@ -16,10 +16,10 @@ def _draws(
     width: int,
     generator: torch.Generator | list[torch.Generator] | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise in [-1, 1), (2 B, 1, H, W), and which pictures to mirror, (B,)."""
+    """Noise in [-1, 1), (2 B, 1, H, W), and which images to mirror, (B,)."""
     if isinstance(generator, list):
         if len(generator) != batch:
-            raise ValueError(f"{len(generator)} generators for {batch} pictures: give one for each")
+            raise ValueError(f"{len(generator)} generators for {batch} images: give one for each")
         draws = [_draws(1, height, width, one) for one in generator]
         fields, flips = zip(*draws, strict=True)
         return torch.cat(fields), torch.cat(flips)
@@ -28,39 +28,37 @@ def _draws(
 
 
 def elastic_distortion(
-    pictures: torch.Tensor,
+    images: torch.Tensor,
     amplitude: float | torch.Tensor = 0.03,
     smoothness: float = 0.08,
     generator: torch.Generator | list[torch.Generator] | None = None,
 ) -> torch.Tensor:
-    """Random elastic distortion and horizontal flip of each picture (Simard et al. 2003).
+    """Random elastic distortion and horizontal flip of each image (Simard et al. 2003).
 
     Args:
-        pictures: (B, C, H, W).
+        images: (B, C, H, W).
         amplitude: root mean square of the displacement, as a share of the side; (B,) for one of
-            each picture's own.
+            each image's own.
         smoothness: standard deviation of the Gaussian that smooths the displacement field, as a
             share of the shorter side.
-        generator: source of the randomness, on the CPU; a list has one for each picture, so that
+        generator: source of the randomness, on the CPU; a list has one for each image, so that
             its distortion does not hang on the others of the batch.
 
     Returns:
-        The distorted pictures, (B, C, H, W), borders repeated.
+        The distorted images, (B, C, H, W), borders repeated.
     """
-    batch, _, height, width = pictures.shape
+    batch, _, height, width = images.shape
     field, flip = _draws(batch, height, width, generator)
-    field, flip = field.to(pictures.device), flip.to(pictures.device)
-    kernel = _gaussian_kernel(max(0.5, smoothness * min(height, width)), pictures.device)
+    field, flip = field.to(images.device), flip.to(images.device)
+    kernel = _gaussian_kernel(max(0.5, smoothness * min(height, width)), images.device)
     radius = len(kernel) // 2
     for shape, padding in (((1, 1, -1, 1), (radius, 0)), ((1, 1, 1, -1), (0, radius))):
         field = torch.nn.functional.conv2d(field, kernel.view(shape), padding=padding)
     field = field.view(batch, 2, height, width)
     field = field / field.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp(min=1e-12)
-    identity = torch.eye(2, 3, device=pictures.device).repeat(batch, 1, 1)
+    identity = torch.eye(2, 3, device=images.device).repeat(batch, 1, 1)
     identity[:, 0, 0] = torch.where(flip, -1.0, 1.0)
-    grid = torch.nn.functional.affine_grid(identity, list(pictures.shape), align_corners=False)
-    amplitude = torch.as_tensor(amplitude, device=pictures.device).view(-1, 1, 1, 1)
+    grid = torch.nn.functional.affine_grid(identity, list(images.shape), align_corners=False)
+    amplitude = torch.as_tensor(amplitude, device=images.device).view(-1, 1, 1, 1)
     grid = grid + 2 * amplitude * field.permute(0, 2, 3, 1)
-    return torch.nn.functional.grid_sample(
-        pictures, grid, padding_mode="border", align_corners=False
-    )
+    return torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -13,7 +13,7 @@ from .degradation import Degradation
 class PairMaker:
     """Makes one training sample of one photograph.
 
-    A square view of the picture is cut out at random, brought to the high resolution
+    A square view of the image is cut out at random, brought to the high resolution
     round(source_size p), and from that to the source, both by Pillow's antialiased bicubic kernel
     and over exactly the same region. The magnification p is drawn per sample, and lowered where the
     view has too few pixels. The labels are a random window of the high resolution, so samples of
@@ -24,13 +24,13 @@ class PairMaker:
         label_size: side of the labels' window in pixels, at most that of the smallest output.
         reference_size: side of the reference in pixels.
         scale_range: smallest and largest p; the smallest is at least 1.
-        view_range: side of the view as a share of the picture's short side.
+        view_range: side of the view as a share of the image's short side.
         mirror: mirror half of the views; not in the paper.
-        enlarge: also take pictures with too few pixels, enlarged. At the paper's 512 pixels most
+        enlarge: also take images with too few pixels, enlarged. At the paper's 512 pixels most
             of ImageNet is too small.
         degradation: damage of the source, as in old photographs; none if None (the paper).
-        other_view: share of the references that show another view of the same picture.
-        other_reference: share of the samples whose reference shows another picture.
+        other_view: share of the references that show another view of the same image.
+        other_reference: share of the samples whose reference shows another image.
     """
 
     source_size: int = 128
@@ -65,43 +65,43 @@ class PairMaker:
         """Side of the smallest high resolution in pixels."""
         return round(self.source_size * self.scale_range[0])
 
-    def __call__(self, picture: Image.Image, rng: random.Random) -> dict[str, np.ndarray]:
-        """The sample of `picture`, RGB.
+    def __call__(self, image: Image.Image, rng: random.Random) -> dict[str, np.ndarray]:
+        """The sample of `image`, RGB.
 
         Returns:
             `source`, `labels`, `reference`: uint8 sRGB (3, side, side); `output_size`,
             `output_start`: int64 (2,), the whole output and where in it the labels lie;
-            `own_reference`: bool, whether the reference is of this picture; `seed`: int64, for what
+            `own_reference`: bool, whether the reference is of this image; `seed`: int64, for what
             the trainer draws for this sample.
 
         Raises:
-            ValueError: if the picture's short side is below source_size * scale_range[0] and
-                pictures are not enlarged.
+            ValueError: if the image's short side is below source_size * scale_range[0] and
+                images are not enlarged.
         """
-        short = min(picture.size)
+        short = min(image.size)
         if short < self.smallest_output and not self.enlarge:
             raise ValueError(
-                f"{picture.width}x{picture.height} is too small: "
+                f"{image.width}x{image.height} is too small: "
                 f"training at these settings needs a short side of {self.smallest_output} pixels"
             )
-        region = self._view(picture, rng)
+        region = self._view(image, rng)
         high = round(self.source_size * rng.uniform(*self.scale_range))
         if not self.enlarge:
             high = min(region[2] - region[0], high)
-        target = picture.resize((high, high), Image.Resampling.BICUBIC, box=region)
+        target = image.resize((high, high), Image.Resampling.BICUBIC, box=region)
         if self.mirror and rng.random() < 0.5:
             target = target.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         row, column = (rng.randint(0, high - self.label_size) for _ in range(2))
         labels = target.crop((column, row, column + self.label_size, row + self.label_size))
         source = _square(target, self.source_size)
         if self.degradation is not None:
-            # Its colours are what F_color is to tell, and stay clean.
+            # Its colors are what F_color is to tell, and stay clean.
             lightness, *colors = source.convert("YCbCr").split()
             lightness = self.degradation(lightness, rng)
             source = Image.merge("YCbCr", (lightness, *colors)).convert("RGB")
         reference = target
         if rng.random() < self.other_view:
-            reference = picture.crop(self._view(picture, rng))
+            reference = image.crop(self._view(image, rng))
         return {
             "source": _channels_first(source),
             "labels": _channels_first(labels),
@@ -112,18 +112,18 @@ class PairMaker:
             "seed": np.array(rng.getrandbits(62)),
         }
 
-    def _view(self, picture: Image.Image, rng: random.Random) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of a random square of the picture."""
-        short = min(picture.size)
+    def _view(self, image: Image.Image, rng: random.Random) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of a random square of the image."""
+        short = min(image.size)
         wanted = max(self.smallest_output, round(short * rng.uniform(*self.view_range)))
         view = min(short, wanted)
-        left, top = (rng.randint(0, side - view) for side in picture.size)
+        left, top = (rng.randint(0, side - view) for side in image.size)
         return left, top, left + view, top + view
 
 
-def _square(picture: Image.Image, side: int) -> Image.Image:
-    return picture.resize((side, side), Image.Resampling.BICUBIC)
+def _square(image: Image.Image, side: int) -> Image.Image:
+    return image.resize((side, side), Image.Resampling.BICUBIC)
 
 
-def _channels_first(picture: Image.Image) -> np.ndarray:
-    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+def _channels_first(image: Image.Image) -> np.ndarray:
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))

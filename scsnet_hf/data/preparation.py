@@ -20,8 +20,8 @@ from .sources import (
     stream_photographs,
 )
 
-_ROW_GROUP = 100  # pictures, so that loader workers can share a file
-_QUALITY = 92  # of JPEG, for reduced pictures
+_ROW_GROUP = 100  # images, so that loader workers can share a file
+_QUALITY = 92  # of JPEG, for reduced images
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Preparation:
         source: what `stream_photographs` takes, as a string.
         min_bytes: smallest size of the encoded file; None for the source's own.
         min_colorfulness: smallest colorfulness; None for the source's own.
-        short_side: pixels that a larger short side is reduced to; None to keep every picture.
-        shard_size: pictures a parquet file.
-        limit: pictures in all; None for all there are.
-        image_column: column of the pictures, see `DataSource`.
+        short_side: pixels that a larger short side is reduced to; None to keep every image.
+        shard_size: images a parquet file.
+        limit: images in all; None for all there are.
+        image_column: column of the images, see `DataSource`.
 
     Raises:
         ValueError: if a number is not positive.
@@ -70,9 +70,9 @@ class Progress:
 
     Args:
         shards: parquet files written.
-        seen: pictures read from the source.
-        kept: pictures of those that were taken.
-        unreadable: number in the source (from 0), name and error of each unreadable picture.
+        seen: images read from the source.
+        kept: images of those that were taken.
+        unreadable: number in the source (from 0), name and error of each unreadable image.
         finished: whether that is all.
     """
 
@@ -86,26 +86,26 @@ class Progress:
 def prepare(
     preparation: Preparation,
     output: Path,
-    on_picture: Callable[[Progress], None] = lambda progress: None,
+    on_image: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
     """Write selected photographs to `output`/photographs-00000.parquet and so on.
 
-    The columns are `image` (the encoded picture as it was; reduced ones are JPEG of quality 92
+    The columns are `image` (the encoded image as it was; reduced ones are JPEG of quality 92
     without chroma subsampling), `width` and `height` in pixels, upright, and `colorfulness`, the
     `measured_colorfulness` before reduction. `stream_photographs(output)` reads them.
 
     A run that was cut off at any point goes on after its last finished file, to the same files; a
     finished one is left as it is. state.json holds how far it is, left_out.txt the unreadable
-    pictures.
+    images.
 
     Args:
         preparation: what to write.
         output: folder, new or of an earlier run.
-        on_picture: called after each picture of the source.
+        on_image: called after each image of the source.
 
     Raises:
         ValueError: if `output` holds something else, if the source cannot be read, or if no
-            picture is left.
+            image is left.
         OSError: if a file cannot be written, as for want of space. What is finished stays.
     """
     progress, stream_state = _begin(preparation, output)
@@ -128,11 +128,11 @@ def prepare(
             _write_shard(rows, output, progress)
             _write_state(preparation, output, progress, stream.state_dict())
             rows = []
-        on_picture(progress)
+        on_image(progress)
     if rows:
         _write_shard(rows, output, progress)
     if progress.kept == 0:
-        raise ValueError(f"none of the {progress.seen} pictures of {preparation.source} is left")
+        raise ValueError(f"none of the {progress.seen} images of {preparation.source} is left")
     _write(output / "left_out.txt", "".join(f"{line}\n" for line in progress.unreadable))
     progress.finished = True
     _write_state(preparation, output, progress, None)
@@ -162,40 +162,40 @@ def _begin(preparation: Preparation, output: Path) -> tuple[Progress, dict | Non
     return Progress(**state["progress"]), state["stream"]
 
 
-def _make_row(image: dict | None, preparation: Preparation, progress: Progress) -> dict | None:
-    """The row of a picture; None if it is left out."""
+def _make_row(encoded: dict | None, preparation: Preparation, progress: Progress) -> dict | None:
+    """The row of an image; None if it is left out."""
     selection = preparation.selection
-    name = image["path"] and Path(image["path"]).name if image else None
+    name = encoded["path"] and Path(encoded["path"]).name if encoded else None
     try:
-        if encoded_size(image) < selection.min_bytes:
+        if encoded_size(encoded) < selection.min_bytes:
             return None
-        picture = open_photograph(image)
+        image = open_photograph(encoded)
     except (OSError, ValueError) as error:
         progress.unreadable.append(f"{progress.seen}\t{name or ''}\t{error}")
         return None
-    if selection.reason_against(picture):
+    if selection.reason_against(image):
         return None
-    smaller = _reduced(picture, preparation.short_side)
-    content = encoded_bytes(image) if smaller is picture else _as_jpeg(smaller)
+    smaller = _reduced(image, preparation.short_side)
+    content = encoded_bytes(encoded) if smaller is image else _as_jpeg(smaller)
     return {
         "image": {"bytes": content, "path": name},
         "width": smaller.width,
         "height": smaller.height,
-        "colorfulness": measured_colorfulness(picture),
+        "colorfulness": measured_colorfulness(image),
     }
 
 
-def _reduced(picture: Image.Image, short_side: int | None) -> Image.Image:
-    if short_side is None or min(picture.size) <= short_side:
-        return picture
-    factor = short_side / min(picture.size)
-    size = tuple(max(short_side, round(side * factor)) for side in picture.size)
-    return picture.resize(size, Image.Resampling.BICUBIC)
+def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
+    if short_side is None or min(image.size) <= short_side:
+        return image
+    factor = short_side / min(image.size)
+    size = tuple(max(short_side, round(side * factor)) for side in image.size)
+    return image.resize(size, Image.Resampling.BICUBIC)
 
 
-def _as_jpeg(picture: Image.Image) -> bytes:
+def _as_jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=_QUALITY, subsampling="4:4:4")
+    image.save(buffer, format="JPEG", quality=_QUALITY, subsampling="4:4:4")
     return buffer.getvalue()
 
 

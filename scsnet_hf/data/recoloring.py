@@ -1,4 +1,4 @@
-"""Other colours for truth and reference alike, so that only the reference tells them."""
+"""Other colors for truth and reference alike, so that only the reference tells them."""
 
 import torch
 
@@ -14,7 +14,7 @@ def recolor(
         chroma: (B,) factors.
 
     Returns:
-        The same shape. Strong colours may leave sRGB.
+        The same shape. Strong colors may leave sRGB.
     """
     lightness, colors = normalized_lab.split((normalized_lab.shape[1] - 2, 2), dim=1)
     a, b = colors.unbind(1)

@@ -1,6 +1,6 @@
 """Which photographs there are: `stream_photographs`, their selection, and the paper's data sets.
 
-ImageNet-C in the paper means *colourful* ImageNet, the photographs of ImageNet that pass
+ImageNet-C in the paper means *colorful* ImageNet, the photographs of ImageNet that pass
 `PRESELECTION`. It is not the corruption benchmark of the same name (Hendrycks and Dietterich 2019).
 """
 
@@ -19,19 +19,19 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..colorfulness import colorfulness
+from .colorfulness import colorfulness
 
 if TYPE_CHECKING:
     import datasets
 
-PictureFiles = str | os.PathLike | list[str]
+ImageFiles = str | os.PathLike | list[str]
 
 _MEASURED_SIDE = 64  # pixels
 _KINDS = {".parquet": "parquet", ".tar": "webdataset"}  # suffix: builder of `datasets`
 _HELD_OUT = {"validation": {"validation", "valid", "val"}, "test": {"test"}}
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _MOST_REMOTE_FOOTERS = 16  # each takes a request or two
-_SHUFFLED_TOGETHER = 1000  # pictures, undecoded in memory
+_SHUFFLED_TOGETHER = 1000  # images, undecoded in memory
 _TAR_END = bytes(1024)  # a tar archive ends in two empty blocks
 
 
@@ -41,7 +41,7 @@ class Selection:
 
     Args:
         min_bytes: smallest size of the encoded file, in bytes.
-        min_colorfulness: smallest `measured_colorfulness`. Above 0, gray pictures are left out.
+        min_colorfulness: smallest `measured_colorfulness`. Above 0, gray images are left out.
     """
 
     min_bytes: int = 0
@@ -52,21 +52,21 @@ class Selection:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 0, and finite")
 
-    def reason_against(self, picture: Image.Image) -> str | None:
-        """Why the decoded picture, RGB, is left out; None if it is not.
+    def reason_against(self, image: Image.Image) -> str | None:
+        """Why the decoded image, RGB, is left out; None if it is not.
 
         The size of its file is not known here: `stream_photographs` sees to that.
         """
         if self.min_colorfulness == 0:
             return None
-        measured = measured_colorfulness(picture)
+        measured = measured_colorfulness(image)
         if measured >= self.min_colorfulness:
             return None
         return f"its colorfulness {measured:.1f} is below {self.min_colorfulness:g}"
 
 
 # Sec. 4.1: "we remove images with file sizes smaller than 80K and less color variation". The paper
-# gives no number for the second; 15 is this project's, "slightly colourful" to the observers of
+# gives no number for the second; 15 is this project's, "slightly colorful" to the observers of
 # Hasler and Suesstrunk (2003).
 PRESELECTION = Selection(min_bytes=80_000, min_colorfulness=15.0)
 
@@ -78,14 +78,14 @@ class DataSource:
     Args:
         path: a folder, files, patterns or a Hub id, see `stream_photographs`.
         config: name of the configuration of a data set on the Hub; None for its default.
-        split: "train", "validation", ...; as the data set calls it. Of a folder of pictures and of
+        split: "train", "validation", ...; as the data set calls it. Of a folder of images and of
             files given by name all is taken.
-        image_column: column of the pictures. None: `image` or, for want of it, the first column of
-            pictures (in a .tar file the columns are the suffixes: jpg, png, webp).
+        image_column: column of the images. None: `image` or, for want of it, the first column of
+            images (in a .tar file the columns are the suffixes: jpg, png, webp).
         selection: which photographs are taken.
     """
 
-    path: PictureFiles
+    path: ImageFiles
     config: str | None = None
     split: str = "train"
     image_column: str | None = None
@@ -121,14 +121,14 @@ EVALUATION_SPLITS = {
 }
 
 
-def measured_colorfulness(picture: Image.Image) -> float:
-    """`colorfulness` of an RGB picture reduced to at most 64 pixels a side, which is quick."""
-    small = picture.reduce(-(-max(picture.size) // _MEASURED_SIDE))
+def measured_colorfulness(image: Image.Image) -> float:
+    """`colorfulness` of an RGB image reduced to at most 64 pixels a side, which is quick."""
+    small = image.reduce(-(-max(image.size) // _MEASURED_SIDE))
     return colorfulness(torch.from_numpy(np.array(small)).permute(2, 0, 1)).item()
 
 
 def resolve_source(
-    source: PictureFiles | DataSource,
+    source: ImageFiles | DataSource,
     image_column: str | None = None,
     selection: Selection | None = None,
 ) -> DataSource:
@@ -151,11 +151,11 @@ def resolve_source(
 
 
 def stream_photographs(
-    source: PictureFiles | DataSource,
+    source: ImageFiles | DataSource,
     image_column: str | None = None,
     selection: Selection | None = None,
 ) -> "datasets.IterableDataset":
-    """Stream colour photographs that `datasets` can read, undecoded and in their order.
+    """Stream color photographs that `datasets` can read, undecoded and in their order.
 
     Files are left out by their size here. Colorfulness takes decoding, so who decodes asks
     `Selection.reason_against`.
@@ -166,9 +166,9 @@ def stream_photographs(
     Args:
         source: one of
             - a name of `SOURCES` (for a folder of the same name write ./name);
-            - a folder of parquet files, else of .tar files (webdataset), else of pictures. Of
+            - a folder of parquet files, else of .tar files (webdataset), else of images. Of
               parquet and .tar files, those named after validation or test (validation-0.parquet,
-              test/0.parquet) belong to that split and the others to train; pictures are taken all;
+              test/0.parquet) belong to that split and the others to train; images are taken all;
             - a file or pattern (of this machine or a URL) of .parquet or .tar, or a list of them;
             - the id of a data set on the Hub, "owner/name";
             - a `DataSource`, for the rest.
@@ -176,7 +176,7 @@ def stream_photographs(
         selection: goes before that of the source.
 
     Returns:
-        A `datasets.IterableDataset` with the one column `image`: {"bytes", "path"}; pictures of a
+        A `datasets.IterableDataset` with the one column `image`: {"bytes", "path"}; images of a
         folder have a path and no bytes.
 
     Raises:
@@ -200,31 +200,31 @@ def stream_photographs(
     return stream
 
 
-def open_photograph(image: dict) -> Image.Image:
-    """Decode the `image` column of a row, {"bytes", "path"}, to an RGB picture, upright.
+def open_photograph(encoded: dict) -> Image.Image:
+    """Decode the `image` column of a row, {"bytes", "path"}, to an RGB image, upright.
 
     Raises:
-        ValueError: if it is damaged, no picture, or not there.
+        ValueError: if it is damaged, no image, or not there.
         OSError: if its file cannot be read.
     """
-    content = encoded_bytes(image)
+    content = encoded_bytes(encoded)
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
+        with Image.open(io.BytesIO(content)) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
     except UnidentifiedImageError:
-        raise ValueError(f"not a picture that can be read ({len(content)} bytes)") from None
+        raise ValueError(f"not an image that can be read ({len(content)} bytes)") from None
     except Exception as error:  # damage shows as nearly anything, depending on the format
-        raise ValueError(f"damaged picture ({error})") from error
+        raise ValueError(f"damaged image ({error})") from error
 
 
 def iterate_photographs(
-    source: PictureFiles | DataSource, shuffle_seed: int | None = None
+    source: ImageFiles | DataSource, shuffle_seed: int | None = None
 ) -> Iterator[Image.Image]:
-    """The selected pictures of a source, RGB; unreadable ones raise.
+    """The selected images of a source, RGB; unreadable ones raise.
 
     Args:
         source: see `stream_photographs`.
-        shuffle_seed: for a random order, by shards and within the next 1,000 pictures; in the order
+        shuffle_seed: for a random order, by shards and within the next 1,000 images; in the order
             of the source if None.
     """
     chosen = resolve_source(source)
@@ -232,14 +232,14 @@ def iterate_photographs(
     if shuffle_seed is not None:
         stream = stream.shuffle(shuffle_seed, buffer_size=_SHUFFLED_TOGETHER)
     for row in stream:
-        picture = open_photograph(row["image"])
-        if chosen.selection.reason_against(picture) is None:
-            yield picture
+        image = open_photograph(row["image"])
+        if chosen.selection.reason_against(image) is None:
+            yield image
 
 
 def encoded_size(image: dict | None) -> int:
-    """Bytes of the file of an `image` column {"bytes", "path"}; 0 without a picture."""
-    if not _has_picture(image):
+    """Bytes of the file of an `image` column {"bytes", "path"}; 0 without an image."""
+    if not _has_image(image):
         return 0
     if image["bytes"] is not None:
         return len(image["bytes"])
@@ -252,9 +252,9 @@ def encoded_size(image: dict | None) -> int:
 
 
 def encoded_bytes(image: dict | None) -> bytes:
-    """The file of an `image` column {"bytes", "path"}; ValueError without a picture."""
-    if not _has_picture(image):
-        raise ValueError("the row has no picture")
+    """The file of an `image` column {"bytes", "path"}; ValueError without an image."""
+    if not _has_image(image):
+        raise ValueError("the row has no image")
     if image["bytes"] is not None:
         return image["bytes"]
     if _is_url(image["path"]):
@@ -265,7 +265,7 @@ def encoded_bytes(image: dict | None) -> bytes:
     return Path(image["path"]).read_bytes()
 
 
-def _has_picture(image: dict | None) -> bool:
+def _has_image(image: dict | None) -> bool:
     return image is not None and (image["bytes"] is not None or image["path"] is not None)
 
 
@@ -329,10 +329,10 @@ def _load_folder(folder: Path, split: str) -> "datasets.IterableDataset":
     shards = [path for path in files if path.suffix in _KINDS]
     if not shards:
         if not any(path.suffix.lower() in Image.registered_extensions() for path in files):
-            raise ValueError(f"{folder}: there are no pictures, .parquet or .tar files")
-        pictures = [f"{glob.escape(str(folder))}/**"]
+            raise ValueError(f"{folder}: there are no images, .parquet or .tar files")
+        images = [f"{glob.escape(str(folder))}/**"]
         return _load_local(
-            "imagefolder", str(folder), split, pictures, drop_labels=True, drop_metadata=True
+            "imagefolder", str(folder), split, images, drop_labels=True, drop_metadata=True
         )
     suffix = next(suffix for suffix in _KINDS if any(path.suffix == suffix for path in shards))
     chosen = [
@@ -379,7 +379,7 @@ def _expand(pattern: str) -> list[str]:
 def _check_shard(path: Path) -> None:
     """Raise ValueError if a parquet or .tar file is cut off, as by a broken download.
 
-    The errors of `datasets` do not name the file, and a .tar cut off between two pictures would
+    The errors of `datasets` do not name the file, and a .tar cut off between two images would
     pass for a shorter one.
     """
     if path.suffix == ".tar":
@@ -445,12 +445,12 @@ def _find_column(stream: "datasets.IterableDataset", source: DataSource) -> str:
     import datasets
 
     features = stream.features or {}
-    pictures = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
-    candidates = [source.image_column] if source.image_column else ["image", *pictures]
+    images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    candidates = [source.image_column] if source.image_column else ["image", *images]
     for name in candidates:
         if name in features:
             return name
     raise ValueError(
-        f"{source.path}: no column {candidates[0]!r} of pictures, only "
+        f"{source.path}: no column {candidates[0]!r} of images, only "
         f"{', '.join(map(repr, features)) or 'unknown ones'}; choose by image_column"
     )

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
-_MOST_LEFT_OUT = 1000  # unusable pictures in a row
+_MOST_LEFT_OUT = 1000  # unusable images in a row
 _DECODED_AT_ONCE = 8
 
 
 class LeftOut:
-    """The pictures that could not be used, and why: a file that all loader processes append to.
+    """The images that could not be used, and why: a file that all loader processes append to.
 
     Args:
         path: the file, a line of JSON for each.
@@ -40,19 +40,19 @@ class LeftOut:
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
-    def add(self, picture: str, reason: str) -> None:
-        """Note that `picture` is left out; the same one again changes nothing."""
+    def add(self, image: str, reason: str) -> None:
+        """Note that `image` is left out; the same one again changes nothing."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
-            file.write(json.dumps([picture, reason]) + "\n")
+            file.write(json.dumps([image, reason]) + "\n")
 
     def read(self) -> dict[str, str]:
-        """Picture -> reason; a line that was cut off, or broken by such a one, is ignored."""
+        """Image -> reason; a line that was cut off, or broken by such a one, is ignored."""
         noted = {}
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
             with suppress(json.JSONDecodeError):
-                picture, reason = json.loads(line)
-                noted[picture] = reason
+                image, reason = json.loads(line)
+                noted[image] = reason
         return noted
 
 
@@ -72,35 +72,35 @@ class _SampleMaker:
 
     def __call__(self, rows: dict, indices: list[int]) -> dict[str, list]:
         made = []
-        for image, index in zip(rows["image"], indices, strict=True):
+        for encoded, index in zip(rows["image"], indices, strict=True):
             try:
-                made.append(self._sample(image, index))
+                made.append(self._sample(encoded, index))
                 self.left_out_in_a_row = 0
             except (OSError, ValueError) as error:
-                self._leave_out(image, str(error))
+                self._leave_out(encoded, str(error))
         self._exchange_references(made, indices[0])
         return {name: [sample[name] for sample in made] for name in (made[0] if made else ())}
 
-    def _sample(self, image: dict | None, index: int) -> dict[str, np.ndarray]:
-        picture = open_photograph(image)
-        reason = self.selection.reason_against(picture)
+    def _sample(self, encoded: dict | None, index: int) -> dict[str, np.ndarray]:
+        image = open_photograph(encoded)
+        reason = self.selection.reason_against(image)
         if reason:
             raise ValueError(reason)
-        # The index differs between two visits of a picture, the content between two pictures that
+        # The index differs between two visits of an image, the content between two images that
         # have the same index in two loader processes.
-        return self.make_pair(picture, random.Random(f"{self.seed}-{index}-{_checksum(image)}"))
+        return self.make_pair(image, random.Random(f"{self.seed}-{index}-{_checksum(encoded)}"))
 
     def _exchange_references(self, samples: list[dict], index: int) -> None:
-        """Give a share of the samples the reference of their neighbour."""
+        """Give a share of the samples the reference of their neighbor."""
         rng = random.Random(f"{self.seed}-references-{index}")
         references = [sample["reference"] for sample in samples]
-        for sample, neighbour in zip(samples, references[1:] + references[:1], strict=True):
+        for sample, neighbor in zip(samples, references[1:] + references[:1], strict=True):
             if rng.random() < self.make_pair.other_reference:
-                sample["reference"] = neighbour
+                sample["reference"] = neighbor
                 sample["own_reference"] = np.array(False)
 
-    def _leave_out(self, image: dict | None, reason: str) -> None:
-        name = (image or {}).get("path") or f"picture with CRC-32 {_checksum(image):08x}"
+    def _leave_out(self, encoded: dict | None, reason: str) -> None:
+        name = (encoded or {}).get("path") or f"image with CRC-32 {_checksum(encoded):08x}"
         if name not in self.noted:
             self.noted.add(name)
             logger.warning("%s left out: %s", name, reason)
@@ -109,7 +109,7 @@ class _SampleMaker:
         self.left_out_in_a_row += 1
         if self.left_out_in_a_row > _MOST_LEFT_OUT:
             raise ValueError(
-                f"the last {self.left_out_in_a_row} pictures could not be used, "
+                f"the last {self.left_out_in_a_row} images could not be used, "
                 f"at the end because: {reason}"
             )
 
@@ -151,13 +151,13 @@ def training_stream(
         photographs: from `stream_photographs`.
         make_pair: what one photograph becomes.
         seed: of all that is random.
-        selection: which pictures to take, judged on their pixels.
-        left_out: where pictures are noted that are unreadable, too small or not selected; each
+        selection: which images to take, judged on their pixels.
+        left_out: where images are noted that are unreadable, too small or not selected; each
             also gives a warning.
         block_size: rows that are shuffled together, undecoded in memory.
 
     Raises:
-        ValueError: while iterating, after a thousand unusable pictures in a row.
+        ValueError: while iterating, after a thousand unusable images in a row.
     """
     samples = _SampleMaker(make_pair, seed, selection or Selection(), left_out)
     return (

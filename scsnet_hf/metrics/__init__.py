@@ -2,10 +2,10 @@
 
 psnr/ ssim/ fid/ kid/ colorfulness/ perceptual/   `evaluate` modules: `metric("psnr")` or
                   `evaluate.load(folder)`; they need the extra `eval`
-modules.py        what these have in common: pictures in, stored without loss, taken out one by one
-pictures.py       the pictures that metrics take, and the channels that they compare
+modules.py        what these have in common: images in, stored without loss, taken out one by one
+images.py       the images that metrics take, and the channels that they compare
 fidelity.py       numbers of a result and its truth: psnr, ssim, perceptual_distance
-distributions.py  distances of sets of pictures, by their features
+distributions.py  distances of sets of images, by their features
 networks.py       networks that give the features
 
 Sums and matrices are float64. Nothing here imports `evaluate` or scikit-image before it is used.
@@ -14,7 +14,12 @@ Sums and matrices are float64. Nothing here imports `evaluate` or scikit-image b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .distributions import FeatureStatistics, frechet_distance, kernel_distance, statistics_of
+from .distributions import (
+    FeatureStatistics,
+    frechet_distance,
+    kernel_distance,
+    statistics_of,
+)
 from .networks import FeatureNetwork
 
 if TYPE_CHECKING:

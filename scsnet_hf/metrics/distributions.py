@@ -1,4 +1,4 @@
-"""Distances of two sets of pictures, by the features that a network has of them."""
+"""Distances of two sets of images, by the features that a network has of them."""
 
 import os
 import zipfile
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-_ROWS = 1024  # pictures whose kernel values with all others are in memory at once
+_ROWS = 1024  # images whose kernel values with all others are in memory at once
 
 # What numpy raises on files that are no archives of arrays.
 _READING_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
@@ -16,13 +16,13 @@ _READING_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.B
 
 @dataclass(frozen=True)
 class FeatureStatistics:
-    """Mean and covariance of the features of a set of pictures.
+    """Mean and covariance of the features of a set of images.
 
     Args:
         mean: (D,), float64.
         covariance: (D, D), float64, with Bessel's correction.
         network: the name of the network that made the features; empty if it is not known.
-        count: how many pictures; 0 if it is not known.
+        count: how many images; 0 if it is not known.
     """
 
     mean: np.ndarray
@@ -84,7 +84,7 @@ def statistics_of(batches: Iterable[np.ndarray], network: str = "") -> FeatureSt
         mean = mean + shift * (len(features) / total)
         count = total
     if count < 2:
-        raise ValueError(f"a covariance takes at least 2 pictures, got {count}")
+        raise ValueError(f"a covariance takes at least 2 images, got {count}")
     return FeatureStatistics(mean, scatter / (count - 1), network, count)
 
 
@@ -123,7 +123,7 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
     """Squared maximum mean discrepancy, unbiased: KID of Binkowski et al. (2018).
 
-    The kernel is (x . y / D + 1)^3. Without bias also for few pictures, and so below 0 at times.
+    The kernel is (x . y / D + 1)^3. Without bias also for few images, and so below 0 at times.
 
     Args:
         first: (M, D) features, M at least 2.
@@ -136,7 +136,7 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
         raise ValueError(f"accepted are (M, D) and (N, D), got {first.shape} and {second.shape}")
     if min(len(first), len(second)) < 2:
         raise ValueError(
-            f"KID takes at least 2 pictures of each set, got {len(first)} and {len(second)}"
+            f"KID takes at least 2 images of each set, got {len(first)} and {len(second)}"
         )
     first, second = first.astype(np.float64), second.astype(np.float64)
     within = sum(_mean_of_different(features) for features in (first, second))
@@ -163,7 +163,7 @@ def kernel_distances_of_subsets(
     Args:
         first: (M, D) features.
         second: (N, D) features.
-        size: pictures of each set in a subset, drawn without repetition.
+        size: images of each set in a subset, drawn without repetition.
         count: how many subsets.
         seed: of the drawing.
 
@@ -171,13 +171,13 @@ def kernel_distances_of_subsets(
         (count,), float64.
 
     Raises:
-        ValueError: if a set has fewer than `size` pictures, or `size` or `count` are too small.
+        ValueError: if a set has fewer than `size` images, or `size` or `count` are too small.
     """
     fewest = min(len(first), len(second))
     if not 2 <= size <= fewest or count < 1:
         raise ValueError(
-            f"{count} subsets of {size} pictures; accepted is at least one subset of 2 to {fewest} "
-            f"pictures (the sets have {len(first)} and {len(second)})"
+            f"{count} subsets of {size} images; accepted is at least one subset of 2 to {fewest} "
+            f"images (the sets have {len(first)} and {len(second)})"
         )
     rng = np.random.default_rng(seed)
 

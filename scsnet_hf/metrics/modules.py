@@ -1,6 +1,6 @@
 """What the `evaluate` modules have in common.
 
-Pictures are stored as PNG in the cache file of `evaluate`, and read from there one by one: memory
+Images are stored as PNG in the cache file of `evaluate`, and read from there one by one: memory
 does not grow with their number, and several processes may add.
 """
 
@@ -10,22 +10,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import evaluate
 import numpy as np
 import pyarrow as pa
 from datasets import Features, Value
 from PIL import Image
 
-from ..image_io import PictureSource
-from .pictures import channels_of, rgb_of_all
+import evaluate
 
-Stored = pa.ChunkedArray  # PNG files; null where the other set has more pictures
+from ..image_io import ImageSource
+from .images import channels_of, rgb_of_all
+
+Stored = pa.ChunkedArray  # PNG files; null where the other set has more images
 
 _Size = tuple[int, int]  # width and height
 
 
-class PictureMetric(evaluate.Metric, ABC):
-    """A metric of pictures: `add`, `add_batch` and `compute` take whatever `rgb_of` takes.
+class ImageMetric(evaluate.Metric, ABC):
+    """A metric of images: `add`, `add_batch` and `compute` take whatever `rgb_of` takes.
 
     Subclasses define `_compute`, whose named arguments are the options of `compute`, and
     `citation`; their docstrings are the description.
@@ -47,25 +48,25 @@ class PictureMetric(evaluate.Metric, ABC):
         )
 
     def add(
-        self, *, prediction: PictureSource | None = None, reference: PictureSource | None = None
+        self, *, prediction: ImageSource | None = None, reference: ImageSource | None = None
     ) -> None:
-        """Add a picture, and its reference."""
-        pictures = {"predictions": prediction, "references": reference}
-        self.add_batch(**{name: [one] for name, one in pictures.items() if one is not None})
+        """Add an image, and its reference."""
+        images = {"predictions": prediction, "references": reference}
+        self.add_batch(**{name: [one] for name, one in images.items() if one is not None})
 
     def add_batch(
         self,
         *,
-        predictions: Iterable[PictureSource] | None = None,
-        references: Iterable[PictureSource] | None = None,
+        predictions: Iterable[ImageSource] | None = None,
+        references: Iterable[ImageSource] | None = None,
     ) -> None:
-        """Add pictures, and their references.
+        """Add images, and their references.
 
-        Each of both is a list or another iterable of pictures, an array (N, H, W, 3) or a tensor
+        Each of both is a list or another iterable of images, an array (N, H, W, 3) or a tensor
         (N, 3, H, W). Pixels are uint8; sizes may differ.
 
         Raises:
-            ValueError: if pictures cannot be used; then none is added.
+            ValueError: if images cannot be used; then none is added.
         """
         given = {"predictions": predictions, "references": references}
         sizes: dict[str, list[_Size]] = {name: [] for name in self.inputs}
@@ -83,11 +84,11 @@ class PictureMetric(evaluate.Metric, ABC):
             super().add_batch(**columns)
 
     def _check_sizes(self, **sizes: list[_Size]) -> None:
-        """Raise ValueError if the metric cannot use pictures of these sizes together."""
+        """Raise ValueError if the metric cannot use images of these sizes together."""
 
 
-class PairMetric(PictureMetric):
-    """A metric of pairs of pictures of one size."""
+class PairMetric(ImageMetric):
+    """A metric of pairs of images of one size."""
 
     def _check_sizes(self, predictions: list[_Size], references: list[_Size]) -> None:
         if len(predictions) != len(references):
@@ -104,42 +105,42 @@ class PairMetric(PictureMetric):
                 )
 
 
-class SetMetric(PictureMetric):
-    """A metric of two sets of pictures, which may differ in number."""
+class SetMetric(ImageMetric):
+    """A metric of two sets of images, which may differ in number."""
 
     def _require(self, **columns: Stored) -> None:
-        """Raise ValueError if one of these sets has fewer than two pictures."""
+        """Raise ValueError if one of these sets has fewer than two images."""
         for name, column in columns.items():
             if (count := count_of(column)) < 2:
                 raise ValueError(f"{self.name} takes at least 2 {name}, got {count}")
 
 
 def count_of(column: Stored) -> int:
-    """How many pictures a column has."""
+    """How many images a column has."""
     return len(column) - column.null_count
 
 
-def pictures_of(column: Stored) -> Iterator[np.ndarray]:
-    """(H, W, 3), uint8, of each picture of a column, in order."""
+def images_of(column: Stored) -> Iterator[np.ndarray]:
+    """(H, W, 3), uint8, of each image of a column, in order."""
     for cell in column:
         if cell.is_valid:
-            with Image.open(io.BytesIO(cell.as_py())) as picture:
-                yield np.asarray(picture)
+            with Image.open(io.BytesIO(cell.as_py())) as image:
+                yield np.asarray(image)
 
 
 def pairs_of(
     predictions: Stored, references: Stored, color: str, border: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """`channels_of` each prediction and its reference."""
-    for pair in zip(pictures_of(predictions), pictures_of(references), strict=True):
-        yield tuple(channels_of(picture, color, border) for picture in pair)
+    for pair in zip(images_of(predictions), images_of(references), strict=True):
+        yield tuple(channels_of(image, color, border) for image in pair)
 
 
-def mean_of(name: str, scores: Iterable[float], per_picture: bool) -> dict[str, Any]:
+def mean_of(name: str, scores: Iterable[float], per_image: bool) -> dict[str, Any]:
     """The mean of scores under that name, and themselves under `scores` if they are wanted."""
     scores = list(scores)
     result: dict[str, Any] = {name: float(np.mean(scores))}
-    return {**result, "scores": scores} if per_picture else result
+    return {**result, "scores": scores} if per_image else result
 
 
 def _to_png(rgb: np.ndarray) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..vgg import VGG16Features
+from ..training.vgg import VGG16Features
 
 # The network of Heusel et al. (2017), ported to TorchScript by NVIDIA for StyleGAN2-ADA: it takes
 # levels of any size, resizes them to 299x299 as the original does, and has 2048 features. The hash
@@ -29,7 +29,7 @@ Extractor = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """A network that turns pictures of any size into feature vectors.
+    """A network that turns images of any size into feature vectors.
 
     Args:
         name: statistics are kept under it, and only those of one name are compared.
@@ -81,13 +81,11 @@ class FeatureNetwork:
         network, _, weights = name.partition("=")
         return cls.load(network, weights or None, device=device)
 
-    def features(
-        self, pictures: Iterable[np.ndarray], batch_size: int = 16
-    ) -> Iterator[np.ndarray]:
-        """Features, batch by batch; pictures that follow one another in one size run together.
+    def features(self, images: Iterable[np.ndarray], batch_size: int = 16) -> Iterator[np.ndarray]:
+        """Features, batch by batch; images that follow one another in one size run together.
 
         Args:
-            pictures: (H, W, 3) each, uint8 sRGB.
+            images: (H, W, 3) each, uint8 sRGB.
             batch_size: how many run at once at most.
 
         Yields:
@@ -96,20 +94,20 @@ class FeatureNetwork:
         Raises:
             ValueError: if the network returns another shape.
         """
-        for batch in _batches(pictures, batch_size):
+        for batch in _batches(images, batch_size):
             with torch.no_grad():
                 levels = torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2).to(self.device)
                 features = self.extract(levels).double().cpu().numpy()
             if features.ndim != 2 or len(features) != len(batch):
                 raise ValueError(
-                    f"{self.name} returned {features.shape} for {len(batch)} pictures; accepted is "
+                    f"{self.name} returned {features.shape} for {len(batch)} images; accepted is "
                     "(B, D)"
                 )
             yield features
 
 
-def _batches(pictures: Iterable[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
-    for _, same in groupby(pictures, key=lambda picture: picture.shape):
+def _batches(images: Iterable[np.ndarray], batch_size: int) -> Iterator[list[np.ndarray]]:
+    for _, same in groupby(images, key=lambda image: image.shape):
         while batch := list(islice(same, batch_size)):
             yield batch
 

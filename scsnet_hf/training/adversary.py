@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from ..losses import relativistic_discriminator_loss, relativistic_generator_loss
+from .losses import relativistic_discriminator_loss, relativistic_generator_loss
 
 _STATE_FILE = "discriminator.pt"
 

@@ -1,11 +1,16 @@
-"""What the network gets of a batch of samples: its units, distorted references, other colours."""
+"""What the network gets of a batch of samples: its units, distorted references, other colors."""
 
 import torch
 
-from ..data import elastic_distortion, flip_vertically, normalized_lab_of, recolor
+from ..data import (
+    elastic_distortion,
+    flip_vertically,
+    normalized_lab_of,
+    recolor,
+)
 
 _MAX_AMPLITUDE = 0.04  # of the elastic distortion, a share of the side; the paper gives none
-_RECOLORED_CHROMA = (0.6, 1.4)  # factors of recoloured pictures
+_RECOLORED_CHROMA = (0.6, 1.4)  # factors of recolored images
 
 
 def network_inputs(
@@ -23,7 +28,7 @@ def network_inputs(
         batch: samples of `data.training_stream`, collated, on the model's device.
         referential: whether there are references, flipped and elastically distorted.
         vertical_flips: turn half of the samples upside down, where there are references.
-        recolored: share of the samples whose truth and reference get other colours.
+        recolored: share of the samples whose truth and reference get other colors.
 
     Returns:
         The arguments, and `source_colors`, a and b of the source (B, 2, H, W).
@@ -33,36 +38,36 @@ def network_inputs(
         draws = torch.stack([torch.rand(5, generator=one) for one in generators])
         draws = draws.to(batch["labels"].device)
         if vertical_flips:
-            # Upside down there is no sky above; but where colours come from the reference,
+            # Upside down there is no sky above; but where colors come from the reference,
             # the rest learns to treat all directions alike.
             batch = flip_vertically(batch, draws[:, 0] < 0.5)
-    pictures = {name: normalized_lab_of(batch[name]) for name in ("source", "labels")}
+    images = {name: normalized_lab_of(batch[name]) for name in ("source", "labels")}
     if referential:
-        pictures["reference"] = elastic_distortion(
+        images["reference"] = elastic_distortion(
             normalized_lab_of(batch["reference"]),
             _MAX_AMPLITUDE * draws[:, 1],
             generator=generators,
         )
         chosen = (draws[:, 2] < recolored) & batch["own_reference"]
-        pictures = _recolor(pictures, chosen, draws[:, 3], draws[:, 4])
-    lightness, colors = pictures["source"].split((1, 2), dim=1)
+        images = _recolor(images, chosen, draws[:, 3], draws[:, 4])
+    lightness, colors = images["source"].split((1, 2), dim=1)
     inputs = {
         "pixel_values": lightness,
         "source_colors": colors,
-        "labels": pictures["labels"],
+        "labels": images["labels"],
         "output_size": batch["output_size"],
         "output_start": batch["output_start"],
     }
     if referential:
-        inputs["reference_pixel_values"] = pictures["reference"]
+        inputs["reference_pixel_values"] = images["reference"]
     return inputs
 
 
 def _recolor(
-    pictures: dict[str, torch.Tensor], chosen: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor
+    images: dict[str, torch.Tensor], chosen: torch.Tensor, hue: torch.Tensor, chroma: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """Recolour the `chosen` samples (B,) of all pictures alike; draws (B,) in [0, 1)."""
+    """Recolor the `chosen` samples (B,) of all images alike; draws (B,) in [0, 1)."""
     low, high = _RECOLORED_CHROMA
     angles = torch.where(chosen, 2 * torch.pi * hue, 0.0)
     factors = torch.where(chosen, low + (high - low) * chroma, 1.0)
-    return {name: recolor(values, angles, factors) for name, values in pictures.items()}
+    return {name: recolor(values, angles, factors) for name, values in images.items()}

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: averages of its terms, and pictures."""
+"""What a run shows while it goes on: averages of its terms, and images."""
 
 import time
 from collections import defaultdict
@@ -9,8 +9,8 @@ from PIL import Image
 from transformers import TrainerCallback
 
 from ..color import denormalize_lab, lab_to_srgb
-from ..files.saving import save_picture
-from ..panels import draw_panels
+from ..io.panels import draw_panels
+from ..io.saving import save_image
 
 _PANEL_WIDTH = 128  # pixels, at least
 
@@ -46,7 +46,7 @@ class RunningMeans:
 
 
 class SampleGrids(TrainerCallback):
-    """Every so many steps a grid of pictures, one row each: input, automatic, reference,
+    """Every so many steps a grid of images, one row each: input, automatic, reference,
     referential, truth; as PNG in the run's folder, and in TensorBoard where that is on.
 
     Args:
@@ -65,7 +65,7 @@ class SampleGrids(TrainerCallback):
         if not state.is_world_process_zero:
             return
         grid = draw_grid(self.trainer.restore(self.batch))
-        save_picture(grid, Path(args.output_dir) / "samples" / f"step-{state.global_step:06d}.png")
+        save_image(grid, Path(args.output_dir) / "samples" / f"step-{state.global_step:06d}.png")
         for callback in self.trainer.callback_handler.callbacks:
             writer = getattr(callback, "tb_writer", None)
             if writer is not None:
@@ -75,14 +75,14 @@ class SampleGrids(TrainerCallback):
 
 
 def draw_grid(columns: dict[str, torch.Tensor]) -> Image.Image:
-    """Caption -> normalized Lab (B, 3, H, W), of any size, to a picture with a row per sample."""
-    pictures = {caption: to_pictures(column) for caption, column in columns.items()}
-    rows = [dict(zip(pictures, row, strict=True)) for row in zip(*pictures.values(), strict=True)]
+    """Caption -> normalized Lab (B, 3, H, W), of any size, to an image with a row per sample."""
+    images = {caption: to_images(column) for caption, column in columns.items()}
+    rows = [dict(zip(images, row, strict=True)) for row in zip(*images.values(), strict=True)]
     width = max(_PANEL_WIDTH, *(column.shape[-1] for column in columns.values()))
     return draw_panels(rows, width)
 
 
-def to_pictures(normalized: torch.Tensor) -> list[Image.Image]:
-    """Normalized Lab (B, 3, H, W) to RGB pictures."""
+def to_images(normalized: torch.Tensor) -> list[Image.Image]:
+    """Normalized Lab (B, 3, H, W) to RGB images."""
     rgb = lab_to_srgb(denormalize_lab(normalized.cpu())).mul(255).round().byte()
     return [Image.fromarray(one.permute(1, 2, 0).contiguous().numpy()) for one in rgb]

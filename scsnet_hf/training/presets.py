@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 
 from ..data import Degradation, PairMaker
-from ..losses import LossWeights
 from ..registration import DEFAULT_CHECKPOINT
+from .losses import LossWeights
 
-_IMAGENET_C_PICTURES = 407_041  # of the paper's training set (Sec. 4.1)
+_IMAGENET_C_IMAGES = 407_041  # of the paper's training set (Sec. 4.1)
 
-# Beside the paper's weights: colours read from F_color, errors of a and b, which are smaller than
-# those of L, weighed up, and colours that are not the median's brown.
+# Beside the paper's weights: colors read from F_color, errors of a and b, which are smaller than
+# those of L, weighed up, and colors that are not the median's brown.
 _CONTINUOUS_WEIGHTS = LossWeights(color_readout=10.0, channels=(1.0, 2.0, 1.5), vivid=True)
 
 _LIGHT_DAMAGE = Degradation(
@@ -42,7 +42,7 @@ class TrainingPreset:
         max_grad_norm: gradients are clipped to this norm, 0 to leave them (the paper).
         vertical_flips: turn half of the samples of referential steps upside down; not in the
             paper.
-        recolored: share of the references with other colours, truth alike, see `SCSNetTrainer`; not
+        recolored: share of the references with other colors, truth alike, see `SCSNetTrainer`; not
             in the paper.
         trunk_learning_rate_factor: learning rate of pretrained layers, as a share of the rest's.
         learning: the branch that learns, one of `initialization.BRANCHES`; all if None.
@@ -70,7 +70,7 @@ class TrainingPreset:
         return -(-self.samples // batch_size)
 
 
-# The colour branch alone, on whole small pictures: what things there are, and their colours.
+# The color branch alone, on whole small images: what things there are, and their colors.
 _COLOR = TrainingPreset(
     network="medium",
     pairs=PairMaker(
@@ -91,7 +91,7 @@ _COLOR = TrainingPreset(
     trunk_learning_rate_factor=0.2,
 )
 
-# Texture and colour brought together: the pixel mapping learns to read the colours of "color".
+# Texture and color brought together: the pixel mapping learns to read the colors of "color".
 _JOINT = TrainingPreset(
     network="medium",
     pairs=PairMaker(
@@ -119,7 +119,7 @@ PRESETS = {
             128, 512, 128, (4.0, 4.0), view_range=(1.0, 1.0), mirror=False, enlarge=True
         ),
         loss_weights=LossWeights(),
-        samples=50 * _IMAGENET_C_PICTURES,
+        samples=50 * _IMAGENET_C_IMAGES,
         batch_size=4,
         learning_rate=1e-4,
         max_grad_norm=0.0,
@@ -132,11 +132,11 @@ PRESETS = {
     "reference": replace(
         _COLOR,
         pairs=replace(_COLOR.pairs, label_size=48, scale_range=(1.0, 1.5)),
-        # The pixel mapping stays as it is, so its own reading of the colours has to be right.
+        # The pixel mapping stays as it is, so its own reading of the colors has to be right.
         loss_weights=replace(_COLOR.loss_weights, content=10.0),
         learning="reference",
     ),
-    # The texture branch alone, on small windows. Of colours these show too little to learn from.
+    # The texture branch alone, on small windows. Of colors these show too little to learn from.
     "texture": TrainingPreset(
         network="small",
         pairs=PairMaker(48, 72, 48, (1.5, 4.0), degradation=_FAINT_DAMAGE),
@@ -147,7 +147,7 @@ PRESETS = {
         learning="texture",
     ),
     "joint": _JOINT,
-    # Then textures and edges that look sharp, and colours that look real.
+    # Then textures and edges that look sharp, and colors that look real.
     "adversarial": replace(
         _JOINT,
         loss_weights=replace(_CONTINUOUS_WEIGHTS, color_readout=0.0, perceptual=15.0),

@@ -16,7 +16,6 @@ from transformers.trainer_utils import TrainOutput
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from ..color import denormalize_lab, lab_to_srgb
-from ..colorfulness import colorfulness
 from ..data import (
     collate,
     load_position,
@@ -24,10 +23,8 @@ from ..data import (
     save_position,
     training_loader,
 )
-from ..discriminator import PatchDiscriminator
-from ..losses import LossWeights, PerceptualLoss, content_loss
+from ..data.colorfulness import colorfulness
 from ..modeling_scsnet import SCSNetOutput
-from ..vgg import VGG16Features
 from .adversary import Adversary
 from .checkpoints import (
     checkpoint_folder,
@@ -36,9 +33,12 @@ from .checkpoints import (
     mark_complete,
     removed_on_failure,
 )
+from .discriminator import PatchDiscriminator
 from .initialization import learns_from_references_alone
 from .inputs import network_inputs
+from .losses import LossWeights, PerceptualLoss, content_loss
 from .monitoring import RunningMeans
+from .vgg import VGG16Features
 
 _AVERAGE_FOLDER = "average"
 _TRUNK = "source_encoder.trunk."  # in the names of its parameters
@@ -72,9 +72,9 @@ class SCSNetTrainer(Trainer):
 
     With `loss_weights.color_readout` (not in the paper) a linear layer reads a and b of the whole
     source from F_color, and its l1 error is added. The layer is thrown away afterwards. Without
-    this short way the colour branch long knows one direction of colour only, the tint of the
+    this short way the color branch long knows one direction of color only, the tint of the
     average photograph. Where content, perceptual and adversarial loss all have weight 0, only the
-    colour branch runs and learns.
+    color branch runs and learns.
 
     Args:
         model: the network.
@@ -88,7 +88,7 @@ class SCSNetTrainer(Trainer):
         vertical_flips: turn half of the samples of referential steps upside down; not in the
             paper.
         recolored: share of the samples of referential steps whose truth and reference get other
-            colours, the same for both, so that nothing but the reference tells them; not in the
+            colors, the same for both, so that nothing but the reference tells them; not in the
             paper.
         trunk_learning_rate_factor: learning rate of the source encoder's pretrained trunk, as a
             share of that of the rest. It is left without weight decay.
@@ -227,7 +227,7 @@ class SCSNetTrainer(Trainer):
     def _color_readout_loss(self, features: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
         features = features.float()
         if colors.shape[-2:] != features.shape[-2:]:
-            # Beyond the model's color_size the colour branch works on a reduced picture.
+            # Beyond the model's color_size the color branch works on a reduced image.
             colors = nn.functional.interpolate(
                 colors, features.shape[-2:], mode="bilinear", antialias=True
             )
@@ -242,9 +242,9 @@ class SCSNetTrainer(Trainer):
     def _fit_readout(self, features: torch.Tensor, colors: torch.Tensor) -> None:
         """Least squares over the first batch of all processes.
 
-        So a network that knows colours keeps them where its pixel mapping looks for them. One that
+        So a network that knows colors keeps them where its pixel mapping looks for them. One that
         knows none starts near zero; from large random weights, it long finds no second direction
-        of colour.
+        of color.
         """
         inputs, targets = (one.double().transpose(0, 1).flatten(1) for one in (features, colors))
         inputs = torch.cat((inputs, torch.ones_like(inputs[:1])))  # (C + 1, N), the last for a bias
@@ -324,7 +324,7 @@ class SCSNetTrainer(Trainer):
     # Optimizers, data
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Adam with the paper's settings, for network and colour readout."""
+        """Adam with the paper's settings, for network and color readout."""
         if self.optimizer is None:
             named = {
                 name: value
@@ -516,5 +516,5 @@ class SCSNetTrainer(Trainer):
 
 
 def _colorfulness(normalized: torch.Tensor) -> torch.Tensor:
-    """Mean over normalized Lab pictures (B, 3, H, W)."""
+    """Mean over normalized Lab images (B, 3, H, W)."""
     return colorfulness(255 * lab_to_srgb(denormalize_lab(normalized.detach()))).mean()

@@ -4,14 +4,19 @@ from typing import Any
 
 import torch
 
-from scsnet_hf.colorfulness import colorfulness
-from scsnet_hf.metrics.modules import PictureMetric, Stored, mean_of, pictures_of
+from scsnet_hf.data.colorfulness import colorfulness
+from scsnet_hf.metrics.modules import (
+    ImageMetric,
+    Stored,
+    images_of,
+    mean_of,
+)
 
 
-class Colorfulness(PictureMetric):
-    """Colorfulness of Hasler and Suesstrunk (2003), mean over pictures; 0 for gray.
+class Colorfulness(ImageMetric):
+    """Colorfulness of Hasler and Suesstrunk (2003), mean over images; 0 for gray.
 
-    Their observers called 15 slightly, 33 moderately, 59 quite and 82 highly colourful. It is not
+    Their observers called 15 slightly, 33 moderately, 59 quite and 82 highly colorful. It is not
     CN of the SCSNet paper, which is a learned network (Zerman et al. 2019) without public weights.
     """
 
@@ -21,16 +26,16 @@ class Colorfulness(PictureMetric):
         "Electronic Imaging VIII, SPIE 5007 (2003)"
     )
 
-    def _compute(self, *, predictions: Stored, per_picture: bool = False) -> dict[str, Any]:
+    def _compute(self, *, predictions: Stored, per_image: bool = False) -> dict[str, Any]:
         """
         There are no references.
 
         Options:
-            per_picture: also return a list `scores`.
+            per_image: also return a list `scores`.
 
         Returns:
-            `colorfulness`, the mean over pictures, in levels.
+            `colorfulness`, the mean over images, in levels.
         """
-        pictures = (torch.tensor(rgb).permute(2, 0, 1).double() for rgb in pictures_of(predictions))
-        scores = (colorfulness(picture).item() for picture in pictures)
-        return mean_of("colorfulness", scores, per_picture)
+        images = (torch.tensor(rgb).permute(2, 0, 1).double() for rgb in images_of(predictions))
+        scores = (colorfulness(image).item() for image in images)
+        return mean_of("colorfulness", scores, per_image)

@@ -3,16 +3,26 @@
 from os import PathLike
 from typing import Any
 
-from scsnet_hf.metrics import FeatureNetwork, FeatureStatistics, frechet_distance, statistics_of
-from scsnet_hf.metrics.modules import SetMetric, Stored, count_of, pictures_of
+from scsnet_hf.metrics import (
+    FeatureNetwork,
+    FeatureStatistics,
+    frechet_distance,
+    statistics_of,
+)
+from scsnet_hf.metrics.modules import (
+    SetMetric,
+    Stored,
+    count_of,
+    images_of,
+)
 from scsnet_hf.metrics.networks import Extractor
 
 
 class Fid(SetMetric):
-    """Frechet Inception distance of two sets of pictures (Heusel et al. 2017). Lower is closer.
+    """Frechet Inception distance of two sets of images (Heusel et al. 2017). Lower is closer.
 
-    It is biased upward for small sets: published numbers are of thousands of pictures, and only
-    those of about as many pictures compare. See `kid` for few.
+    It is biased upward for small sets: published numbers are of thousands of images, and only
+    those of about as many images compare. See `kid` for few.
     """
 
     citation = (
@@ -33,12 +43,12 @@ class Fid(SetMetric):
         reference_statistics: str | PathLike | FeatureStatistics | None = None,
     ) -> dict[str, Any]:
         """
-        The sets may differ in number, and pictures in size.
+        The sets may differ in number, and images in size.
 
         Options:
             network, weights, sha256, device: see `scsnet_hf.metrics.FeatureNetwork.load`. Only
                 "inception" gives the FID of papers.
-            batch_size: pictures of one size that run together.
+            batch_size: images of one size that run together.
             reference_statistics: an .npz file of `FeatureStatistics.save` or of pytorch-fid, or
                 the statistics themselves, instead of references.
 
@@ -53,7 +63,7 @@ class Fid(SetMetric):
         extractor = FeatureNetwork.load(network, weights, sha256, device)
 
         def statistics(column: Stored) -> FeatureStatistics:
-            batches = extractor.features(pictures_of(column), batch_size)
+            batches = extractor.features(images_of(column), batch_size)
             return statistics_of(batches, extractor.name)
 
         if reference_statistics is None:

@@ -7,12 +7,12 @@ import numpy as np
 
 from scsnet_hf.metrics import FeatureNetwork, kernel_distance
 from scsnet_hf.metrics.distributions import kernel_distances_of_subsets
-from scsnet_hf.metrics.modules import SetMetric, Stored, pictures_of
+from scsnet_hf.metrics.modules import SetMetric, Stored, images_of
 from scsnet_hf.metrics.networks import Extractor
 
 
 class Kid(SetMetric):
-    """Kernel Inception distance of two sets of pictures (Binkowski et al. 2018). Lower is closer.
+    """Kernel Inception distance of two sets of images (Binkowski et al. 2018). Lower is closer.
 
     Without bias also for small sets; a number slightly below 0 is one of equal distributions.
     """
@@ -36,13 +36,13 @@ class Kid(SetMetric):
         seed: int = 0,
     ) -> dict[str, Any]:
         """
-        The sets may differ in number, and pictures in size.
+        The sets may differ in number, and images in size.
 
         Options:
             network, weights, sha256, device: see `scsnet_hf.metrics.FeatureNetwork.load`. Only
                 "inception" gives the KID of papers.
-            batch_size: pictures of one size that run together.
-            subset_size: None compares all pictures at once. A number compares random subsets of
+            batch_size: images of one size that run together.
+            subset_size: None compares all images at once. A number compares random subsets of
                 that many, as papers do (often 1000).
             subsets: how many subsets.
             seed: of the drawing.
@@ -54,7 +54,7 @@ class Kid(SetMetric):
         self._require(predictions=predictions, references=references)
         extractor = FeatureNetwork.load(network, weights, sha256, device)
         sets = [
-            np.concatenate(list(extractor.features(pictures_of(column), batch_size)))
+            np.concatenate(list(extractor.features(images_of(column), batch_size)))
             for column in (predictions, references)
         ]
         name = {"network": extractor.name}

@@ -6,13 +6,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from scsnet_hf.metrics.fidelity import perceptual_distance
-from scsnet_hf.metrics.modules import PairMetric, Stored, mean_of, pictures_of
-from scsnet_hf.vgg import VGG16Features
+from scsnet_hf.metrics.modules import (
+    PairMetric,
+    Stored,
+    images_of,
+    mean_of,
+)
+from scsnet_hf.metrics.per_image import perceptual_distance
+from scsnet_hf.training.vgg import VGG16Features
 
 
 class Perceptual(PairMetric):
-    """Distance of VGG16 activations, mean over pictures. Lower is closer to the reference.
+    """Distance of VGG16 activations, mean over images. Lower is closer to the reference.
 
     As LPIPS (Zhang et al. 2018), without its learned weights and of other layers: the squared
     distance of activations of unit length, mean over positions, summed over conv1_1, conv2_1,
@@ -31,19 +36,19 @@ class Perceptual(PairMetric):
         references: Stored,
         weights: str | PathLike | VGG16Features | None = None,
         device: str = "cpu",
-        per_picture: bool = False,
+        per_image: bool = False,
     ) -> dict[str, Any]:
         """
         Sides are at least 16 pixels.
 
         Options:
-            weights: a safetensors file, or a loaded `scsnet_hf.vgg.VGG16Features`; by default
-                timm/vgg16.tv_in1k of the Hub.
+            weights: a safetensors file, or a loaded `scsnet_hf.training.vgg.VGG16Features`; by
+                default timm/vgg16.tv_in1k of the Hub.
             device: where the network runs.
-            per_picture: also return a list `scores`.
+            per_image: also return a list `scores`.
 
         Returns:
-            `perceptual`, the mean over pictures, from 0 for equal ones to 10.
+            `perceptual`, the mean over images, from 0 for equal ones to 10.
         """
         loaded = isinstance(weights, VGG16Features)
         network = (weights if loaded else VGG16Features.from_pretrained(weights)).to(device)
@@ -52,5 +57,5 @@ class Perceptual(PairMetric):
             tensors = (torch.tensor(rgb, device=device).permute(2, 0, 1)[None] for rgb in pair)
             return perceptual_distance(network, *(levels / 255 for levels in tensors)).item()
 
-        scores = map(score, pictures_of(predictions), pictures_of(references))
-        return mean_of("perceptual", scores, per_picture)
+        scores = map(score, images_of(predictions), images_of(references))
+        return mean_of("perceptual", scores, per_image)

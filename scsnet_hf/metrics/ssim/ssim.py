@@ -2,12 +2,17 @@
 
 from typing import Any
 
-from scsnet_hf.metrics.fidelity import ssim
-from scsnet_hf.metrics.modules import PairMetric, Stored, mean_of, pairs_of
+from scsnet_hf.metrics.modules import (
+    PairMetric,
+    Stored,
+    mean_of,
+    pairs_of,
+)
+from scsnet_hf.metrics.per_image import ssim
 
 
 class Ssim(PairMetric):
-    """Structural similarity of Wang et al. (2004), mean over pictures. Higher is closer; 1 at most.
+    """Structural similarity of Wang et al. (2004), mean over images. Higher is closer; 1 at most.
 
     A Gaussian window of 11x11 and sigma 1.5, K1 = 0.01, K2 = 0.03, no Bessel correction, only
     windows that lie inside; no shrinking first. Of RGB it is the mean of the three channels.
@@ -26,17 +31,17 @@ class Ssim(PairMetric):
         color: str = "rgb",
         border: int = 0,
         data_range: float = 255.0,
-        per_picture: bool = False,
+        per_image: bool = False,
     ) -> dict[str, Any]:
         """
         Options:
             color: "rgb", or "y" for luma of BT.601 in studio range, 16 to 235, not rounded.
             border: pixels that are cut off at each side; 11x11 must be left.
             data_range: L of the paper, in levels; 255 is usual for "y", too.
-            per_picture: also return a list `scores`.
+            per_image: also return a list `scores`.
 
         Returns:
-            `ssim`, the mean over pictures.
+            `ssim`, the mean over images.
         """
         pairs = pairs_of(predictions, references, color, border)
-        return mean_of("ssim", (ssim(*pair, peak=data_range) for pair in pairs), per_picture)
+        return mean_of("ssim", (ssim(*pair, peak=data_range) for pair in pairs), per_image)

@@ -1,0 +1,27 @@
+"""What tells one image, one set of images or one set of weights from another."""
+
+import hashlib
+from collections.abc import Iterable
+
+from PIL import Image
+from torch import nn
+
+
+def image_sha256(image: Image.Image) -> str:
+    """Of size and pixels, so the same for every file that decodes to them."""
+    size = f"{image.width}x{image.height} {image.mode} ".encode()
+    return hashlib.sha256(size + image.tobytes()).hexdigest()
+
+
+def together_sha256(hashes: Iterable[str]) -> str:
+    """Of hashes in their order."""
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def weights_sha256(network: nn.Module) -> str:
+    """Of names and float32 values of all weights."""
+    digest = hashlib.sha256()
+    for name, values in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(values.float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,169 @@
+"""The tables of README and of the paper, and all that a number needs to be made again."""
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from statistics import median
+from typing import Any
+
+from .measures import Measure, Row
+from .methods import Method
+from .run import Evaluation
+
+_Columns = dict[str, tuple[str, int]]  # heading and decimals by the name of a number
+
+_TABLES: tuple[_Columns, ...] = (
+    {
+        "images": ("images", 0),
+        "psnr_rgb": ("RGB PSNR (dB)", 2),
+        "psnr_l": ("L PSNR (dB)", 2),
+        "ssim": ("SSIM", 3),
+        "fid": ("FID", 2),
+        "kid": ("KID x 1000", 2),
+        "perceptual": ("VGG16 distance", 3),
+        "perceptual_l": ("VGG16 distance of L", 3),
+        "perceptual_unit": ("VGG16 distance, unit length", 3),
+        "perceptual_unit_l": ("VGG16 distance of L, unit length", 3),
+        "chroma": ("mean chroma", 1),
+        "colorfulness": ("colorfulness", 1),
+        "std_a": ("std of a", 1),
+        "std_b": ("std of b", 1),
+        "gray_share": ("share left gray", 3),
+    },
+    {
+        "parameters": ("parameters (M)", 3),
+        "speed": ("images/s", 2),
+    },
+    {
+        "hue_correlation": ("hue correlation", 3),
+        "hue_cosine": ("mean cosine of hue difference", 3),
+    },
+    {
+        "shift_magnification": ("ab shift between magnifications", 2),
+        "shift_source": ("ab shift between source sizes", 2),
+    },
+)
+
+
+_PAPER_TABLES = (("fid", "colorfulness"), ("psnr_rgb", "ssim"))
+_PACKAGES = ("scsnet_hf", "torch", "transformers", "datasets", "numpy", "pillow", "scikit-image")
+
+
+def record_of(
+    evaluation: Evaluation,
+    methods: dict[str, Method],
+    measures: Sequence[Measure],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """What is written as JSON: no times, so the same run gives the same record."""
+    definitions = {name: text for measure in measures for name, text in measure.definitions.items()}
+    return {
+        "settings": settings,
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in _PACKAGES},
+        },
+        "definitions": definitions,
+        "images": evaluation.images,
+        "images_sha256": evaluation.sha256,
+        "parameters": {name: method.parameters for name, method in methods.items()},
+        "counts": evaluation.counts,
+        "results": evaluation.rows,
+    }
+
+
+def table_rows(evaluation: Evaluation, methods: dict[str, Method]) -> dict[str, Row]:
+    """The rows of an evaluation, with `parameters` in millions and `speed` in images/s.
+
+    Where methods saw different numbers of `images`, also these.
+    """
+    rows = {name: dict(row) for name, row in evaluation.rows.items()}
+    for name, method in methods.items():
+        if method.parameters and name in rows:
+            rows[name]["parameters"] = method.parameters / 1e6
+            rows[name]["speed"] = 1 / evaluation.seconds[name]
+    if len(set(evaluation.counts.values())) > 1:
+        for name in rows.keys() & evaluation.counts.keys():
+            rows[name]["images"] = evaluation.counts[name]
+    return rows
+
+
+def markdown_tables(results: dict[str, Row]) -> str:
+    """The results as the tables of README; what was not measured is left out, or a dash."""
+    tables = (_markdown_table(results, columns) for columns in _TABLES)
+    return "\n\n".join(table for table in tables if table)
+
+
+def paper_tables(records: Sequence[dict[str, Any]], seconds: Sequence[dict[str, float]]) -> str:
+    """Runs on several data sets side by side, as Tables 1 and 2 of the paper.
+
+    Args:
+        records: of `record_of`, a data set each, with the same methods.
+        seconds: what each method took for an image in these runs.
+
+    Raises:
+        ValueError: if a number that the tables need was not measured.
+    """
+    titles = [str(record["settings"]["data"]) for record in records]
+    costs = {name: _costs(name, records[0], seconds) for name in records[0]["results"]}
+    sets, pixels = (_side_by_side(records, titles, keys, costs) for keys in _PAPER_TABLES)
+    return f"{sets}\n\n{pixels}"
+
+
+def _side_by_side(
+    records: Sequence[dict[str, Any]],
+    titles: list[str],
+    keys: tuple[str, ...],
+    costs: dict[str, list[str]],
+) -> str:
+    headings = {key: next(columns[key] for columns in _TABLES if key in columns) for key in keys}
+    columns = [f"{title} {headings[key][0]}" for title in [*titles, "average"] for key in keys]
+    lines = [
+        f"| | {' | '.join(columns)} | parameters (M) | images/s |",
+        f"|---|{'---:|' * (len(columns) + 2)}",
+    ]
+    for name in _methods_with(records, keys):
+        rows = [record["results"][name] for record in records]
+        rows.append({key: sum(row[key] for row in rows) / len(rows) for key in keys})
+        cells = [f"{row[key]:.{headings[key][1]}f}" for row in rows for key in keys]
+        lines.append(f"| {' | '.join([name, *cells, *costs[name]])} |")
+    return "\n".join(lines)
+
+
+def _costs(name: str, record: dict[str, Any], seconds: Sequence[dict[str, float]]) -> list[str]:
+    """Parameters in millions and images/s of a method; dashes where they are not known."""
+    count = record["parameters"].get(name)
+    times = [run[name] for run in seconds if name in run]
+    return [
+        "-" if count is None else f"{count / 1e6:.3f}",
+        f"{1 / median(times):.2f}" if times else "-",
+    ]
+
+
+def _methods_with(records: Sequence[dict[str, Any]], keys: tuple[str, ...]) -> list[str]:
+    """Methods that have these numbers in every record."""
+    names = [
+        name
+        for name in records[0]["results"]
+        if all(key in record["results"].get(name, {}) for record in records for key in keys)
+    ]
+    if not names:
+        raise ValueError(
+            f"the runs have no method in common with {' and '.join(keys)}: evaluate them with "
+            "--fid, and with the same methods"
+        )
+    return names
+
+
+def _markdown_table(results: dict[str, Row], columns: _Columns) -> str:
+    """Those columns and rows that have a number; empty if there are none."""
+    rows = {name: row for name, row in results.items() if columns.keys() & row.keys()}
+    measured = [key for key in columns if any(key in row for row in rows.values())]
+    if not measured:
+        return ""
+    headings = " | ".join(columns[key][0] for key in measured)
+    lines = [f"| | {headings} |", f"|---|{'---:|' * len(measured)}"]
+    for name, row in rows.items():
+        cells = (f"{row[key]:.{columns[key][1]}f}" if key in row else "-" for key in measured)
+        lines.append(f"| {' | '.join([name, *cells])} |")
+    return "\n".join(lines)

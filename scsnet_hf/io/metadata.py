@@ -1,0 +1,135 @@
+"""What an image file says beside its pixels, to be carried over to its result."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePlugin
+
+# Tags of EXIF 2.3 that are about the image, not about how the file stores it.
+_DESCRIPTIVE_TAGS = frozenset(
+    {
+        270,  # ImageDescription
+        271,  # Make
+        272,  # Model
+        305,  # Software
+        306,  # DateTime
+        315,  # Artist
+        316,  # HostComputer
+        18246,  # Rating
+        33432,  # Copyright
+        *range(40091, 40096),  # XPTitle, XPComment, XPAuthor, XPKeywords, XPSubject
+    }
+)
+_EXIF_DIRECTORY, _GPS_DIRECTORY = 34665, 34853
+_STORED_SIZE = {40962, 40963}  # PixelXDimension, PixelYDimension
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Metadata of an image, in the form that Pillow writes.
+
+    Attributes:
+        exif: EXIF block, upright and without sizes and thumbnail; empty if there is none.
+        dpi: horizontal and vertical pixels per inch, as in the source.
+        xmp: XMP packet.
+        text: text of PNG files by keyword, the comment of others as `Comment`.
+    """
+
+    exif: bytes = b""
+    dpi: tuple[float, float] | None = None
+    xmp: bytes = b""
+    text: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, image: Image.Image) -> "Metadata":
+        """Of an image as Pillow opened it, its pixels loaded."""
+        xmp = ImageOps.exif_transpose(image).info.get("xmp", b"")  # without the orientation
+        return cls(
+            _descriptive(image.getexif()),
+            _dots_per_inch(image),
+            xmp.encode() if isinstance(xmp, str) else bytes(xmp),
+            _text(image),
+        )
+
+    def save_arguments(self, image_format: str) -> dict[str, Any]:
+        """Keyword arguments of `PIL.Image.Image.save` for a format; what it cannot hold is left.
+
+        The result is tagged as sRGB, which it is.
+        """
+        arguments: dict[str, Any] = {"icc_profile": _srgb_profile()}
+        if image_format == "TIFF":
+            arguments["exif"] = self._tiff_tags()
+        elif self.exif:
+            arguments["exif"] = self.exif
+        if self.dpi and image_format in ("PNG", "JPEG", "TIFF", "BMP"):
+            arguments["dpi"] = self.dpi
+        if self.xmp and image_format in ("JPEG", "WEBP", "AVIF"):
+            arguments["xmp"] = self.xmp
+        if image_format == "PNG":
+            arguments["pnginfo"] = self._png_text()
+        elif image_format == "JPEG" and "Comment" in self.text:
+            arguments["comment"] = self.text["Comment"].encode()
+        return arguments
+
+    def _tiff_tags(self) -> Image.Exif:
+        """EXIF and XMP as tags of a TIFF."""
+        tags = Image.Exif()
+        tags.load(self.exif)
+        for tag, value in tags.items():
+            tags[tag] = as_written(value)
+        if self.xmp:
+            tags[TiffImagePlugin.XMP] = self.xmp
+        return tags
+
+    def _png_text(self) -> PngImagePlugin.PngInfo:
+        chunks = PngImagePlugin.PngInfo()
+        for keyword, text in self.text.items():
+            chunks.add_itxt(keyword, text)
+        if self.xmp:
+            chunks.add_itxt("XML:com.adobe.xmp", self.xmp.decode("utf-8", "replace"))
+        return chunks
+
+
+def as_written(value: Any) -> Any:
+    """A tag of EXIF or TIFF with the bytes that it was read from.
+
+    Pillow reads text as Latin-1, whatever it is, and would write it as ASCII.
+    """
+    return value.encode("latin-1", "replace") if isinstance(value, str) else value
+
+
+def _descriptive(exif: Image.Exif) -> bytes:
+    kept = Image.Exif()
+    for tag in _DESCRIPTIVE_TAGS & set(exif):
+        kept[tag] = as_written(exif[tag])
+    for tag in (_EXIF_DIRECTORY, _GPS_DIRECTORY):
+        details = exif.get_ifd(tag)
+        for name in details.keys() - _STORED_SIZE:
+            kept.get_ifd(tag)[name] = details[name]
+    block = kept.tobytes()
+    return block if block != Image.Exif().tobytes() else b""
+
+
+def _dots_per_inch(image: Image.Image) -> tuple[float, float] | None:
+    """None where a file gives only the aspect ratio, or nonsense."""
+    horizontal, vertical = (float(value) for value in image.info.get("dpi", (0, 0)))
+    sensible = 1 < horizontal < 2**16 and 1 < vertical < 2**16
+    return (horizontal, vertical) if sensible else None
+
+
+def _text(image: Image.Image) -> dict[str, str]:
+    text = {
+        keyword: str(value)
+        for keyword, value in getattr(image, "text", {}).items()
+        if keyword != "XML:com.adobe.xmp"
+    }
+    comment = image.info.get("comment")
+    if comment:
+        text["Comment"] = (
+            comment.decode("utf-8", "replace") if isinstance(comment, bytes) else str(comment)
+        )
+    return text
+
+
+def _srgb_profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -1,0 +1,87 @@
+"""The images that metrics take, and the channels that they compare."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from ..image_io import ImageSource, load_image
+
+COLORS = ("rgb", "y")
+
+_LUMA = np.array((65.481, 128.553, 24.966)) / 255  # of R, G and B in levels: BT.601, studio range
+_LUMA_OF_BLACK = 16.0
+
+
+def rgb_of(image: ImageSource) -> np.ndarray:
+    """An 8-bit image as sRGB.
+
+    Args:
+        image: a path, URL, bytes, PIL image, array (H, W) or (H, W, 3) or tensor (H, W) or (3,
+            H, W). Arrays and tensors are uint8; gray gets three equal channels.
+
+    Returns:
+        (H, W, 3), uint8.
+
+    Raises:
+        ValueError: if it cannot be read, has another type of pixels or transparency.
+    """
+    if isinstance(image, np.ndarray | torch.Tensor) and not str(image.dtype).endswith("uint8"):
+        raise ValueError(f"pixels are {image.dtype}; accepted are uint8, from 0 to 255")
+    loaded = load_image(image)
+    if loaded.mode not in ("L", "RGB"):
+        raise ValueError(f"has transparency ({loaded.mode}); accepted are gray and RGB")
+    return np.asarray(loaded.convert("RGB"))
+
+
+def rgb_of_all(images: Iterable[ImageSource], name: str) -> Iterator[np.ndarray]:
+    """`rgb_of` each of several images, with messages that say which.
+
+    Args:
+        images: a list or another iterable, or an array (N, H, W, 3) or tensor (N, 3, H, W).
+        name: what to call them.
+
+    Raises:
+        ValueError: as of `rgb_of`, or if it is a single image.
+    """
+    if isinstance(images, np.ndarray | torch.Tensor):
+        single = images.ndim != 4
+    else:
+        single = isinstance(images, str | bytes) or not isinstance(images, Iterable)
+    if single:
+        raise ValueError(
+            f"{name} are several images: accepted are lists, other iterables, arrays "
+            "(N, H, W, 3) and tensors (N, 3, H, W); put a single image into a list"
+        )
+    for index, image in enumerate(images):
+        try:
+            yield rgb_of(image)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{name}[{index}]: {error}") from None
+
+
+def channels_of(rgb: np.ndarray, color: str = "rgb", border: int = 0) -> np.ndarray:
+    """What two images are compared by.
+
+    Args:
+        rgb: (H, W, 3), uint8 sRGB.
+        color: "rgb" for all three channels; "y" for luma as papers on super-resolution have it:
+            BT.601 in studio range, from 16 for black to 235 for white, not rounded.
+        border: pixels that are cut off at each side; papers often take the magnification.
+
+    Returns:
+        (H - 2 border, W - 2 border, 3 or 1), float64, in levels.
+
+    Raises:
+        ValueError: if `color` is another, or `border` is negative or leaves nothing.
+    """
+    if color not in COLORS:
+        raise ValueError(f"color is {color!r}; accepted are {' and '.join(map(repr, COLORS))}")
+    height, width = rgb.shape[:2]
+    largest = (min(height, width) - 1) // 2
+    if not 0 <= border <= largest:
+        raise ValueError(
+            f"border is {border}; accepted is 0 to {largest} for an image of {width}x{height}"
+        )
+    pixels = rgb[border : height - border, border : width - border].astype(np.float64)
+    return pixels if color == "rgb" else (pixels @ _LUMA + _LUMA_OF_BLACK)[..., None]

@@ -1,0 +1,592 @@
+"""Endless samples and their loader: order, parts of several processes, position, what is left out.
+
+Most images here are of one level each, their number, so that a sample tells its image.
+"""
+
+import io
+import json
+import random
+import re
+from itertools import islice
+
+import datasets
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from PIL import Image
+
+from helpers.images import make_image
+from scsnet_hf.data import (
+    LeftOut,
+    PairMaker,
+    Selection,
+    collate,
+    flip_vertically,
+    normalized_lab_of,
+    stream_photographs,
+    training_loader,
+    training_stream,
+)
+
+PAIRS = PairMaker(source_size=8, label_size=8, reference_size=8)
+
+
+@pytest.fixture(autouse=True)
+def no_sleep(monkeypatch):
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0)
+
+
+def encoded(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def level(number: int) -> bytes:
+    return encoded(Image.new("RGB", (12, 12), (number, number, number)))
+
+
+def write_parquet(path, contents: list[bytes], names=None, row_group_size: int = 1000) -> str:
+    """Encoded images to a file whose row groups are shards."""
+    names = names or [f"{path.stem}-{index}" for index in range(len(contents))]
+    rows = [{"bytes": content, "path": name} for content, name in zip(contents, names, strict=True)]
+    features = datasets.Features(image=datasets.Image(decode=False))
+    table = pyarrow.Table.from_pydict({"image": rows}, schema=features.arrow_schema)
+    pyarrow.parquet.write_table(table, path, row_group_size=row_group_size)
+    return str(path)
+
+
+def write_levels(folder, shards: int, each: int):
+    """`shards` files of `each` images, numbered from 0."""
+    for shard in range(shards):
+        numbers = range(shard * each, (shard + 1) * each)
+        write_parquet(folder / f"{shard}.parquet", [level(number) for number in numbers])
+    return folder
+
+
+def stream_of(source, make_pair=PAIRS, block_size: int = 8, **arguments):
+    photographs = stream_photographs(str(source))
+    return training_stream(photographs, make_pair, block_size=block_size, **arguments)
+
+
+def take(source, count: int, make_pair=PAIRS, **arguments) -> list[dict]:
+    return list(islice(stream_of(source, make_pair, **arguments), count))
+
+
+def numbers_of(samples, name="source") -> list[int]:
+    return [int(sample[name][0, 0, 0]) for sample in samples]
+
+
+def seeds_of(samples) -> list[int]:
+    return [int(sample["seed"]) for sample in samples]
+
+
+class TestSamples:
+    @pytest.fixture
+    def twelve(self, tmp_path):
+        return write_levels(tmp_path, shards=1, each=12)
+
+    def test_they_are_those_of_the_pair_maker(self, twelve):
+        made = take(twelve, 1)[0]
+        expected = PAIRS(make_image(20, 20), random.Random(0))
+        assert made.keys() == expected.keys()
+        for name, array in expected.items():
+            assert np.asarray(made[name]).shape == array.shape
+            assert np.asarray(made[name]).dtype == array.dtype
+
+    def test_a_parquet_file_never_ends(self, twelve):
+        assert len(take(twelve, 40)) == 40
+
+    def test_a_folder_of_images_never_ends(self, tmp_path):
+        for index in range(3):
+            make_image(20 + index, 20, seed=index).save(tmp_path / f"{index}.png")
+        assert len(take(tmp_path, 20)) == 20
+
+    def test_a_second_pass_cuts_other_samples(self, tmp_path):
+        write_parquet(tmp_path / "a.parquet", [encoded(make_image(40, 30))])
+        assert len({made["source"].tobytes() for made in take(tmp_path, 10)}) > 5
+
+    def test_no_two_samples_have_the_same_seed(self, twelve):
+        assert len(set(seeds_of(take(twelve, 60)))) == 60
+
+    def test_the_seed_of_the_stream_decides(self, twelve):
+        one, same, other = (seeds_of(take(twelve, 6, seed=seed)) for seed in (3, 3, 4))
+        assert one == same
+        assert not set(one) & set(other)
+
+
+class TestShuffling:
+    @pytest.fixture
+    def twelve(self, tmp_path):
+        return write_levels(tmp_path, shards=1, each=12)
+
+    def test_the_order_is_not_that_of_the_file(self, twelve):
+        numbers = numbers_of(take(twelve, 12, block_size=12))
+        assert numbers != sorted(numbers)
+        assert sorted(numbers) == list(range(12))
+
+    def test_the_seed_decides(self, twelve):
+        one, same, other = (
+            numbers_of(take(twelve, 12, seed=seed, block_size=12)) for seed in (3, 3, 4)
+        )
+        assert one == same
+        assert one != other
+
+    def test_it_is_done_block_by_block(self, twelve):
+        numbers = numbers_of(take(twelve, 12, block_size=4))
+        blocks = [numbers[start : start + 4] for start in range(0, 12, 4)]
+        assert [sorted(block) for block in blocks] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+        assert any(block != sorted(block) for block in blocks)
+
+    def test_blocks_of_one_keep_the_order(self, twelve):
+        assert numbers_of(take(twelve, 12, block_size=1)) == list(range(12))
+
+    def test_each_pass_has_an_order_of_its_own(self, twelve):
+        numbers = numbers_of(take(twelve, 36, block_size=12))
+        passes = {tuple(numbers[start : start + 12]) for start in (0, 12, 24)}
+        assert len(passes) == 3
+
+    def test_shards_come_in_random_order(self, tmp_path):
+        write_levels(tmp_path, shards=6, each=2)
+        orders = set()
+        for seed in range(4):
+            shards = [
+                number // 2 for number in numbers_of(take(tmp_path, 12, seed=seed, block_size=1))
+            ]
+            assert shards[::2] == shards[1::2]
+            assert sorted(shards[::2]) == list(range(6))
+            orders.add(tuple(shards))
+        assert len(orders) > 1
+
+
+class TestOtherReference:
+    @pytest.fixture
+    def shares(self, tmp_path):
+        """Share -> 24 samples of as many images."""
+        write_levels(tmp_path, shards=2, each=12)
+        return {
+            share: take(
+                tmp_path, 24, PairMaker(8, 8, 8, other_reference=share), seed=2, block_size=24
+            )
+            for share in (0.0, 0.5, 1.0)
+        }
+
+    @staticmethod
+    def others(samples) -> int:
+        pairs = zip(numbers_of(samples), numbers_of(samples, "reference"), strict=True)
+        return sum(source != reference for source, reference in pairs)
+
+    def test_at_0_the_reference_shows_the_same_image(self, shares):
+        assert self.others(shares[0.0]) == 0
+
+    def test_at_1_it_shows_another(self, shares):
+        assert self.others(shares[1.0]) == 24
+
+    def test_between_it_does_so_now_and_then(self, shares):
+        assert 4 < self.others(shares[0.5]) < 20
+
+    def test_the_rest_of_the_sample_stays(self, shares):
+        for name in ("source", "labels", "output_size", "output_start", "seed"):
+            own, other = ([sample[name] for sample in shares[share]] for share in (0.0, 1.0))
+            assert np.array_equal(own, other)
+
+    def test_at_1_no_reference_is_lost(self, shares):
+        own, other = (sorted(numbers_of(shares[share], "reference")) for share in (0.0, 1.0))
+        assert own == other
+
+
+@pytest.fixture
+def left_out(tmp_path):
+    return LeftOut(tmp_path / "run" / "left_out.jsonl")
+
+
+class TestUnusableImages:
+    REASONS = {
+        "damaged": (encoded(make_image(40, 40))[:200], "truncated"),
+        "no image": (b"no image", "not an image"),
+        "empty": (b"", "not an image .*0 bytes"),
+        "too small": (encoded(make_image(7, 7)), "7x7 is too small"),
+        "not selected": (level(1), "colorfulness 0.0 is below 5"),
+    }
+
+    @pytest.fixture(params=REASONS)
+    def case(self, request, tmp_path):
+        """A source of six good images and a bad one, and why it is left out."""
+        content, reason = self.REASONS[request.param]
+        contents = [encoded(make_image(20, 20, seed=index)) for index in range(6)]
+        names = [f"good{index}.png" for index in range(6)]
+        folder = tmp_path / "photographs"
+        folder.mkdir()
+        write_parquet(folder / "a.parquet", [content, *contents], ["bad.png", *names])
+        return folder, reason
+
+    SELECTION = Selection(min_colorfulness=5)
+
+    def test_it_is_noted_with_the_reason(self, case, left_out):
+        folder, reason = case
+        take(folder, 12, selection=self.SELECTION, left_out=left_out)
+        noted = left_out.read()
+        assert noted.keys() == {"bad.png"}
+        assert re.search(reason, noted["bad.png"])
+
+    def test_over_several_passes_it_is_noted_once(self, case, left_out, caplog):
+        take(case[0], 30, selection=self.SELECTION, left_out=left_out)
+        assert len(left_out.path.read_text().splitlines()) == 1
+        assert sum("bad.png" in message for message in caplog.messages) == 1
+
+    def test_the_others_go_on(self, case):
+        samples = take(case[0], 20, selection=self.SELECTION)
+        assert len(set(seeds_of(samples))) == 20
+
+    def test_a_image_without_a_name_is_noted_by_its_content(self, tmp_path, left_out):
+        contents = [b"bad", b"worse", level(1)]
+        write_parquet(tmp_path / "a.parquet", contents, [None] * 3)
+        take(tmp_path, 6, left_out=left_out)
+        assert len(left_out.read()) == 2
+        assert all(name.startswith("image with CRC-32 ") for name in left_out.read())
+
+    def test_a_row_without_image_is_left_out(self, tmp_path, left_out):
+        table = datasets.Dataset.from_dict(
+            {"image": [{"bytes": level(1), "path": None}, None]},
+            features=datasets.Features(image=datasets.Image(decode=False)),
+        )
+        table.to_parquet(tmp_path / "a.parquet")
+        assert numbers_of(take(tmp_path, 4, left_out=left_out)) == [1] * 4
+        assert list(left_out.read().values()) == ["the row has no image"]
+
+    def test_hundreds_in_a_row_are_left_out(self, tmp_path):
+        write_parquet(tmp_path / "a.parquet", [b"bad"] * 900 + [level(1)])
+        assert numbers_of(take(tmp_path, 3, block_size=1)) == [1] * 3
+
+    def test_more_than_a_thousand_in_a_row_are_refused(self, tmp_path):
+        write_parquet(tmp_path / "a.parquet", [level(1)] + [b"bad"] * 1001)
+        with pytest.raises(ValueError, match=r"1001 images .* not an image"):
+            take(tmp_path, 2, block_size=1)
+
+    def test_a_data_set_without_a_usable_image_is_refused(self, tmp_path):
+        write_parquet(tmp_path / "a.parquet", [level(1)] * 101)
+        with pytest.raises(ValueError, match=r"colorfulness 0\.0 is below 5"):
+            take(tmp_path, 1, selection=self.SELECTION)
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_a_shard_damaged_in_the_middle_is_not_skipped(self, tmp_path, workers):
+        noise = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 3), dtype=np.uint8)
+        contents = [encoded(Image.fromarray(pixels)) for pixels in noise]
+        for name in "ab":
+            write_parquet(tmp_path / f"{name}.parquet", contents)
+        path = tmp_path / "b.parquet"
+        content = bytearray(path.read_bytes())
+        third = len(content) // 3
+        content[third : 2 * third] = bytes(third)
+        path.write_bytes(content)
+        batches = iter(training_loader(stream_of(tmp_path), 4, workers))
+        with pytest.raises(OSError):
+            list(islice(batches, 30))
+
+
+class TestLeftOut:
+    def test_nothing_is_left_out_at_first(self, left_out):
+        assert left_out.read() == {}
+
+    def test_each_image_has_its_reason(self, left_out):
+        left_out.add("a.png", "it is [too] small")
+        left_out.add("b\n.png", 'ä "quoted" reason')
+        assert left_out.read() == {"a.png": "it is [too] small", "b\n.png": 'ä "quoted" reason'}
+
+    def test_the_same_again_changes_nothing(self, left_out):
+        for _ in range(3):
+            left_out.add("a.png", "it is damaged")
+        assert left_out.read() == {"a.png": "it is damaged"}
+
+    def test_several_processes_share_the_file(self, left_out):
+        other = LeftOut(left_out.path)
+        left_out.add("a.png", "damaged")
+        other.add("b.png", "damaged")
+        assert left_out.read().keys() == other.read().keys() == {"a.png", "b.png"}
+
+    @pytest.mark.parametrize("length", range(1, len('["b.png", "[too] small"]')))
+    def test_a_line_that_was_cut_off_is_ignored(self, left_out, length):
+        left_out.add("a.png", "damaged")
+        with left_out.path.open("a") as file:
+            file.write(json.dumps(["b.png", "[too] small"])[:length])
+        assert left_out.read() == {"a.png": "damaged"}
+
+    def test_so_it_is_when_the_file_goes_on_after_it(self, left_out):
+        left_out.add("a.png", "damaged")
+        with left_out.path.open("a") as file:
+            file.write('["b.png", "dam')
+        for name in ("c.png", "d.png"):
+            left_out.add(name, "damaged")
+        assert {"a.png", "d.png"} <= left_out.read().keys() <= {"a.png", "c.png", "d.png"}
+
+
+class TestLoader:
+    def test_it_makes_batches_of_tensors(self, tmp_path):
+        write_levels(tmp_path, shards=1, each=6)
+        batch = next(iter(training_loader(stream_of(tmp_path), batch_size=4)))
+        assert batch["source"].shape == (4, 3, 8, 8)
+        assert batch["source"].dtype == torch.uint8
+        assert batch["seed"].shape == (4,)
+
+    def test_without_workers_it_gives_the_samples_of_the_stream(self, tmp_path):
+        write_levels(tmp_path, shards=2, each=6)
+        batches = islice(training_loader(stream_of(tmp_path), batch_size=5), 4)
+        assert torch.cat([batch["seed"] for batch in batches]).tolist() == seeds_of(
+            take(tmp_path, 20)
+        )
+
+    @pytest.mark.parametrize(
+        ("shards", "world_size", "asked", "given"),
+        [(4, 1, 2, 2), (1, 1, 2, 1), (4, 2, 8, 2), (3, 2, 8, 2), (1, 2, 8, 1), (4, 1, 0, 0)],
+    )
+    def test_no_worker_is_without_a_shard(self, tmp_path, shards, world_size, asked, given):
+        write_levels(tmp_path, shards, each=1)
+        loader = training_loader(stream_of(tmp_path), 2, asked, world_size=world_size)
+        assert loader.num_workers == given
+
+    def test_workers_share_the_images(self, tmp_path):
+        write_levels(tmp_path, shards=4, each=3)
+        loader = training_loader(stream_of(tmp_path, block_size=3), batch_size=3, workers=2)
+        numbers = torch.cat([batch["source"][:, 0, 0, 0] for batch in islice(loader, 4)])
+        assert sorted(numbers.tolist()) == list(range(12))
+
+
+class TestSeveralProcesses:
+    @staticmethod
+    def parts(source, world_size: int, batches: int, batch_size: int, name: str, workers=0):
+        """What each process gets of `name`, the level or seed of every sample."""
+        parts = []
+        for rank in range(world_size):
+            stream = stream_of(source, block_size=2)
+            loader = training_loader(stream, batch_size, workers, rank, world_size)
+            values = [batch[name] for batch in islice(loader, batches)]
+            parts.append(torch.cat([value.reshape(batch_size, -1)[:, 0] for value in values]))
+        return [part.tolist() for part in parts]
+
+    SHARES = [(1, 12, 2), (1, 12, 3), (2, 6, 2), (6, 2, 2), (6, 2, 3), (2, 6, 3)]
+
+    @pytest.mark.parametrize(("shards", "each", "world_size"), SHARES)
+    def test_together_they_get_each_image_of_a_pass_once(self, tmp_path, shards, each, world_size):
+        write_levels(tmp_path, shards, each)
+        parts = self.parts(tmp_path, world_size, 12 // world_size // 2, 2, "source")
+        assert sorted(number for part in parts for number in part) == list(range(12))
+
+    @pytest.mark.parametrize(("shards", "each", "world_size"), [*SHARES, (3, 4, 2), (5, 2, 3)])
+    def test_over_many_passes_no_sample_is_had_twice(self, tmp_path, shards, each, world_size):
+        write_levels(tmp_path, shards, each)
+        parts = self.parts(tmp_path, world_size, 10, 4, "seed")
+        assert len({seed for part in parts for seed in part}) == 40 * world_size
+
+    @pytest.mark.parametrize(("shards", "world_size"), [(3, 2), (5, 2), (5, 3)])
+    def test_of_an_uneven_number_of_shards_none_is_left_out(self, tmp_path, shards, world_size):
+        write_levels(tmp_path, shards, each=2)
+        parts = self.parts(tmp_path, world_size, 10, 2, "source")
+        assert {number for part in parts for number in part} == set(range(2 * shards))
+        assert sum(len(set(part)) for part in parts) == 2 * shards
+
+    @pytest.mark.parametrize(("shards", "each"), [(2, 6), (6, 2)])
+    def test_so_they_do_with_workers(self, tmp_path, shards, each):
+        write_levels(tmp_path, shards, each)
+        parts = self.parts(tmp_path, 3, 2, 2, "source", workers=2)
+        assert sorted(number for part in parts for number in part) == list(range(12))
+
+    def test_of_one_shard_they_get_what_one_process_gets(self, tmp_path):
+        write_levels(tmp_path, shards=1, each=12)
+        two = self.parts(tmp_path, 2, 1, 3, "seed")
+        one = self.parts(tmp_path, 1, 1, 6, "seed")
+        assert sorted(two[0] + two[1]) == sorted(one[0])
+
+
+class TestResuming:
+    """The loader's state goes through a file, and a fresh loader goes on with the same samples."""
+
+    BATCH, CHAIN, AFTER = 3, (1, 3, 2, 5, 7), 4
+    PAIRS = PairMaker(8, 8, 8, other_reference=0.5)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def photographs(cls, tmp_path_factory):
+        """Folders of 20 images and a damaged one, in three files and in one."""
+        several, one = (tmp_path_factory.mktemp(name) for name in ("several", "one"))
+        contents = [level(number) for number in range(20)]
+        contents.insert(9, b"damaged")
+        for shard in range(3):
+            write_parquet(several / f"{shard}.parquet", contents[7 * shard : 7 * shard + 7])
+        write_parquet(one / "0.parquet", contents)
+        return {"three files": several, "one file": one}
+
+    @pytest.fixture
+    def make_loader(self, photographs, tmp_path):
+        def make(files="three files", workers=0, rank=0, world_size=1):
+            stream = stream_of(
+                photographs[files],
+                self.PAIRS,
+                seed=5,
+                left_out=LeftOut(tmp_path / "left_out.jsonl"),
+                block_size=8,
+            )
+            return training_loader(stream, self.BATCH, workers, rank, world_size)
+
+        return make
+
+    @staticmethod
+    def marks(batches) -> list[tuple[list[int], list[int]]]:
+        """The seeds of the samples and the levels of their references, a batch each."""
+        return [
+            (batch["seed"].tolist(), batch["reference"][:, 0, 0, 0].tolist()) for batch in batches
+        ]
+
+    @staticmethod
+    def through_a_file(state: dict, path) -> dict:
+        torch.save(state, path)
+        return torch.load(path, weights_only=True)
+
+    SETTINGS = {
+        "three files": ("three files",),
+        "one file": ("one file",),
+        "three files, two workers": ("three files", 2),
+        "three files, first of two processes": ("three files", 0, 0, 2),
+        "three files, first of two processes, two workers": ("three files", 2, 0, 2),
+        "one file, second of two processes": ("one file", 0, 1, 2),
+    }
+
+    @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+    def test_a_chain_of_runs_is_as_one_unbroken_run(self, make_loader, setting, tmp_path):
+        expected = self.marks(islice(make_loader(*setting), sum(self.CHAIN) + self.AFTER))
+        assert len(expected) * self.BATCH > 3 * 20  # several passes, of one process at least
+
+        got, state = [], None
+        for count in (*self.CHAIN, self.AFTER):
+            loader = make_loader(*setting)
+            if state is not None:
+                loader.load_state_dict(state)
+            got += self.marks(islice(loader, count))
+            state = self.through_a_file(loader.state_dict(), tmp_path / "loader.pt")
+        assert got == expected
+
+    def test_saving_does_not_disturb_the_run(self, make_loader):
+        expected = self.marks(islice(make_loader(), 12))
+        loader, got = make_loader(), []
+        for batch in islice(loader, 12):
+            got += self.marks([batch])
+            loader.state_dict()
+        assert got == expected
+
+    def test_one_state_can_be_gone_on_from_twice(self, make_loader, tmp_path):
+        loader = make_loader()
+        list(islice(loader, 5))
+        state = self.through_a_file(loader.state_dict(), tmp_path / "loader.pt")
+        runs = []
+        for _ in range(2):
+            again = make_loader()
+            again.load_state_dict(state)
+            runs.append(self.marks(islice(again, 5)))
+        assert runs[0] == runs[1]
+
+    def test_the_damaged_image_is_known_after_all(self, make_loader, tmp_path):
+        list(islice(make_loader(), 20))
+        assert len(LeftOut(tmp_path / "left_out.jsonl").read()) == 1
+
+
+def batch_of(count: int = 3) -> dict[str, torch.Tensor]:
+    make_pair = PairMaker(16, 12, 20)
+    return collate(
+        [make_pair(make_image(80, 60, seed=seed), random.Random(seed)) for seed in range(count)]
+    )
+
+
+class TestCollate:
+    def test_samples_are_stacked_in_their_order(self):
+        samples = [{"source": np.full((3, 2, 2), n, dtype=np.uint8)} for n in range(4)]
+        batch = collate(samples)
+        assert batch["source"].shape == (4, 3, 2, 2)
+        assert batch["source"][:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+
+    @pytest.mark.parametrize(
+        ("name", "shape", "dtype"),
+        [
+            ("source", (3, 3, 16, 16), torch.uint8),
+            ("labels", (3, 3, 12, 12), torch.uint8),
+            ("reference", (3, 3, 20, 20), torch.uint8),
+            ("output_size", (3, 2), torch.int64),
+            ("output_start", (3, 2), torch.int64),
+            ("seed", (3,), torch.int64),
+        ],
+    )
+    def test_shapes_and_types_are_those_of_the_samples(self, name, shape, dtype):
+        tensor = batch_of()[name]
+        assert tensor.shape == shape
+        assert tensor.dtype == dtype
+
+
+class TestNormalizedLab:
+    @pytest.mark.parametrize(("brightness", "lightness"), [(0, -1), (255, 1)])
+    def test_black_and_white_are_the_ends(self, brightness, lightness):
+        gray = torch.full((2, 3, 4, 4), brightness, dtype=torch.uint8)
+        expected = torch.tensor([lightness, 0.0, 0.0]).view(1, 3, 1, 1).expand(2, 3, 4, 4)
+        assert torch.allclose(normalized_lab_of(gray), expected, atol=1e-5)
+
+    def test_it_is_float32(self):
+        assert normalized_lab_of(batch_of()["labels"]).dtype == torch.float32
+
+
+class TestFlippingVertically:
+    @pytest.fixture
+    def outputs(self):
+        """Whole outputs, (3, 20 or more, 16) each, and the batch of their windows."""
+        heights, starts = (20, 26, 31), ((0, 3), (14, 0), (10, 4))
+        outputs = [torch.randint(256, (3, height, 16), dtype=torch.uint8) for height in heights]
+        windows = [
+            whole[:, row : row + 12, column : column + 12]
+            for whole, (row, column) in zip(outputs, starts, strict=True)
+        ]
+        batch = {
+            "source": torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8),
+            "labels": torch.stack(windows),
+            "reference": torch.randint(256, (3, 3, 10, 10), dtype=torch.uint8),
+            "output_size": torch.tensor([(height, 16) for height in heights]),
+            "output_start": torch.tensor(starts),
+            "seed": torch.arange(3),
+        }
+        return outputs, batch
+
+    WHICH = [(True, True, True), (False, True, False), (True, False, True)]
+
+    @pytest.mark.parametrize("which", WHICH)
+    def test_the_windows_lie_in_the_turned_outputs(self, outputs, which):
+        wholes, batch = outputs
+        flipped = flip_vertically(batch, torch.tensor(which))
+        for index, turned in enumerate(which):
+            whole = wholes[index].flip(-2) if turned else wholes[index]
+            row, column = flipped["output_start"][index].tolist()
+            window = whole[:, row : row + 12, column : column + 12]
+            assert torch.equal(flipped["labels"][index], window)
+
+    @pytest.mark.parametrize("which", WHICH)
+    @pytest.mark.parametrize("name", ["source", "reference"])
+    def test_sources_and_references_are_turned_with_them(self, outputs, name, which):
+        batch = outputs[1]
+        flipped = flip_vertically(batch, torch.tensor(which))
+        for before, after, turned in zip(batch[name], flipped[name], which, strict=True):
+            assert torch.equal(after, before.flip(-2) if turned else before)
+
+    @pytest.mark.parametrize("name", ["output_size", "seed"])
+    def test_the_rest_stays(self, outputs, name):
+        batch = outputs[1]
+        flipped = flip_vertically(batch, torch.tensor([True, False, True]))
+        assert flipped.keys() == batch.keys()
+        assert torch.equal(flipped[name], batch[name])
+
+    @pytest.mark.parametrize(("which", "times"), [((True, False, True), 2), ((False,) * 3, 1)])
+    def test_twice_and_none_change_nothing(self, outputs, which, times):
+        flipped = batch = outputs[1]
+        for _ in range(times):
+            flipped = flip_vertically(flipped, torch.tensor(which))
+        assert all(torch.equal(flipped[name], batch[name]) for name in batch)
+
+    def test_the_given_batch_is_left_as_it_was(self, outputs):
+        batch = outputs[1]
+        before = {name: tensor.clone() for name, tensor in batch.items()}
+        flip_vertically(batch, torch.tensor([True, True, False]))
+        assert all(torch.equal(batch[name], before[name]) for name in batch)

@@ -1,0 +1,1 @@
+"""What tests share: small networks, images and files made on the spot, servers."""

@@ -1,0 +1,114 @@
+"""Ablations: which rows there are, how they are trained, how they are told."""
+
+import dataclasses
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from helpers.images import make_image
+from research.ablation import (
+    TABLES,
+    Budget,
+    Variant,
+    ablation_table,
+    train_variant,
+)
+
+SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "ablate.py"
+BUDGET = Budget(network="tiny", source_size=16, label_size=16, steps=4, batch_size=2)
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("album")
+    for index in range(4):
+        make_image(64, 64, seed=index).save(folder / f"{index}.png")
+    return folder
+
+
+def test_the_papers_model_is_the_last_row_of_both_tables():
+    whole = Variant("full", "pyramid_valve", "cpm")
+    assert [list(variants.values())[-1] for variants in TABLES.values()] == [whole, whole]
+
+
+def test_loss_rows_differ_in_losses_only_and_components_in_the_network_only():
+    losses, components = (list(variants.values()) for variants in TABLES.values())
+    assert {(one.cross_attention, one.upsampler) for one in losses} == {("pyramid_valve", "cpm")}
+    assert {one.losses for one in components} == {"full"}
+    assert len({one.key for one in (*losses, *components)}) == 8  # trained once each
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [Variant("content"), Variant("content", "none", "pixelshuffle"), Variant("content", "basic")],
+)
+def test_a_variant_is_trained_as_it_says(album, tmp_path, variant):
+    model = train_variant(variant, BUDGET, str(album), tmp_path, vgg=None)
+    assert model.config.cross_attention == variant.cross_attention
+    assert model.config.upsampler == variant.upsampler
+    assert not model.training
+
+
+def test_the_seed_is_all_that_chance_hangs_on(album, tmp_path):
+    def weights(folder: str, seed: int) -> torch.Tensor:
+        model = train_variant(
+            Variant("content"), BUDGET, str(album), tmp_path / folder, vgg=None, seed=seed
+        )
+        return torch.cat([values.flatten() for values in model.parameters()])
+
+    first, again, other = weights("first", 0), weights("again", 0), weights("other", 1)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_table_has_means_and_deviations_over_seeds():
+    variants = {"a": Variant(), "b": Variant("content")}
+    rows = {
+        Variant().key: [{"PSNR": 20.0, "SSIM": 0.5}, {"PSNR": 22.0, "SSIM": 0.5}],
+        Variant("content").key: [{"PSNR": 19.0, "SSIM": 0.25}],
+    }
+    assert ablation_table(variants, rows).splitlines() == [
+        "| | PSNR | SSIM |",
+        "|---|---:|---:|",
+        "| a | 21.00 ± 1.41 | 0.500 ± 0.000 |",
+        "| b | 19.00 | 0.250 |",
+    ]
+
+
+def test_the_script_trains_once_and_tells_all(album, vgg_file, tmp_path, monkeypatch, capsys):
+    arguments = {
+        "--data": album,
+        "--validation": album,
+        "--output": tmp_path,
+        "--seeds": 0,
+        "--images": 2,
+        "--workers": 0,
+        "--vgg": vgg_file,
+        "--fid": f"vgg16={vgg_file}",
+        "--tables": "losses",
+        **{
+            f"--{name.replace('_', '-')}": value
+            for name, value in dataclasses.asdict(BUDGET).items()
+        },
+    }
+    words = [str(word) for pair in arguments.items() for word in pair]
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *words])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    printed = capsys.readouterr().out
+    table = printed[printed.index("Table 4") :].splitlines()[4:]
+    assert [line.split(" | ")[0] for line in table] == [
+        "| L_C",
+        "| L_C + L_P",
+        "| L_C + L_Adv",
+        "| L_C + L_P + L_Adv",
+    ]
+    rows = sorted(tmp_path.glob("*/seed-0/row.json"))
+    assert len(rows) == 4
+    row = json.loads(rows[0].read_text())
+    rows[0].write_text(json.dumps({**row, "SSIM": 0.123}))  # not made again
+    runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert "| 0.123 |" in capsys.readouterr().out

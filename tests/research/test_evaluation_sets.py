@@ -1,0 +1,53 @@
+"""Distances of the set of results and the set of truths."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from research.evaluation import (
+    Distribution,
+    Method,
+    evaluate,
+    make_samples,
+)
+from scsnet_hf.metrics import FeatureNetwork
+
+NETWORK = FeatureNetwork("mean", lambda levels: levels.float().mean(dim=(2, 3)))
+COLORS = [(200, 30, 40), (20, 90, 160), (70, 180, 30), (240, 220, 10)]
+
+
+def rows_of(restore) -> dict[str, dict[str, float]]:
+    truths = [Image.new("RGB", (16, 16), color) for color in COLORS]
+    samples = make_samples(truths, scale=2)
+    return evaluate(samples, {"it": Method(restore)}, [Distribution(NETWORK)]).rows
+
+
+def test_of_the_truths_themselves_there_is_none():
+    rows = rows_of(lambda sample: sample.truth)
+    assert rows["it"]["fid"] == pytest.approx(0, abs=1e-6)
+    assert "truth" not in rows
+
+
+def test_the_order_of_images_does_not_matter():
+    remaining = iter(reversed(COLORS))
+    rows = rows_of(lambda sample: Image.new("RGB", (16, 16), next(remaining)))
+    assert rows["it"]["fid"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_shift_of_all_means_is_its_square():
+    # The Frechet distance of two distributions that differ by their means only.
+    rows = rows_of(lambda sample: Image.eval(sample.truth, lambda level: level + 3))
+    assert rows["it"]["fid"] == pytest.approx(3 * 3**2)
+
+
+def test_definitions_name_the_network():
+    definitions = Distribution(NETWORK).definitions
+    assert set(definitions) == {"fid", "kid"}
+    assert "mean features" in definitions["fid"]
+
+
+def test_features_of_one_image_are_kept_as_plain_numbers():
+    from research.evaluation import Pixels
+
+    told = Distribution(NETWORK).of(None, {"truth": Pixels(Image.new("RGB", (8, 8), COLORS[0]))})
+    assert np.allclose(told["truth"]["features"], COLORS[0])

@@ -1,0 +1,155 @@
+"""What a training run starts from."""
+
+import pytest
+import torch
+from torch import nn
+
+from helpers.tiny_models import build_tiny_model
+from scsnet_hf import SCSNetConfig
+from scsnet_hf.efficientnet import EfficientNetLite
+from scsnet_hf.training.initialization import (
+    initial_model,
+    learns_from_references_alone,
+    load_imagenet_weights,
+)
+
+COLOR_BRANCH = (
+    "source_encoder color_decoder reference_stem reference_encoder cross_attention".split()
+)
+
+
+def batch_normalized(convolution: str, normalization: str, shape, state: dict) -> None:
+    """Random weights of a convolution and of the batch normalization after it."""
+    width = shape[0]
+    state[f"{convolution}.weight"] = torch.randn(shape) / shape[1:].numel() ** 0.5
+    state[f"{normalization}.weight"] = torch.rand(width) + 0.5
+    state[f"{normalization}.bias"] = torch.randn(width)
+    state[f"{normalization}.running_mean"] = torch.randn(width)
+    state[f"{normalization}.running_var"] = torch.rand(width) + 0.5
+
+
+@pytest.fixture(scope="module")
+def imagenet_state():
+    """A state dict with the names and shapes of the published file, of random numbers."""
+    torch.manual_seed(0)
+    state = {}
+    batch_normalized("_conv_stem", "_bn0", torch.Size((32, 3, 3, 3)), state)
+    blocks = [block for stage in EfficientNetLite().stages for block in stage]
+    for index, block in enumerate(blocks):
+        prefix = f"_blocks.{index}."
+        if index:
+            name = f"{prefix}_expand_conv"
+            batch_normalized(name, f"{prefix}_bn0", block.expand.weight.shape, state)
+        name = f"{prefix}_depthwise_conv"
+        batch_normalized(name, f"{prefix}_bn1", block.depthwise.weight.shape, state)
+        name = f"{prefix}_project_conv"
+        batch_normalized(name, f"{prefix}_bn2", block.project.weight.shape, state)
+    return state
+
+
+@pytest.fixture(scope="module")
+def imagenet_file(imagenet_state, tmp_path_factory):
+    path = tmp_path_factory.mktemp("imagenet") / "lite0.pth"
+    torch.save(imagenet_state, path)
+    return path
+
+
+def normalization(state: dict, name: str) -> nn.BatchNorm2d:
+    layer = nn.BatchNorm2d(len(state[f"{name}.bias"]), eps=1e-3).eval()
+    layer.load_state_dict(
+        {key: state[f"{name}.{key}"] for key in ("weight", "bias", "running_mean", "running_var")},
+        strict=False,
+    )
+    return layer
+
+
+class TestImagenetWeights:
+    def test_a_gray_image_gives_the_first_features_of_its_three_channels(
+        self, imagenet_state, imagenet_file
+    ):
+        trunk = EfficientNetLite()
+        load_imagenet_weights(trunk, imagenet_file)
+        gray = torch.rand(1, 1, 32, 32)
+        padded = nn.functional.pad(gray, (0, 1, 0, 1)).expand(-1, 3, -1, -1)
+        features = nn.functional.conv2d(padded, imagenet_state["_conv_stem.weight"], stride=2)
+        with torch.no_grad():
+            expected = normalization(imagenet_state, "_bn0")(features)
+            torch.testing.assert_close(trunk.stem(gray), expected, atol=1e-5, rtol=1e-5)
+
+    def test_batch_normalization_is_folded_into_every_block(self, imagenet_state, imagenet_file):
+        trunk = EfficientNetLite()
+        load_imagenet_weights(trunk, imagenet_file)
+        block = trunk.stages[-1][0]
+        features = torch.rand(1, 192, 4, 4)
+        prefix = "_blocks.15."
+        with torch.no_grad():
+            expanded = nn.functional.conv2d(
+                features, imagenet_state[f"{prefix}_expand_conv.weight"]
+            )
+            expected = normalization(imagenet_state, f"{prefix}_bn0")(expanded)
+            torch.testing.assert_close(block.expand(features), expected, atol=1e-4, rtol=1e-4)
+
+    def test_another_file_is_refused(self, tmp_path):
+        torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
+        with pytest.raises(ValueError, match="no EfficientNet-Lite0"):
+            load_imagenet_weights(EfficientNetLite(), tmp_path / "other.pth")
+
+    def test_a_larger_efficientnet_is_refused(self, imagenet_state, tmp_path):
+        wider = {**imagenet_state, "_blocks.0._project_conv.weight": torch.zeros(24, 32, 1, 1)}
+        wider |= {f"_blocks.0._bn2.{key}": torch.ones(24) for key in ("weight", "running_var")}
+        torch.save(wider, tmp_path / "wider.pth")
+        with pytest.raises(ValueError, match="shape"):
+            load_imagenet_weights(EfficientNetLite(), tmp_path / "wider.pth")
+
+
+class TestInitialModel:
+    def test_a_preset_with_a_trunk_starts_from_imagenet(self, imagenet_file):
+        model = initial_model("medium", imagenet_weights=imagenet_file)
+        trunk = EfficientNetLite()
+        load_imagenet_weights(trunk, imagenet_file)
+        assert torch.equal(model.source_encoder.trunk.stem.weight, trunk.stem.weight)
+
+    def test_without_a_preset_the_network_is_that_of_the_model(self, tmp_path):
+        other = build_tiny_model(texture_depth=2)
+        other.save_pretrained(tmp_path)
+        model = initial_model(init_from=str(tmp_path))
+        assert model.config.texture_depth == 2
+        assert torch.equal(model.stem.weight, other.stem.weight)
+
+    def test_parts_that_fit_are_taken_and_the_rest_is_new(self, tmp_path):
+        other = build_tiny_model(mapping_size=24)
+        other.save_pretrained(tmp_path)
+        model = initial_model("tiny", str(tmp_path))
+        assert model.config.mapping_size == SCSNetConfig.from_preset("tiny").mapping_size
+        assert torch.equal(model.stem.weight, other.stem.weight)
+        assert model.upsampler.aggregate.weight.shape != other.upsampler.aggregate.weight.shape
+
+    def test_the_texture_branch_can_come_from_another_model(self, tmp_path):
+        first, second = build_tiny_model(seed=1), build_tiny_model(seed=2)
+        first.save_pretrained(tmp_path / "first")
+        second.save_pretrained(tmp_path / "second")
+        model = initial_model(
+            init_from=str(tmp_path / "first"), texture_from=str(tmp_path / "second")
+        )
+        for name, value in model.state_dict().items():
+            source = first if name.split(".")[0] in COLOR_BRANCH else second
+            assert torch.equal(value, source.state_dict()[name])
+
+    def test_a_texture_branch_of_another_size_is_refused(self, tmp_path):
+        build_tiny_model(texture_depth=3).save_pretrained(tmp_path / "deep")
+        with pytest.raises(ValueError, match="texture_encoder is of another size"):
+            initial_model("tiny", texture_from=str(tmp_path / "deep"))
+
+    @pytest.mark.parametrize(
+        ("branch", "parts"),
+        [
+            ("texture", {"stem", "texture_encoder", "upsampler"}),
+            ("reference", {"reference_stem", "reference_encoder", "cross_attention"}),
+            ("color", set(COLOR_BRANCH)),
+        ],
+    )
+    def test_a_branch_can_learn_alone(self, branch, parts):
+        model = initial_model("tiny", learning=branch)
+        learning = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+        assert learning == parts
+        assert learns_from_references_alone(model) == (branch == "reference")
