@@ -20,16 +20,13 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .colorfulness import colorfulness
+from .files import SHARD_KINDS, ImageFiles, SourceFiles, find_files, is_url
 
 if TYPE_CHECKING:
     import datasets
 
-ImageFiles = str | os.PathLike | list[str]
-
 _MEASURED_SIDE = 64  # pixels
-_KINDS = {".parquet": "parquet", ".tar": "webdataset"}  # suffix: builder of `datasets`
 _HELD_OUT = {"validation": {"validation", "valid", "val"}, "test": {"test"}}
-_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _MOST_REMOTE_FOOTERS = 16  # each takes a request or two
 _SHUFFLED_TOGETHER = 1000  # images, undecoded in memory
 _TAR_END = bytes(1024)  # a tar archive ends in two empty blocks
@@ -243,7 +240,7 @@ def encoded_size(image: dict | None) -> int:
         return 0
     if image["bytes"] is not None:
         return len(image["bytes"])
-    if _is_url(image["path"]):
+    if is_url(image["path"]):
         import fsspec
 
         system, path = fsspec.core.url_to_fs(image["path"])
@@ -257,7 +254,7 @@ def encoded_bytes(image: dict | None) -> bytes:
         raise ValueError("the row has no image")
     if image["bytes"] is not None:
         return image["bytes"]
-    if _is_url(image["path"]):
+    if is_url(image["path"]):
         import fsspec
 
         with fsspec.open(image["path"], "rb") as file:
@@ -273,22 +270,13 @@ def _has_the_size(image: dict | None, min_bytes: int) -> bool:
     return encoded_size(image) >= min_bytes
 
 
-def _is_url(path: str) -> bool:
-    return "://" in path
-
-
 def _load(source: DataSource) -> "datasets.IterableDataset":
-    path = source.path if isinstance(source.path, list) else str(source.path)
-    if isinstance(path, str) and Path(path).is_dir():
-        return _load_folder(Path(path), source.split)
-    if isinstance(path, list) or Path(path).suffix in _KINDS:
-        return _load_files(path if isinstance(path, list) else [path], source.split)
-    if _HUB_ID.fullmatch(path):
-        return _load_from_hub(path, source)
-    raise ValueError(
-        f"{path}: neither a folder, nor .parquet or .tar files, nor a Hub id (owner/name), "
-        f"nor one of {', '.join(SOURCES)}"
-    )
+    found = find_files(source.path)
+    if found is None:
+        return _load_from_hub(str(source.path), source)
+    if found.folder is None:
+        return _load_files(found, source.split)
+    return _load_folder(found, source.split)
 
 
 def damaged_shards(source: DataSource) -> list[Path]:
@@ -299,54 +287,34 @@ def damaged_shards(source: DataSource) -> list[Path]:
     import pyarrow
     from pyarrow import parquet
 
+    found = find_files(source.path)
     damaged = []
-    for path in filter(lambda path: path.suffix == ".parquet", _local_files(source)):
+    for path in found.paths if found and found.suffix == ".parquet" else []:
+        if is_url(path):
+            continue
         try:
             shard = parquet.ParquetFile(path)
             for group in range(shard.num_row_groups):
                 shard.read_row_group(group)
         except (pyarrow.ArrowInvalid, OSError):
-            damaged.append(path)
+            damaged.append(Path(path))
     return damaged
 
 
-def _local_files(source: DataSource) -> list[Path]:
-    paths = source.path if isinstance(source.path, list) else [str(source.path)]
-    folders = [Path(path) for path in paths if Path(path).is_dir()]
-    patterns = [path for path in paths if not _is_url(path) and Path(path).suffix in _KINDS]
-    return [
-        *(file for folder in folders for file in sorted(folder.rglob("*"))),
-        *(Path(file) for pattern in patterns for file in _expand(pattern)),
-    ]
-
-
-def _load_folder(folder: Path, split: str) -> "datasets.IterableDataset":
-    files = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and _is_visible(path.relative_to(folder))
-    ]
-    shards = [path for path in files if path.suffix in _KINDS]
-    if not shards:
-        if not any(path.suffix.lower() in Image.registered_extensions() for path in files):
-            raise ValueError(f"{folder}: there are no images, .parquet or .tar files")
-        images = [f"{glob.escape(str(folder))}/**"]
+def _load_folder(found: SourceFiles, split: str) -> "datasets.IterableDataset":
+    if not found.suffix:
+        images = [f"{glob.escape(str(found.folder))}/**"]
         return _load_local(
-            "imagefolder", str(folder), split, images, drop_labels=True, drop_metadata=True
+            "imagefolder", str(found.folder), split, images, drop_labels=True, drop_metadata=True
         )
-    suffix = next(suffix for suffix in _KINDS if any(path.suffix == suffix for path in shards))
     chosen = [
-        str(path)
-        for path in shards
-        if path.suffix == suffix and _split_of(path.relative_to(folder)) == split
+        path for path in found.paths if _split_of(Path(path).relative_to(found.folder)) == split
     ]
     if not chosen:
-        raise ValueError(f"{folder}: has {suffix} files, but none of the split {split!r}")
-    return _load_files(chosen, split)
-
-
-def _is_visible(path: Path) -> bool:
-    return not any(part.startswith(".") for part in path.parts)
+        raise ValueError(
+            f"{found.folder}: has {found.suffix} files, but none of the split {split!r}"
+        )
+    return _load_files(found._replace(paths=chosen), split)
 
 
 def _split_of(shard: Path) -> str:
@@ -354,26 +322,12 @@ def _split_of(shard: Path) -> str:
     return next((split for split, names in _HELD_OUT.items() if names & words), "train")
 
 
-def _load_files(patterns: list[str], split: str) -> "datasets.IterableDataset":
-    suffixes = {Path(pattern).suffix for pattern in patterns}
-    if len(suffixes) != 1 or not suffixes <= _KINDS.keys():
-        raise ValueError(f"{patterns}: give either .parquet files or .tar files")
-    files = [file for pattern in patterns for file in _expand(pattern)]
-    for file in files:
-        if not _is_url(file):
-            _check_shard(Path(file))
-    kind = _KINDS[suffixes.pop()]
-    escaped = [file if _is_url(file) else glob.escape(file) for file in files]
-    return _load_local(kind, ", ".join(patterns), split, escaped)
-
-
-def _expand(pattern: str) -> list[str]:
-    if _is_url(pattern) or Path(pattern).is_file():
-        return [pattern]
-    files = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (may be absolute)
-    if not files:
-        raise ValueError(f"{pattern}: there is no such file")
-    return files
+def _load_files(found: SourceFiles, split: str) -> "datasets.IterableDataset":
+    for path in found.paths:
+        if not is_url(path):
+            _check_shard(Path(path))
+    escaped = [path if is_url(path) else glob.escape(path) for path in found.paths]
+    return _load_local(SHARD_KINDS[found.suffix], ", ".join(found.paths), split, escaped)
 
 
 def _check_shard(path: Path) -> None:
@@ -382,7 +336,7 @@ def _check_shard(path: Path) -> None:
     The errors of `datasets` do not name the file, and a .tar cut off between two images would
     pass for a shorter one.
     """
-    if path.suffix == ".tar":
+    if path.suffix.lower() == ".tar":
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - len(_TAR_END)))
             if file.read() != _TAR_END:
