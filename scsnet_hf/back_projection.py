@@ -19,7 +19,7 @@ _PIECE = 96  # source rows that are worked on at once
 
 
 @torch.no_grad()
-def agreeing_strips(
+def back_project(
     strips: Iterable[torch.Tensor], source: torch.Tensor, output_size: tuple[int, int]
 ) -> Iterator[torch.Tensor]:
     """Strips of an image, with lightness that agrees with its source.
@@ -52,10 +52,10 @@ def agreeing_strips(
 
 
 @torch.no_grad()
-def strips_with_source_lightness(
+def keep_source_lightness(
     strips: Iterable[torch.Tensor], source: torch.Tensor, output_size: tuple[int, int]
 ) -> Iterator[torch.Tensor]:
-    """Strips as in `agreeing_strips`, but with the source's lightness, enlarged bicubically."""
+    """Strips as in `back_project`, but with the source's lightness, enlarged bicubically."""
     (height, _), top = output_size, 0
     for strip in strips:
         here = _Rows(height, top, strip.shape[2])

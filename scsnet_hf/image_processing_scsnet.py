@@ -13,7 +13,7 @@ from transformers.image_processing_base import (
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import ModelOutput
 
-from .back_projection import agreeing_strips, strips_with_source_lightness
+from .back_projection import back_project, keep_source_lightness
 from .color import (
     denormalize_lab,
     lab_to_fitted_srgb,
@@ -178,7 +178,7 @@ class SCSNetImageProcessor(BaseImageProcessor):
             raise ValueError("luminance='source' needs the pixel_values given to the network")
         strips = map(torch.Tensor.float, strips)  # unlike a generator, it keeps none
         if pixel_values is not None:
-            change = strips_with_source_lightness if luminance == "source" else agreeing_strips
+            change = keep_source_lightness if luminance == "source" else back_project
             source = pixel_values.float().reshape(1, 1, *pixel_values.shape[-2:])
             strips = change(strips, source, output_size)
         return map(partial(_as_output, saturation=saturation, output_type=output_type), strips)

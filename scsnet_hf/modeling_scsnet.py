@@ -30,7 +30,7 @@ from .pixel_mapping import (
     HEADS,
     PixelGrid,
     crop,
-    is_recorded,
+    is_traced,
     pad_to_multiple,
     resize,
     resize_to,
@@ -328,7 +328,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         color = crop(self.color_decoder(fused.features), working.shape[-2:])
         return fused._replace(features=color)
 
-    def describe(self, pixel_values: torch.Tensor) -> torch.Tensor:
+    def embed_images(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """What images show, as vectors of length 1: the closer, the larger their dot product.
 
         Made from the source encoder's features, averaged over the image: of a pretrained trunk
@@ -381,7 +381,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         pixels = self.upsampler(features.texture + color, grid).float()
         if self.config.luminance_skip:
             lightness = resize(features.pixel_values.float(), grid, cubic=True)
-            if is_recorded():
+            if is_traced():
                 pixels = torch.cat((pixels[:, :1] + lightness, pixels[:, 1:]), dim=1)
             else:  # without a copy of an image that may be large
                 pixels[:, :1] += lightness

@@ -17,7 +17,7 @@ from .decoding import resized_alpha, split_alpha, visible_colors
 from .image_io import load_image
 from .image_processing_scsnet import LUMINANCES
 from .modeling_scsnet import DEFAULT_SCALE, output_size_of
-from .tiling import Strips, clear_memory_errors, tiled_strips
+from .tiling import Strips, decode_in_tiles, explain_memory_errors
 
 logger = logging.get_logger(__name__)
 
@@ -274,7 +274,7 @@ class ScsColorizeSrPipeline(Pipeline):
             smaller = (min(width, image.width), min(height, image.height))
             image = image.resize(smaller, Image.Resampling.BICUBIC)
         references = [] if reference is None else self._reference_tensors(reference)
-        with clear_memory_errors(f"for a source of {image.width}x{image.height}"):
+        with explain_memory_errors(f"for a source of {image.width}x{image.height}"):
             source = self.image_processor.source_tensor(image)
         return {"job": _Job(source, (height, width), alpha, references)}
 
@@ -286,7 +286,7 @@ class ScsColorizeSrPipeline(Pipeline):
         groups = groupby(jobs, key=lambda job: (job.pixel_values.shape, _reference_shapes(job)))
         return {"job": [job for _, group in groups for job in self._run(list(group), **kwargs)]}
 
-    @clear_memory_errors("for an image")
+    @explain_memory_errors("for an image")
     def _run(
         self,
         jobs: list[_Job],
@@ -300,7 +300,7 @@ class ScsColorizeSrPipeline(Pipeline):
         done = []
         for index, job in enumerate(jobs):
             own = slice(index, index + 1)
-            image = self._strips_of(job, color.features[own], **arguments).image()
+            image = self._strips_of(job, color.features[own], **arguments).to_image()
             attentions, valves = (
                 tuple(level[own].cpu() for level in maps)
                 for maps in (color.attentions, color.valves)
@@ -309,7 +309,7 @@ class ScsColorizeSrPipeline(Pipeline):
         return done
 
     @torch.no_grad()
-    @clear_memory_errors("to find colors")
+    @explain_memory_errors("to find colors")
     def _encode_color(
         self,
         jobs: list[_Job],
@@ -367,7 +367,7 @@ class ScsColorizeSrPipeline(Pipeline):
 
         def by(model) -> Iterator[torch.Tensor]:
             color = color_features.to(model.dtype)
-            strips = tiled_strips(model, pixel_values, color, job.output_size, tile_size)
+            strips = decode_in_tiles(model, pixel_values, color, job.output_size, tile_size)
             return map(_finite, strips)
 
         done = 0
@@ -419,7 +419,7 @@ class ScsColorizeSrPipeline(Pipeline):
         return [self.image_processor.reference_tensor(load_image(one)) for one in several]
 
     @torch.no_grad()
-    @clear_memory_errors("to find the colors of references")
+    @explain_memory_errors("to find the colors of references")
     def _encode(self, references: list[torch.Tensor]) -> Tokens:
         """Reference images to one set of tokens per level."""
         encoded = [self._encode_one(one.to(self.device)) for one in references]
@@ -459,7 +459,7 @@ def _with_alpha(strips: Iterable[np.ndarray], alpha: Image.Image) -> Iterator[np
 def _with_clear_memory_errors(
     strips: Iterable[np.ndarray], size: tuple[int, int]
 ) -> Iterator[np.ndarray]:
-    with clear_memory_errors("for a result of {}x{}".format(*size)):
+    with explain_memory_errors("for a result of {}x{}".format(*size)):
         yield from strips
 
 

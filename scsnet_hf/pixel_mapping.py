@@ -23,7 +23,7 @@ class PixelwiseLinear(nn.Linear):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, H, W, in_features) -> (B, H, W, out_features)."""
         is_float32_on_cpu = pixels.device.type == "cpu" and pixels.dtype == torch.float32
-        if is_recorded() or not (is_float32_on_cpu and _HAS_ONEDNN):
+        if is_traced() or not (is_float32_on_cpu and _HAS_ONEDNN):
             return super().forward(pixels)
         *size, channels = pixels.shape
         rows, columns = size[0] * size[1], size[2]
@@ -37,7 +37,7 @@ class PixelwiseLinear(nn.Linear):
         return mapped.permute(0, 2, 3, 1).reshape(*size, self.out_features)
 
 
-def is_recorded() -> bool:
+def is_traced() -> bool:
     """Whether operations are recorded, for gradients or to be compiled or exported."""
     return torch.is_grad_enabled() or torch.compiler.is_compiling()
 
@@ -157,7 +157,7 @@ def _interpolate(
     indices = [(axis.lower + offset).clamp(0, values.shape[1] - 1) for offset in weights]
     weights = [weight.to(values.dtype) for weight in weights.values()]
     # Single numbers are gathered faster, and hardly a runtime of exported graphs can sum bags.
-    in_bags = values.device.type == "cpu" and values.shape[2] > 1 and not is_recorded()
+    in_bags = values.device.type == "cpu" and values.shape[2] > 1 and not is_traced()
     return (_sum_bags if in_bags else _sum_tap_by_tap)(values, indices, weights, added)
 
 
@@ -263,7 +263,7 @@ def row_blocks(height: int, elements_per_row: int) -> Iterator[tuple[int, int]]:
 
     All rows in compiled and exported code too, where `height` may be a symbol.
     """
-    if is_recorded():
+    if is_traced():
         yield 0, height
         return
     block = max(1, _CACHED_ELEMENTS // max(1, elements_per_row))

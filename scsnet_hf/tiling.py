@@ -70,7 +70,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def clear_memory_errors(purpose: str) -> Iterator[None]:
+def explain_memory_errors(purpose: str) -> Iterator[None]:
     """Raise MemoryError that says what to do where memory does not suffice for `purpose`."""
     try:
         yield
@@ -97,7 +97,7 @@ class Strips:
     arrays: Iterator[np.ndarray]
 
     @classmethod
-    def of(cls, image: Image.Image | np.ndarray) -> "Strips":
+    def from_image(cls, image: Image.Image | np.ndarray) -> "Strips":
         """An image that is there, RGB or RGBA, or (H, W, 3 or 4) uint16, as one strip."""
         levels = np.asarray(image)
         height, width, channels = levels.shape
@@ -108,7 +108,7 @@ class Strips:
         """How many the image has."""
         return self.size[0] * self.size[1]
 
-    def image(self) -> Image.Image | np.ndarray:
+    def to_image(self) -> Image.Image | np.ndarray:
         """All strips as one image of Pillow; of 16 bits, which it cannot hold, as an array."""
         width, height = self.size
         whole, top = np.empty((height, width, self.channels), self.dtype), 0
@@ -117,7 +117,7 @@ class Strips:
             top += len(strip)
         return Image.fromarray(whole) if whole.dtype == np.uint8 else whole
 
-    def of_height(self, rows: int) -> Iterator[np.ndarray]:
+    def with_height(self, rows: int) -> Iterator[np.ndarray]:
         """The same image in strips of `rows` rows each, fewer only in the last."""
         held = np.empty((0, self.size[0], self.channels), self.dtype)
         for strip in self.arrays:
@@ -166,7 +166,7 @@ def source_interval(grid: PixelGrid, axis: int, halo: int) -> tuple[int, int]:
 
 
 @torch.no_grad()
-def tiled_strips(
+def decode_in_tiles(
     model,
     pixel_values: torch.Tensor,
     color_features: torch.Tensor,

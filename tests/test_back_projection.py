@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from scsnet_hf import back_projection
-from scsnet_hf.back_projection import agreeing_strips, strips_with_source_lightness
+from scsnet_hf.back_projection import back_project, keep_source_lightness
 
 # Source and output sizes, and rows of a strip.
 CASES = [
@@ -34,7 +34,7 @@ def joined(change, lab: torch.Tensor, source: torch.Tensor, rows: int) -> torch.
     return torch.cat(list(change(lab.split(rows, dim=2), source, tuple(lab.shape[-2:]))), dim=2)
 
 
-@pytest.mark.parametrize("change", [agreeing_strips, strips_with_source_lightness])
+@pytest.mark.parametrize("change", [back_project, keep_source_lightness])
 def test_strips_make_the_same_image_as_the_whole(monkeypatch, case, change):
     source, lab, rows = case
     whole = joined(change, lab, source, lab.shape[2])
@@ -42,7 +42,7 @@ def test_strips_make_the_same_image_as_the_whole(monkeypatch, case, change):
     torch.testing.assert_close(joined(change, lab, source, rows), whole, atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("change", [agreeing_strips, strips_with_source_lightness])
+@pytest.mark.parametrize("change", [back_project, keep_source_lightness])
 def test_colors_and_the_argument_stay(case, change):
     source, lab, rows = case
     before = lab.clone()
@@ -60,7 +60,7 @@ def test_shrunk_again_the_lightness_is_nearer_to_the_source_s(size):
     coarse = torch.rand(1, 1, 8, 6, generator=torch.Generator().manual_seed(0))
     source = nn.functional.interpolate(coarse, (37, 21), mode="bicubic")
     lab = nn.functional.interpolate(source, size, mode="bilinear").expand(-1, 3, -1, -1) + 0.1
-    agreeing = joined(agreeing_strips, lab, source, 30)
+    agreeing = joined(back_project, lab, source, 30)
     before, after = ((shrunk(x, (37, 21)) - source).abs().mean() for x in (lab, agreeing))
     assert after < 0.2 * before
 
@@ -68,14 +68,14 @@ def test_shrunk_again_the_lightness_is_nearer_to_the_source_s(size):
 def test_lightness_that_agrees_already_stays():
     source = torch.full((1, 1, 9, 12), 0.3)
     lab = torch.full((1, 3, 31, 40), 0.3)
-    torch.testing.assert_close(joined(agreeing_strips, lab, source, 8), lab)
+    torch.testing.assert_close(joined(back_project, lab, source, 8), lab)
 
 
 def test_source_s_lightness_at_its_own_size_is_exact(case):
     source, _, rows = case
     lab = torch.zeros(1, 3, *source.shape[-2:])
     torch.testing.assert_close(
-        joined(strips_with_source_lightness, lab, source, rows)[:, :1], source, atol=1e-6, rtol=0
+        joined(keep_source_lightness, lab, source, rows)[:, :1], source, atol=1e-6, rtol=0
     )
 
 
@@ -91,7 +91,7 @@ def test_no_more_than_a_few_strips_are_held(monkeypatch):
             yield strip
 
     given = 0
-    for strip in agreeing_strips(strips(), source, (400, 8)):
+    for strip in back_project(strips(), source, (400, 8)):
         assert taken - given <= 100
         given += strip.shape[2]
     assert given == 400

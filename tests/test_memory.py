@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scsnet_hf import tiling
-from scsnet_hf.tiling import clear_memory_errors, free_memory, is_out_of_memory
+from scsnet_hf.tiling import explain_memory_errors, free_memory, is_out_of_memory
 
 CPU = torch.device("cpu")
 
@@ -74,7 +74,7 @@ def test_lack_of_memory_is_told_with_what_to_do(error):
     assert is_out_of_memory(error)
     with (
         pytest.raises(MemoryError, match=r"^not enough memory for a cake: .*smaller result"),
-        clear_memory_errors("for a cake"),
+        explain_memory_errors("for a cake"),
     ):
         raise error
 
@@ -82,20 +82,20 @@ def test_lack_of_memory_is_told_with_what_to_do(error):
 def test_the_innermost_says_for_what():
     with (
         pytest.raises(MemoryError, match="for its icing"),
-        clear_memory_errors("for a cake"),
-        clear_memory_errors("for its icing"),
+        explain_memory_errors("for a cake"),
+        explain_memory_errors("for its icing"),
     ):
         raise MemoryError
 
 
 def test_a_real_lack_is_recognized():
-    with pytest.raises(MemoryError, match="a result"), clear_memory_errors("for a result"):
+    with pytest.raises(MemoryError, match="a result"), explain_memory_errors("for a result"):
         torch.empty(2**50)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("memory")])
 def test_other_errors_stay_as_they_are(error):
-    with pytest.raises(type(error)) as raised, clear_memory_errors("for a cake"):
+    with pytest.raises(type(error)) as raised, explain_memory_errors("for a cake"):
         raise error
     assert raised.value is error
 

@@ -509,14 +509,14 @@ class TestStrips:
         strips = tiny_pipe.strips(image, **arguments)
         expected = tiny_pipe(image, **arguments)
         assert strips.size == expected.size
-        assert equal(strips.image(), expected)
+        assert equal(strips.to_image(), expected)
 
     def test_depth_and_references_are_those_of_a_call(self, tiny_pipe, references):
         image = make_image(30, 50)
         strips = tiny_pipe.strips(image, references[:2], depth=16, reference_strength=0.5)
         expected = tiny_pipe(image, references[:2], depth=16, reference_strength=0.5)
         assert strips.dtype == np.uint16
-        assert np.array_equal(strips.image(), expected)
+        assert np.array_equal(strips.to_image(), expected)
 
     def test_computed_while_they_are_taken(self, tiny_pipe):
         calls = []

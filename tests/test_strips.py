@@ -22,14 +22,14 @@ def in_strips(image: np.ndarray, heights: list[int]) -> Strips:
 @pytest.mark.parametrize("channels", [3, 4])
 def test_strips_become_the_image(channels):
     image = levels(20, 7, channels)
-    result = in_strips(image, [1, 12, 7]).image()
+    result = in_strips(image, [1, 12, 7]).to_image()
     assert isinstance(result, Image.Image)
     assert np.array_equal(np.asarray(result), image)
 
 
 def test_strips_of_16_bits_become_an_array():
     image = levels(20, 7, dtype=np.uint16)
-    result = in_strips(image, [15, 5]).image()
+    result = in_strips(image, [15, 5]).to_image()
     assert result.dtype == np.uint16
     assert np.array_equal(result, image)
 
@@ -38,7 +38,7 @@ def test_strips_of_16_bits_become_an_array():
 @pytest.mark.parametrize("rows", [1, 4, 5, 20, 64])
 def test_strips_of_a_height_have_it_but_for_the_last(heights, rows):
     image = levels(20, 7)
-    parts = list(in_strips(image, heights).of_height(rows))
+    parts = list(in_strips(image, heights).with_height(rows))
     assert np.array_equal(np.concatenate(parts), image)
     assert all(len(part) == rows for part in parts[:-1])
     assert 1 <= len(parts[-1]) <= rows
@@ -47,7 +47,7 @@ def test_strips_of_a_height_have_it_but_for_the_last(heights, rows):
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_image_that_is_there(mode):
     image = Image.fromarray(levels(9, 5, len(mode)))
-    strips = Strips.of(image)
+    strips = Strips.from_image(image)
     assert (strips.size, strips.channels, strips.dtype) == ((5, 9), len(mode), np.uint8)
     assert strips.pixels == 45
-    assert np.array_equal(np.asarray(strips.image()), np.asarray(image))
+    assert np.array_equal(np.asarray(strips.to_image()), np.asarray(image))

@@ -9,8 +9,8 @@ from scsnet_hf.configuration_scsnet import UPSAMPLERS
 from scsnet_hf.tiling import (
     AUTO_TILE_SIZES,
     automatic_tile_size,
+    decode_in_tiles,
     plan_tiles,
-    tiled_strips,
 )
 from test_memory import OUT_OF_MEMORY
 
@@ -18,7 +18,7 @@ from test_memory import OUT_OF_MEMORY
 def reconstruct(model, pixels: torch.Tensor, output: tuple[int, int], tile_size) -> torch.Tensor:
     with torch.no_grad():
         features = model.encode_color(pixels).features
-        return torch.cat(list(tiled_strips(model, pixels, features, output, tile_size)), dim=2)
+        return torch.cat(list(decode_in_tiles(model, pixels, features, output, tile_size)), dim=2)
 
 
 def gray(height: int, width: int, batch: int = 1) -> torch.Tensor:
@@ -192,7 +192,7 @@ def test_strips_come_from_the_top_and_cover_the_output():
     pixels = gray(70, 60)
     with torch.no_grad():
         features = model.encode_color(pixels).features
-        strips = list(tiled_strips(model, pixels, features, (280, 240), 30))
+        strips = list(decode_in_tiles(model, pixels, features, (280, 240), 30))
     assert [tuple(strip.shape) for strip in strips] == [
         (1, 3, 120, 240),
         (1, 3, 120, 240),

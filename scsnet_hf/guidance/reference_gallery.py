@@ -105,4 +105,4 @@ class ReferenceGallery:
     def _describe(self, image: ImageSource) -> torch.Tensor:
         """(1, D), on the CPU."""
         tensor = self.pipe.image_processor.source_tensor(load_image(image))
-        return self.pipe.model.describe(tensor.to(self.pipe.device)).cpu()
+        return self.pipe.model.embed_images(tensor.to(self.pipe.device)).cpu()

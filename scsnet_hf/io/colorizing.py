@@ -80,7 +80,7 @@ class ImageColorizer:
             kind = format_of(target)
             options = (self.quality if kind in LOSSY_FORMATS else None, metadata)
             if description.several:
-                whole = (strips.image() for strips in images)
+                whole = (strips.to_image() for strips in images)
                 write_frames(whole, file, kind, description, *options)
             else:
                 write_result(next(images), file, kind, *options)

@@ -78,7 +78,7 @@ def _blocks(strips: Strips) -> Iterator[_Block]:
     pixel = strips.channels * strips.dtype.itemsize
     length = strips.size[0] * pixel
     above = np.zeros((1, length), dtype=np.uint8)
-    for levels in strips.of_height(max(1, _BLOCK // length)):
+    for levels in strips.with_height(max(1, _BLOCK // length)):
         big_endian = np.ascontiguousarray(levels, dtype=levels.dtype.newbyteorder(">"))
         rows = big_endian.view(np.uint8).reshape(-1, length)
         yield _Block(rows, above, pixel)

@@ -94,7 +94,7 @@ def write_image(
     if image_format in STRIP_FORMATS and _has_channels(image):
         profile = getattr(image, "info", {}).get("icc_profile")  # which Pillow would write too
         arguments = {"icc_profile": profile} | arguments
-        write_strips(Strips.of(image), file, image_format, arguments)
+        write_strips(Strips.from_image(image), file, image_format, arguments)
         return
     arguments |= encoding_arguments(image_format, quality)
     fitting(image, image_format).save(file, image_format, **arguments)
@@ -117,7 +117,7 @@ def write_result(
 ) -> None:
     """As `write_image`; PNG and TIFF of a large image are written while it is computed."""
     if strips.pixels < _LARGE or image_format not in STRIP_FORMATS:
-        write_image(strips.image(), file, image_format, quality, metadata)
+        write_image(strips.to_image(), file, image_format, quality, metadata)
         return
     arguments = metadata.save_arguments(image_format) if metadata else {}
     write_strips(strips, file, image_format, arguments)

@@ -34,7 +34,7 @@ def write_tiff(strips: Strips, model: bytes, file: BinaryIO) -> None:
     tags = _tags(strips, rows, model)
     begin = file.tell()
     tags.save(file)  # for its length, which does not hang on where the strips will be
-    sizes = [file.write(strip) for strip in in_order(_compressed, strips.of_height(rows))]
+    sizes = [file.write(strip) for strip in in_order(_compressed, strips.with_height(rows))]
     end = file.tell()
     tags[TiffImagePlugin.STRIPBYTECOUNTS] = tuple(sizes)
     # From the end of the directory, which Pillow adds.

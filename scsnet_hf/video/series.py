@@ -114,7 +114,7 @@ class Series:
     def strips(self, image: ImageSource, depth: int = 8) -> Strips:
         """As a call; computed while the strips are taken, where nothing is handed on."""
         if self._hands_on:
-            return Strips.of(self(image, depth))
+            return Strips.from_image(self(image, depth))
         return self._pipe.strips(
             image, reference_tokens=self._given, depth=depth, **self._arguments
         )

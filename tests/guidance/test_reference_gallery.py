@@ -93,7 +93,7 @@ def test_what_is_asked_must_make_sense(gallery, folder):
 def test_both_encoders_describe_by_vectors_of_length_one(tiny_pipe, medium_pipe):
     pixels = tiny_pipe.image_processor.source_tensor(make_image(50, 37))
     for pipe in (tiny_pipe, medium_pipe):
-        (vector,) = pipe.model.describe(pixels)
+        (vector,) = pipe.model.embed_images(pixels)
         assert vector.norm().item() == pytest.approx(1, abs=1e-5)
 
 

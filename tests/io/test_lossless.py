@@ -40,7 +40,7 @@ def test_png_is_read_by_ffmpeg_to_the_last_bit(tmp_path, size, channels):
 def test_tiff_is_read_by_tifffile_to_the_last_bit(tmp_path, size, channels, dtype):
     image = deep_image(*size, channels).astype(dtype)
     with (tmp_path / "deep.tif").open("wb+") as file:
-        write_strips(Strips.of(image), file, "TIFF", {})
+        write_strips(Strips.from_image(image), file, "TIFF", {})
     read = tifffile.imread(tmp_path / "deep.tif")
     assert read.dtype == dtype
     assert np.array_equal(read, image)
@@ -66,7 +66,7 @@ def test_smooth_images_become_smaller(image_format):
     levels = np.linspace(0, 65535, 300).astype(np.uint16)
     image = np.stack([np.tile(levels, (300, 1))] * 3, axis=-1)
     file = io.BytesIO()
-    write_strips(Strips.of(image), file, image_format, {})
+    write_strips(Strips.from_image(image), file, image_format, {})
     assert len(file.getvalue()) < image.nbytes / 4
 
 
