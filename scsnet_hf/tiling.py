@@ -22,7 +22,6 @@ from .pixel_mapping import PixelGrid, resize
 REMEDY = "free memory, or ask for a smaller result (scale, size or long_side)"
 _SYSTEM = Path("/proc/meminfo")
 _GROUP = Path("/sys/fs/cgroup")  # of a container, version 2
-_KEPT = 31 * 2**20  # bytes; glibc takes nothing from the size of a freed block of 32 MiB or more
 
 
 def free_memory(device: torch.device) -> float:
@@ -50,16 +49,6 @@ def _of_group() -> float:
         return max(0, int(limit) - int(used) + int(cached))
     except (OSError, ValueError, TypeError):  # the limit of a group without one is "max"
         return math.inf
-
-
-def keep_freed_memory() -> None:
-    """Have this process keep up to 62 MiB that it frees, for what it allocates next.
-
-    glibc gives freed memory back to the system where there is more than twice the largest block
-    that was ever freed, and to get it again costs a fault a page: a sixth of a small call. So one
-    block is freed here, of which no page was ever there. Nothing happens with other allocators.
-    """
-    torch.empty(_KEPT, dtype=torch.uint8)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -105,7 +105,7 @@ import resource
 
 import torch
 
-from scsnet_hf.tiling import keep_freed_memory
+from scsnet_hf.cli import keep_freed_memory
 
 keep_freed_memory()
 faults = []
