@@ -21,7 +21,7 @@ from .color import (
     scale_chroma,
     srgb_to_lab,
 )
-from .decoding import visible_colors
+from .decoding import drop_alpha
 from .image_io import ImageSource, load_image
 from .pixel_mapping import conversion_blocks
 
@@ -77,7 +77,9 @@ class SCSNetImageProcessor(BaseImageProcessor):
             raise ValueError(f"return_tensors={return_tensors!r}: only 'pt' is supported")
         images = list(images) if isinstance(images, list | tuple) else [images]
         data = {
-            "pixel_values": _stack([self.source_tensor(load_image(i, deep=True)) for i in images])
+            "pixel_values": _stack(
+                [self.source_tensor(load_image(i, keep_16_bits=True)) for i in images]
+            )
         }
         if reference_images is not None:
             if not isinstance(reference_images, list | tuple):
@@ -101,7 +103,7 @@ class SCSNetImageProcessor(BaseImageProcessor):
 
     def reference_tensor(self, image: Image.Image) -> torch.Tensor:
         """A loaded image to normalized Lab (1, 3, Hr, Wr), at most `reference_size` long."""
-        image = visible_colors(image).copy()
+        image = drop_alpha(image).copy()
         image.thumbnail((self.reference_size,) * 2, Image.Resampling.BICUBIC)
         return _normalized_lab(image)
 
@@ -196,7 +198,7 @@ def _normalized_lab(image: Image.Image, channels: int = 3) -> torch.Tensor:
     Returns:
         (1, channels, H, W), float32; what alpha hides is filled from around.
     """
-    colors = visible_colors(image)
+    colors = drop_alpha(image)
     levels = np.asarray(colors)
     if levels.ndim == 2:
         of_level = _normalized_lab_of_grays(65535 if colors.mode == "I;16" else 255)[:channels]

@@ -13,7 +13,7 @@ from transformers import AutoModelForImageToImage, Pipeline
 from transformers.utils import logging
 
 from .attention import FusedFeatures, Tokens
-from .decoding import resized_alpha, split_alpha, visible_colors
+from .decoding import resize_alpha, split_alpha, drop_alpha
 from .image_io import load_image
 from .image_processing_scsnet import LUMINANCES
 from .modeling_scsnet import DEFAULT_SCALE, output_size_of
@@ -263,9 +263,9 @@ class ScsColorizeSrPipeline(Pipeline):
             if "image" not in inputs:
                 raise ValueError(f"a row needs the key 'image', got {', '.join(inputs) or 'none'}")
             inputs, reference = inputs["image"], inputs.get("reference")
-        image = load_image(inputs, deep=True)
+        image = load_image(inputs, keep_16_bits=True)
         _, alpha = split_alpha(image)
-        image = visible_colors(image)
+        image = drop_alpha(image)
         if _has_colors(image):
             logger.warning_once("A source has colors: only its lightness (CIE L) is used.")
         height, width = (output_size or OutputSize()).of(image)
@@ -356,7 +356,7 @@ class ScsColorizeSrPipeline(Pipeline):
         )
         size, dtype, channels = job.output_size[::-1], np.dtype(f"uint{depth}"), 3
         if job.alpha is not None:
-            arrays, channels = _with_alpha(arrays, resized_alpha(job.alpha, size)), 4
+            arrays, channels = _with_alpha(arrays, resize_alpha(job.alpha, size)), 4
         return Strips(size, channels, dtype, _with_clear_memory_errors(arrays, size))
 
     def _finite_strips(

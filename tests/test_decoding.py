@@ -84,7 +84,7 @@ def test_dim_deep_gray_is_not_stretched():
 
 def deep(source) -> np.ndarray:
     """(H, W) of 16 bits, as loaded."""
-    image = load_image(source, deep=True)
+    image = load_image(source, keep_16_bits=True)
     assert image.mode == "I;16"
     return pixels(image)
 
@@ -166,7 +166,7 @@ def test_planes_that_pillow_mixes_up_are_refused():
 def test_level_that_a_png_declares_transparent_is_so(depth):
     levels = np.arange(64).reshape(8, 8) * (2**depth - 1) // 63
     chosen = levels[5, 2]
-    loaded = load_image(png_bytes(levels, depth, (int(chosen),)), deep=True)
+    loaded = load_image(png_bytes(levels, depth, (int(chosen),)), keep_16_bits=True)
     assert np.array_equal(pixels(loaded)[..., -1], 255 * (levels != chosen))
 
 

@@ -268,7 +268,7 @@ def test_there_are_enough_cases():
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_image_is_loaded_as_it_is_seen(case):
-    image = load_image(case.make(case.orientation), deep=True)
+    image = load_image(case.make(case.orientation), keep_16_bits=True)
     assert image.size == (WIDTH, HEIGHT)
     assert image.mode == case.mode
     values = np.asarray(image).astype(int).reshape(HEIGHT, WIDTH, -1)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from helpers.images import make_image
-from scsnet_hf.decoding import fill_hidden, resized_alpha
+from scsnet_hf.decoding import fill_transparent, resize_alpha
 
 SIZES = [{"scale": 0.5}, {"scale": 1}, {"scale": 2.7}, {"size": (31, 90)}, {"long_side": 33}]
 
@@ -35,7 +35,7 @@ def cut_out(image: Image.Image, hidden) -> Image.Image:
 def test_visible_values_stay_exactly(size):
     values = torch.rand(1, 3, *size)
     visible = torch.rand(1, 1, *size) < 0.4
-    filled = fill_hidden(values, visible)
+    filled = fill_transparent(values, visible)
     assert filled.shape == values.shape
     assert torch.equal(filled[visible.expand_as(values)], values[visible.expand_as(values)])
 
@@ -43,12 +43,12 @@ def test_visible_values_stay_exactly(size):
 def test_hidden_values_do_not_matter():
     values, visible = torch.rand(1, 3, 22, 29), visible_mask()
     other = torch.where(visible, values, torch.rand(1, 3, 22, 29))
-    assert torch.equal(fill_hidden(values, visible), fill_hidden(other, visible))
+    assert torch.equal(fill_transparent(values, visible), fill_transparent(other, visible))
 
 
 def test_filled_values_lie_between_the_visible_ones():
     values, visible = torch.rand(1, 1, 22, 29), visible_mask()
-    filled, seen = fill_hidden(values, visible), values[visible]
+    filled, seen = fill_transparent(values, visible), values[visible]
     assert seen.min() - 1e-6 <= filled.min()
     assert filled.max() <= seen.max() + 1e-6
 
@@ -56,7 +56,7 @@ def test_filled_values_lie_between_the_visible_ones():
 def test_even_surroundings_fill_evenly():
     values, visible = torch.zeros(1, 1, 22, 29), visible_mask()
     values[visible] = 0.75
-    torch.testing.assert_close(fill_hidden(values, visible), torch.full_like(values, 0.75))
+    torch.testing.assert_close(fill_transparent(values, visible), torch.full_like(values, 0.75))
 
 
 def test_filled_values_are_those_of_the_nearest_side():
@@ -64,7 +64,7 @@ def test_filled_values_are_those_of_the_nearest_side():
     values[..., 32:] = 1
     visible = torch.zeros(1, 1, 16, 64, dtype=torch.bool)
     visible[..., :4] = visible[..., -4:] = True
-    filled = fill_hidden(values, visible)
+    filled = fill_transparent(values, visible)
     assert filled[..., 4:8].max() < 0.2
     assert filled[..., -8:-4].min() > 0.8
 
@@ -73,7 +73,7 @@ def test_filled_values_are_those_of_the_nearest_side():
 def test_all_or_nothing_visible_leaves_everything(shown):
     values = torch.rand(1, 3, 5, 7)
     visible = torch.full((1, 1, 5, 7), shown)
-    assert torch.equal(fill_hidden(values, visible), values)
+    assert torch.equal(fill_transparent(values, visible), values)
 
 
 # Alpha
@@ -82,21 +82,21 @@ def test_all_or_nothing_visible_leaves_everything(shown):
 @pytest.mark.parametrize("level", [0, 1, 77, 254, 255])
 @pytest.mark.parametrize("size", [(1, 1), (7, 90), (100, 3)])
 def test_even_alpha_stays_exact(level, size):
-    resized = resized_alpha(Image.new("L", (29, 22), level), size)
+    resized = resize_alpha(Image.new("L", (29, 22), level), size)
     assert resized.size == size
     assert resized.getextrema() == (level, level)
 
 
 def test_alpha_of_the_same_size_stays_exact():
     alpha = make_image(29, 22, "L")
-    assert resized_alpha(alpha, (29, 22)).tobytes() == alpha.tobytes()
+    assert resize_alpha(alpha, (29, 22)).tobytes() == alpha.tobytes()
 
 
 @pytest.mark.parametrize("size", [(58, 44), (14, 11), (40, 10)])
 def test_alpha_keeps_its_shape(size):
     alpha = Image.new("L", (29, 22))
     alpha.paste(255, (0, 0, 15, 22))
-    resized = resized_alpha(alpha, size)
+    resized = resize_alpha(alpha, size)
     assert resized.getpixel((0, size[1] // 2)) == 255
     assert resized.getpixel((size[0] - 1, size[1] // 2)) == 0
 
@@ -122,7 +122,7 @@ def test_alpha_of_a_result_is_that_of_the_source_in_its_size(tiny_pipe, size, de
     source = cut_out(make_image(29, 22), "black")
     result = np.asarray(tiny_pipe(source, depth=depth, **size))
     height, width = result.shape[:2]
-    expected = np.asarray(resized_alpha(source.getchannel("A"), (width, height)), dtype=int)
+    expected = np.asarray(resize_alpha(source.getchannel("A"), (width, height)), dtype=int)
     assert np.array_equal(result[..., 3], expected * (257 if depth == 16 else 1))
 
 
