@@ -1,4 +1,8 @@
-"""Attention of the color branch: self-attention and (pyramid valve) cross attention."""
+"""Attention of the color branch: self-attention and (pyramid valve) cross attention (Fig. 4, 5).
+
+Letters as in modeling_scsnet.py; h w also stand for the smaller sizes of the pyramid's levels, and
+N and Nr are the numbers of source and reference tokens.
+"""
 
 import math
 from typing import NamedTuple
@@ -9,49 +13,62 @@ from transformers import initialization as init
 
 from .configuration_scsnet import SCSNetConfig
 
-_SHARPNESS = 10.0  # of the softmax over cosines
-_INITIAL_LOGIT_SCALE = math.log(20.0)  # where sharpness is learned
+_SHARPNESS = 10.0  # factor on the cosines, where it is not learned
+_INITIAL_LOGIT_SCALE = math.log(20.0)  # where it is learned
 
-Tokens = tuple[torch.Tensor, ...]  # of a reference, per pyramid level (B, N_l, C)
+Tokens = tuple[torch.Tensor, ...]  # of a reference, (B, Nr, C) for every level of the pyramid
 
 
-def _tokens(features: torch.Tensor) -> torch.Tensor:
+def _to_tokens(features: torch.Tensor) -> torch.Tensor:
     """(B, C, h, w) -> (B, N, C)."""
     # Contiguous: linear layers on a transposed view would tie exported code to batches above 1.
     return features.flatten(2).transpose(1, 2).contiguous()
+
+
+def _to_map(tokens: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """(B, N, C) -> (B, C, h, w), the shape of `like`."""
+    return tokens.transpose(1, 2).reshape(like.shape)
 
 
 def _attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    return_weights: bool = False,
     sharpness: float | torch.Tensor = _SHARPNESS,
+    output_attentions: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """softmax(Q K^T) V on (B, N, C) tokens, Q and K of one fixed length each.
+    """Compute softmax(s Q K^T) V of tokens, with Q and K normalized to length 1, s the sharpness.
 
-    So the correlation is a cosine times `sharpness`: how sharp attention is does not hang on the
-    scale of the features, which nothing else normalizes. Logits are float32 in either path. The
-    weights (B, N_query, N_key) are only formed on request.
+    The logits are cosines, so the sharpness of the attention does not depend on the scale of the
+    features, which nothing else normalizes. They are float32 whatever the dtype of the tokens.
+
+    Args:
+        query: (B, N, C).
+        key: (B, Nr, C).
+        value: (B, Nr, C'), C' of at least C.
+        sharpness: factor on the cosines.
+        output_attentions: form the weights, which the fused kernel avoids.
+
+    Returns:
+        (B, N, C') in the dtype of `value`, and the weights (B, N, Nr) or None.
     """
     dtype = value.dtype
     query, key = (nn.functional.normalize(tokens.float(), dim=-1) for tokens in (query, key))
     query, value = sharpness * query, value.float()
-    if not return_weights:
-        # PyTorch's fused kernel needs as many channels in all three; zeros change no correlation.
-        missing = max(0, value.shape[-1] - query.shape[-1])
-        query, key = (nn.functional.pad(tokens, (0, missing)) for tokens in (query, key))
-        attended = nn.functional.scaled_dot_product_attention(
-            query[:, None], key[:, None], value[:, None], scale=1.0
-        )
-        return attended[:, 0].to(dtype), None
-    correlation = query @ key.transpose(1, 2)
-    weights = correlation.softmax(dim=-1)
-    return (weights @ value).to(dtype), weights
+    if output_attentions:
+        weights = (query @ key.transpose(1, 2)).softmax(dim=-1)
+        return (weights @ value).to(dtype), weights
+    # The fused kernel needs the same number of channels in all three; zeros change no cosine.
+    missing = max(0, value.shape[-1] - query.shape[-1])
+    query, key = (nn.functional.pad(tokens, (0, missing)) for tokens in (query, key))
+    attended = nn.functional.scaled_dot_product_attention(
+        query[:, None], key[:, None], value[:, None], scale=1.0
+    )
+    return attended[:, 0].to(dtype), None
 
 
 class SelfAttention(nn.Module):
-    """The self-attention layer of phi_D (Sec. 3; Zhang et al. 2019b), residual."""
+    """The self-attention layer of phi_D, with a skip (Sec. 3; Zhang et al. 2019b)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -63,79 +80,78 @@ class SelfAttention(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, h, w) -> the same shape."""
-        tokens = _tokens(features)
+        tokens = _to_tokens(features)
         attended, _ = _attend(self.query(tokens), self.key(tokens), self.value(tokens))
-        return features + self.output(attended).transpose(1, 2).reshape(features.shape)
+        return features + _to_map(self.output(attended), features)
 
 
-class Transferred(NamedTuple):
-    """What cross attention brings over from the reference to every place of the source."""
+class Transfer(NamedTuple):
+    """Result of one cross attention: what the reference contributes at every source position."""
 
-    features: torch.Tensor  # F_r->s (B, C, h, w)
-    weights: torch.Tensor | None = None  # (B, N_source, N_reference)
-    match: torch.Tensor | None = None  # (B, C, h, w), its mean over C is the match's cosine
+    features: torch.Tensor  # (B, C, h, w): F_r->s, or F_t after the valves
+    weights: torch.Tensor | None = None  # (B, N, Nr), on request
+    match: torch.Tensor | None = None  # (B, C, h, w), see CrossAttention._match
+    valves: torch.Tensor | None = None  # (B, 2, h, w) in (0, 1): source valve, reference valve
 
 
 class CrossAttention(nn.Module):
-    """Q from the source, K and V from the reference: F_r->s, without valves.
+    """Attention from the source (Q) to the reference (K, V), without valves: F_r->s (Fig. 4).
 
-    With `learned_sharpness`, `logit_scale` is the logarithm of how sharp attention is, as in CLIP
-    (Radford et al. 2021).
+    With `matched` (not in the paper) the sharpness of the attention is learned, as the logarithm
+    `logit_scale` (Radford et al. 2021), and the result says how well each position is matched.
     """
 
-    def __init__(self, channels: int, learned_sharpness: bool = False):
+    def __init__(self, channels: int, matched: bool = False):
         super().__init__()
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
-        self.logit_scale = nn.Parameter(torch.empty(())) if learned_sharpness else None
+        self.logit_scale = nn.Parameter(torch.empty(())) if matched else None
         self.init_logit_scale()
 
     @torch.no_grad()
     def init_logit_scale(self) -> None:
-        """Set the sharpness to what it is before anything is learned."""
+        """Set the learned sharpness to its initial value."""
         if self.logit_scale is not None:
             init.constant_(self.logit_scale, _INITIAL_LOGIT_SCALE)
 
     @property
     def sharpness(self) -> float | torch.Tensor:
-        """What cosines are multiplied by."""
+        """The factor on the cosines."""
         return _SHARPNESS if self.logit_scale is None else self.logit_scale.float().exp()
 
     def forward(
-        self,
-        source: torch.Tensor,
-        reference: torch.Tensor,
-        return_weights: bool = False,
-        return_match: bool = False,
-    ) -> Transferred:
-        """Source (B, C, h, w), tokens (B, N, C) -> F_r->s and, on request, how it came about."""
-
-        def at_places(tokens: torch.Tensor) -> torch.Tensor:
-            return tokens.transpose(1, 2).reshape(source.shape)
-
-        query, key = self.query(_tokens(source)), self.key(reference)
-        attended, weights = _attend(
-            query, key, self.value(reference), return_weights, self.sharpness
+        self, source: torch.Tensor, reference: torch.Tensor, output_attentions: bool = False
+    ) -> Transfer:
+        """Source features (B, C, h, w) and reference tokens (B, Nr, C) -> F_r->s."""
+        query, key, value = (
+            self.query(_to_tokens(source)),
+            self.key(reference),
+            self.value(reference),
         )
-        match = None
-        if return_match:
-            query, key = (nn.functional.normalize(tokens, dim=-1) for tokens in (query, key))
-            found, _ = _attend(query, key, key, sharpness=self.sharpness)
-            match = at_places(query * found * query.shape[-1])
-        return Transferred(at_places(attended), weights, match)
+        attended, weights = _attend(query, key, value, self.sharpness, output_attentions)
+        match = None if self.logit_scale is None else _to_map(self._match(query, key), source)
+        return Transfer(_to_map(attended, source), weights, match)
+
+    def _match(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        """Compare each query with the mean key that it attends to: (B, N, C).
+
+        The mean over C is their dot product: 1 for a perfect match, -1 for the opposite.
+        """
+        query, key = (nn.functional.normalize(tokens, dim=-1) for tokens in (query, key))
+        found, _ = _attend(query, key, key, self.sharpness)
+        return query * found * query.shape[-1]
 
 
 class ValveCrossAttention(nn.Module):
-    """VCAttn: two sigmoid maps decide how much of the source and the reference passes (Fig. 4).
+    """VCAttn: two sigmoid maps decide how much of source and reference passes (Fig. 4).
 
-    With `matched`, the valves also see how well each place has found its match, and how sharp
-    attention is is learned.
+    With `matched` (not in the paper) the valves also depend on how well each position is matched.
     """
 
     def __init__(self, channels: int, matched: bool = False):
         super().__init__()
-        self.attention = CrossAttention(channels, learned_sharpness=matched)
+        self.attention = CrossAttention(channels, matched)
         self.valves = nn.Conv2d(2 * channels, 2, 1)
         self.match_valves = None
         if matched:
@@ -144,30 +160,39 @@ class ValveCrossAttention(nn.Module):
         self.output = nn.Conv2d(channels, channels, 1)
 
     def forward(
-        self, source: torch.Tensor, reference: torch.Tensor, return_weights: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        """As CrossAttention; returns F_t, attention or None, valves (B, 2, h, w) in (0, 1)."""
-        matched = self.match_valves is not None
-        transferred, weights, match = self.attention(source, reference, return_weights, matched)
-        logits = self.valves(torch.cat((source, transferred), dim=1))
-        if matched:
-            logits = logits + self.match_valves(match)
+        self, source: torch.Tensor, reference: torch.Tensor, output_attentions: bool = False
+    ) -> Transfer:
+        """Source features (B, C, h, w) and reference tokens (B, Nr, C) -> F_t and the valves."""
+        transfer = self.attention(source, reference, output_attentions)
+        logits = self.valves(torch.cat((source, transfer.features), dim=1))
+        if self.match_valves is not None:
+            logits = logits + self.match_valves(transfer.match)
         valves = logits.sigmoid()
         source_valve, reference_valve = valves.split(1, dim=1)
-        mixed = source_valve * source + reference_valve * transferred
-        return self.output(mixed), weights, valves
+        mixed = source_valve * source + reference_valve * transfer.features
+        return transfer._replace(features=self.output(mixed), valves=valves)
 
 
 class FusedFeatures(NamedTuple):
-    """What a cross attention returns: F_int and, on request, how it came about."""
+    """Features of the color branch and, on request, the maps that show where they come from."""
 
     features: torch.Tensor  # (B, C, h, w)
-    attentions: tuple[torch.Tensor, ...] = ()  # per level (B, N_source, N_reference)
-    valves: tuple[torch.Tensor, ...] = ()  # per level (B, 2, h_l, w_l): source, reference
+    attentions: tuple[torch.Tensor, ...] = ()  # per level (B, N, Nr), rows sum to 1
+    valves: tuple[torch.Tensor, ...] = ()  # per level (B, 2, h, w): source valve, reference valve
+
+    @classmethod
+    def from_levels(cls, features: torch.Tensor, levels: list[Transfer]) -> "FusedFeatures":
+        """F_int, with the maps of those levels whose weights were requested."""
+        shown = [level for level in levels if level.weights is not None]
+        return cls(
+            features,
+            tuple(level.weights for level in shown),
+            tuple(level.valves for level in shown if level.valves is not None),
+        )
 
 
 class FeaturePyramid(nn.ModuleList):
-    """The pre-convolutions of Fig. 5: a level per entry, each half the size of the one before."""
+    """The pre-convolutions of Fig. 5: a feature map per level, each half the size of the last."""
 
     def __init__(self, in_channels: int, channels: int, levels: int):
         super().__init__(
@@ -183,7 +208,7 @@ class FeaturePyramid(nn.ModuleList):
         )
 
     def forward(self, features: torch.Tensor) -> list[torch.Tensor]:
-        """(B, in_channels, h, w) -> a list of (B, channels, ceil(h / 2^l), ceil(w / 2^l))."""
+        """(B, in_channels, h, w) -> for level l (B, channels, ceil(h / 2^l), ceil(w / 2^l))."""
         levels = []
         for convolution in self:
             features = convolution(features.relu() if levels else features)
@@ -209,28 +234,23 @@ class PyramidValveCrossAttention(nn.Module):
         self.output = nn.Conv2d(levels * channels, hidden, 3, padding=1, padding_mode="replicate")
 
     def encode(self, reference_features: torch.Tensor) -> Tokens:
-        """F_r (B, C, h, w) -> reference tokens of every level, each (B, N_l, attention_size)."""
-        return tuple(_tokens(level) for level in self.reference_pyramid(reference_features))
+        """F_r (B, C, h, w) -> the reference tokens of every level, each (B, Nr, attention_size)."""
+        return tuple(_to_tokens(level) for level in self.reference_pyramid(reference_features))
 
     def forward(
-        self, source: torch.Tensor, reference: Tokens, return_weights: bool = False
+        self, source: torch.Tensor, reference: Tokens, output_attentions: bool = False
     ) -> FusedFeatures:
-        """F_s (B, C, h, w) and the tokens of every level -> F_int (Eq. 2)."""
-        size = source.shape[-2:]
-        fused, attentions, valves = [], [], []
-        for index, (level, attention) in enumerate(
-            zip(self.source_pyramid(source), self.attentions, strict=True)
-        ):
-            output, weights, level_valves = attention(level, reference[index], return_weights)
-            fused.append(nn.functional.interpolate(output, size, mode="bilinear"))
-            attentions.append(weights)
-            valves.append(level_valves)
-        features = source + self.output(torch.cat(fused, dim=1))
-        return (
-            FusedFeatures(features, tuple(attentions), tuple(valves))
-            if return_weights
-            else (FusedFeatures(features))
-        )
+        """F_s (B, C, h, w) and the reference tokens of every level -> F_int (Eq. 2)."""
+        inputs = zip(self.attentions, self.source_pyramid(source), reference, strict=True)
+        levels = [
+            attention(features, tokens, output_attentions) for attention, features, tokens in inputs
+        ]
+        enlarged = [
+            nn.functional.interpolate(level.features, source.shape[-2:], mode="bilinear")
+            for level in levels
+        ]
+        features = source + self.output(torch.cat(enlarged, dim=1))
+        return FusedFeatures.from_levels(features, levels)
 
 
 class BasicCrossAttention(nn.Module):
@@ -245,16 +265,16 @@ class BasicCrossAttention(nn.Module):
         self.output = nn.Conv2d(channels, hidden, 1)
 
     def encode(self, reference_features: torch.Tensor) -> Tokens:
-        """F_r (B, C, h, w) -> the reference tokens of the one level."""
-        return (_tokens(self.reference_projection(reference_features)),)
+        """F_r (B, C, h, w) -> the reference tokens (B, Nr, attention_size) of the only level."""
+        return (_to_tokens(self.reference_projection(reference_features)),)
 
     def forward(
-        self, source: torch.Tensor, reference: Tokens, return_weights: bool = False
+        self, source: torch.Tensor, reference: Tokens, output_attentions: bool = False
     ) -> FusedFeatures:
-        """F_s (B, C, h, w) and the tokens -> F_int."""
-        transferred = self.attention(self.source_projection(source), reference[0], return_weights)
-        features = source + self.output(transferred.features)
-        return FusedFeatures(features, (transferred.weights,) if return_weights else ())
+        """F_s (B, C, h, w) and the reference tokens of the only level -> F_int."""
+        (tokens,) = reference
+        transfer = self.attention(self.source_projection(source), tokens, output_attentions)
+        return FusedFeatures.from_levels(source + self.output(transfer.features), [transfer])
 
 
 CROSS_ATTENTION_CLASSES = {

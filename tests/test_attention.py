@@ -1,5 +1,7 @@
 """Cross attention and its valves."""
 
+import math
+
 import pytest
 import torch
 
@@ -32,7 +34,7 @@ def attention(request) -> torch.nn.Module:
 
 def test_result_is_the_same_with_and_without_weights(attention):
     source, tokens = random_features(5, 7), attention.encode(random_features(6, 4, seed=2))
-    fused, explicit = attention(source, tokens), attention(source, tokens, return_weights=True)
+    fused, explicit = attention(source, tokens), attention(source, tokens, output_attentions=True)
     torch.testing.assert_close(fused.features, explicit.features, atol=1e-5, rtol=1e-5)
 
 
@@ -50,7 +52,7 @@ def test_order_of_the_reference_tokens_does_not_matter(attention):
 
 def test_rows_of_the_weights_sum_to_one(attention):
     tokens = attention.encode(random_features(6, 4, seed=2))
-    for weights in attention(random_features(5, 7), tokens, return_weights=True).attentions:
+    for weights in attention(random_features(5, 7), tokens, output_attentions=True).attentions:
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
         assert weights.min() >= 0
 
@@ -58,7 +60,7 @@ def test_rows_of_the_weights_sum_to_one(attention):
 def test_every_level_of_the_pyramid_is_half_the_one_before():
     attention = build("pyramid_valve")
     tokens = attention.encode(random_features(8, 4, seed=2))
-    fused = attention(random_features(12, 16), tokens, return_weights=True)
+    fused = attention(random_features(12, 16), tokens, output_attentions=True)
     assert [tuple(level.shape) for level in tokens] == [
         (2, 32, CHANNELS),
         (2, 8, CHANNELS),
@@ -79,7 +81,7 @@ def test_every_level_of_the_pyramid_is_half_the_one_before():
 def test_valves_lie_between_zero_and_one():
     attention = build("pyramid_valve")
     tokens = attention.encode(random_features(6, 4, seed=2))
-    valves = attention(random_features(5, 7), tokens, return_weights=True).valves
+    valves = attention(random_features(5, 7), tokens, output_attentions=True).valves
     assert len(valves) == LEVELS
     for maps in valves:
         assert maps.min() > 0
@@ -89,7 +91,7 @@ def test_valves_lie_between_zero_and_one():
 def test_basic_attention_has_one_level_and_no_valves():
     attention = build("basic")
     tokens = attention.encode(random_features(6, 4, seed=2))
-    fused = attention(random_features(5, 7), tokens, return_weights=True)
+    fused = attention(random_features(5, 7), tokens, output_attentions=True)
     assert [tuple(weights.shape) for weights in fused.attentions] == [(2, 35, 24)]
     assert fused.valves == ()
 
@@ -105,9 +107,9 @@ def test_closed_valve_lets_nothing_through(closed, without_influence):
         attention.attention.query.weight.zero_()
     source, tokens = torch.randn(1, CHANNELS, 3, 4), torch.randn(1, 5, CHANNELS)
     other_source, other_tokens = torch.randn_like(source), torch.randn_like(tokens)
-    first, *_ = attention(source, tokens)
-    by_source, *_ = attention(other_source, tokens)
-    by_reference, *_ = attention(source, other_tokens)
+    first = attention(source, tokens).features
+    by_source = attention(other_source, tokens).features
+    by_reference = attention(source, other_tokens).features
     assert torch.allclose(first, by_source, atol=1e-6) == (without_influence == "source")
     assert torch.allclose(first, by_reference, atol=1e-6) == (without_influence == "reference")
 
@@ -129,7 +131,7 @@ def test_valves_see_whether_a_place_has_found_its_match(sign):
         attention.valves.bias.zero_()
         attention.match_valves.weight.fill_(1.0)  # open where they match, closed where they differ
     source = torch.ones(1, CHANNELS, 1, 1)
-    _, _, valves = attention(source, sign * torch.ones(1, 1, CHANNELS))
+    valves = attention(source, sign * torch.ones(1, 1, CHANNELS)).valves
     expected = torch.tensor(float(sign * CHANNELS)).sigmoid()  # the cosine is 1 or -1
     torch.testing.assert_close(valves, expected.expand_as(valves))
 
@@ -137,10 +139,10 @@ def test_valves_see_whether_a_place_has_found_its_match(sign):
 def test_untrained_matches_do_not_move_the_valves():
     plain, matched = ValveCrossAttention(CHANNELS), ValveCrossAttention(CHANNELS, matched=True)
     torch.nn.init.zeros_(matched.match_valves.weight)
-    matched.attention.logit_scale = None  # one sharpness for both
     matched.load_state_dict({**matched.state_dict(), **plain.state_dict()})
+    torch.nn.init.constant_(matched.attention.logit_scale, math.log(plain.attention.sharpness))
     source, tokens = torch.randn(1, CHANNELS, 3, 4), torch.randn(1, 5, CHANNELS)
-    torch.testing.assert_close(matched(source, tokens)[2], plain(source, tokens)[2])
+    torch.testing.assert_close(matched(source, tokens).valves, plain(source, tokens).valves)
 
 
 def test_attention_copies_the_value_of_the_matching_token():
@@ -149,25 +151,25 @@ def test_attention_copies_the_value_of_the_matching_token():
     tokens = 100 * torch.eye(CHANNELS)[None]
     source = tokens.transpose(1, 2).reshape(1, CHANNELS, 2, 4).flip(-1)
     # The softmax leaves the seven others a few hundred-thousandths each.
-    torch.testing.assert_close(attention(source, tokens)[0], source, rtol=0, atol=0.1)
+    torch.testing.assert_close(attention(source, tokens).features, source, rtol=0, atol=0.1)
 
 
 def test_learned_sharpness_decides_how_evenly_attention_spreads():
-    attention = CrossAttention(CHANNELS, learned_sharpness=True)
+    attention = CrossAttention(CHANNELS, matched=True)
     tokens, source = torch.randn(1, 5, CHANNELS), torch.randn(1, CHANNELS, 3, 4)
 
     def largest_weights(logit_scale: float) -> torch.Tensor:
         with torch.no_grad():
             attention.logit_scale.fill_(logit_scale)
-        return attention(source, tokens, return_weights=True).weights.amax(dim=-1)
+        return attention(source, tokens, output_attentions=True).weights.amax(dim=-1)
 
     even, sharp = largest_weights(-100.0), largest_weights(10.0)  # times 0, and times 22,026
     torch.testing.assert_close(even, torch.full_like(even, 1 / 5))
     torch.testing.assert_close(sharp, torch.ones_like(sharp), atol=0.01, rtol=0)
 
 
-@pytest.mark.parametrize("return_weights", [False, True])
-def test_half_precision_survives_large_logits(return_weights):
+@pytest.mark.parametrize("output_attentions", [False, True])
+def test_half_precision_survives_large_logits(output_attentions):
     attention = CrossAttention(CHANNELS).half()
     with torch.no_grad():
         for layer in (attention.query, attention.key):
@@ -175,4 +177,4 @@ def test_half_precision_survives_large_logits(return_weights):
     # Their product is 80,000 per channel; half precision ends at 65,504.
     source = torch.full((1, CHANNELS, 2, 2), 283.0).half()
     tokens = 283 * torch.randn(1, 5, CHANNELS).sign().half()
-    assert attention(source, tokens, return_weights)[0].isfinite().all()
+    assert attention(source, tokens, output_attentions).features.isfinite().all()
