@@ -238,11 +238,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             ValueError: if the model was built with `cross_attention="none"`.
         """
         check_takes_references(self.config)
-        working = to_working_size(reference_pixel_values, self.config.color_size)
-        return self.reference_tokens(working.to(self.dtype))
-
-    def reference_tokens(self, working: torch.Tensor) -> Tokens:
-        """As `encode_reference`, of references (B, 3, Hr, Wr) that have their working size."""
+        working = to_working_size(reference_pixel_values, self.config.color_size).to(self.dtype)
         working = pad_to_multiple(working, _MULTIPLE)
         features = self.reference_encoder(self.reference_stem(working))
         if self.config.matched_references:
@@ -277,7 +273,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         pixel_values: torch.Tensor,
         reference_tokens: Tokens | None = None,
         reference_mask: torch.Tensor | None = None,
-        reference_strength: float = 1.0,
+        reference_strength: float | torch.Tensor = 1.0,
         output_attentions: bool = False,
     ) -> FusedFeatures:
         """F_color of whole images, computed at most at `config.color_size`.
@@ -287,35 +283,17 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             reference_tokens: from `encode_reference`; batch 1 is shared by all items. None is the
                 automatic mode.
             reference_mask: (B,) bool, which items use the reference; all if None.
-            reference_strength: 0 (bit-equal to automatic) to 1; not in the paper.
+            reference_strength: 0 (bit-equal to automatic) to 1, or (B,) one for every item; not in
+                the paper.
             output_attentions: also return attention and valve maps.
 
         Returns:
             `features` (B, C, Hc, Wc) at the working size, `attentions`, `valves`.
         """
-        if not (reference_strength > 0 or output_attentions):
+        automatic = not torch.is_tensor(reference_strength) and not reference_strength > 0
+        if automatic and not output_attentions:
             reference_tokens = None
-        working = to_working_size(pixel_values, self.config.color_size)
-        return self.color_features(
-            working.to(self.dtype),
-            reference_tokens,
-            reference_mask,
-            reference_strength,
-            output_attentions,
-        )
-
-    def color_features(
-        self,
-        working: torch.Tensor,
-        reference_tokens: Tokens | None = None,
-        reference_mask: torch.Tensor | None = None,
-        reference_strength: float | torch.Tensor = 1.0,
-        output_attentions: bool = False,
-    ) -> FusedFeatures:
-        """As `encode_color`, of images (B, 1, H, W) that have their working size.
-
-        `reference_strength` may also be (B,), one for every item.
-        """
+        working = to_working_size(pixel_values, self.config.color_size).to(self.dtype)
         fused = FusedFeatures(self._encode_source(pad_to_multiple(working, _MULTIPLE)))
         if reference_tokens is not None:
             fused = self.fuse_reference(
