@@ -1,11 +1,13 @@
-"""SCSNet (AAAI 2022): simultaneous image colorization and super-resolution in one network.
+"""SCSNet (AAAI 2022): simultaneous image colorization and super-resolution in one network (Fig. 3).
 
-Letters of all shapes: B batch; H W source; h w = H/4 W/4; Hr Wr reference; Ho Wo output;
-C channels; N tokens. The unit is normalized Lab (color.py): L/50 - 1, a/110, b/110.
+Letters of all shapes: B batch; H W source; h w = H/4 W/4; Hr Wr reference; Ho Wo output; Hc Wc
+working size of the color branch; C channels; N tokens. All images are normalized Lab (color.py):
+L/50 - 1, a/110, b/110.
 """
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,46 +19,45 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .attention import (
-    CROSS_ATTENTION_CLASSES,
-    CrossAttention,
-    FusedFeatures,
-    SelfAttention,
-    Tokens,
-)
+from .attention import CROSS_ATTENTION_CLASSES, CrossAttention, FusedFeatures, SelfAttention, Tokens
 from .configuration_scsnet import SCSNetConfig
 from .efficientnet import EfficientNetEncoder
-from .pixel_mapping import (
-    HEADS,
-    PixelGrid,
-    crop,
-    is_traced,
-    pad_to_multiple,
-    resize,
-    resize_to,
-)
+from .pixel_mapping import HEADS, PixelGrid, crop, is_traced, pad_to_multiple, resize, resize_to
 
 DEFAULT_SCALE = 4.0  # the paper's setting
-HEAD_REACH = 2 + 2  # source pixels that a head's convolutions and its lookup reach
-_MULTIPLE = 4  # what the encoders' two stride-2 steps need sides to be multiples of
-_WINDOW_HALO = 8  # source pixels around a window in training; what lies farther hardly matters
+REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")  # unused without one
+_HEAD_REACH = 2 + 2  # source pixels that a head's convolutions and its interpolation reach
+_MULTIPLE = 4  # of the sides of what the encoders see, for their two stride-2 steps
+_WINDOW_HALO = 8  # source pixels around a training window; the influence of others is negligible
+
+
+def output_size_of(source_size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return (round(H p), round(W p)), each at least 1; a half is rounded to the even number."""
+    height, width = source_size
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def check_takes_references(config: SCSNetConfig) -> None:
+    """Raise a ValueError if the network was built without cross attention."""
+    if config.cross_attention == "none":
+        raise ValueError(
+            "this model takes no reference image: its config has cross_attention='none'"
+        )
 
 
 def _convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """3x3, border pixels repeated, so that a constant image has no borders."""
-    return nn.Conv2d(
-        in_channels, out_channels, 3, stride=stride, padding=1, padding_mode="replicate"
-    )
+    """3x3, with the border pixels repeated, so that a constant image stays constant."""
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, padding_mode="replicate")
 
 
 class ResidualBlock(GradientCheckpointingLayer):
-    """Two 3x3 convolutions and a skip; the paper's basic block."""
+    """The paper's basic block: two 3x3 convolutions and a skip."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.conv1 = _convolution(channels, channels)
         self.conv2 = _convolution(channels, channels)
-        # Blocks start as the identity, so depth costs nothing at the beginning of training.
+        # A new block is the identity, so that depth does not slow down the start of training.
         self.conv2.starts_at_zero = True
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -71,9 +72,7 @@ def _blocks(channels: int, depth: int) -> list[nn.Module]:
 class ColorEncoder(nn.Sequential):
     """phi_E: residual blocks and two stride-2 steps, (B, C0, H, W) -> (B, C2, h, w) (Eq. 1).
 
-    It follows the stem, unlike EfficientNetEncoder, which has one of its own.
-
-    No layer normalizes: that would take away how strong a color is.
+    No layer normalizes, since that would remove how saturated a color is.
     """
 
     def __init__(self, config: SCSNetConfig):
@@ -90,22 +89,16 @@ class ColorEncoder(nn.Sequential):
         )
 
 
-# What only a reference needs.
-REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")
-
 SOURCE_ENCODER_CLASSES = {"residual": ColorEncoder, "efficientnet_lite": EfficientNetEncoder}
 
 
 class ColorDecoder(nn.Sequential):
-    """phi_D: self-attention, then convolutions and two x2 steps, F_int -> F_color at H, W."""
+    """phi_D: self-attention, convolutions and two x2 steps, F_int -> F_color (B, C0, H, W)."""
 
     def __init__(self, config: SCSNetConfig):
         full, half, quarter = config.hidden_sizes
         depths = config.decoder_depths
-
-        def double():
-            return nn.Upsample(scale_factor=2, mode="bilinear")
-
+        double = partial(nn.Upsample, scale_factor=2, mode="bilinear")
         super().__init__(
             SelfAttention(quarter),
             *_blocks(quarter, depths[0]),
@@ -120,7 +113,7 @@ class ColorDecoder(nn.Sequential):
 
 
 class SCSNetFeatures(NamedTuple):
-    """All that `decode` needs of a source, or of a tile of it."""
+    """The features of a source, or of a tile of it, from which `decode` computes pixels."""
 
     pixel_values: torch.Tensor  # (B, 1, H, W) normalized L
     texture: torch.Tensor  # F_tex (B, C, H, W)
@@ -129,14 +122,14 @@ class SCSNetFeatures(NamedTuple):
 
 @dataclass
 class SCSNetOutput(ModelOutput):
-    """Result of `SCSNetForImageToImage`.
+    """Output of `SCSNetForImageToImage`.
 
     Args:
         loss: content loss (Eq. 5), the mean l1 distance to `labels` in normalized Lab.
         reconstruction: (B, 3, Ho, Wo) normalized Lab, float32.
         attentions: per pyramid level (B, N_source, N_reference), rows sum to 1.
         valves: per pyramid level (B, 2, h_l, w_l) in (0, 1): source valve, reference valve.
-        color_features: F_color (B, C, Hc, Wc) at the color branch's working size.
+        color_features: F_color (B, C, Hc, Wc).
     """
 
     loss: torch.Tensor | None = None
@@ -147,7 +140,7 @@ class SCSNetOutput(ModelOutput):
 
 
 class SCSNetPreTrainedModel(PreTrainedModel):
-    """Loading, saving and initialization."""
+    """Initialization, loading and saving."""
 
     config_class = SCSNetConfig
     base_model_prefix = "scsnet"
@@ -170,34 +163,16 @@ class SCSNetPreTrainedModel(PreTrainedModel):
         elif isinstance(module, CrossAttention):
             module.init_logit_scale()
 
-
-class SCSNetForImageToImage(SCSNetPreTrainedModel):
-    """Low-resolution gray image in, color image of any size out (Fig. 3)."""
-
-    def __init__(self, config: SCSNetConfig):
-        super().__init__(config)
-        width = config.hidden_sizes[0]
-        self.stem = _convolution(1, width)
-        self.source_encoder = SOURCE_ENCODER_CLASSES[config.source_encoder](config)
-        self.color_decoder = ColorDecoder(config)
-        self.texture_encoder = nn.Sequential(*_blocks(width, config.texture_depth))
-        self.upsampler = HEADS[config.upsampler](config)
-        # The first images are gray: mid-gray, or the source's own L with a luminance skip.
-        self.upsampler.last.starts_at_zero = True
-        if config.cross_attention != "none":
-            self.reference_stem = _convolution(3, width)
-            self.reference_encoder = ColorEncoder(config)
-            self.cross_attention = CROSS_ATTENTION_CLASSES[config.cross_attention](config)
-        self.post_init()
-
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike, *args, **kwargs
-    ) -> "SCSNetForImageToImage":
-        """As any model of transformers, from safetensors only: nothing in them is executed.
+    ) -> "SCSNetPreTrainedModel":
+        """Load a checkpoint, by default from safetensors only, since these cannot execute code.
+
+        The arguments are those of `PreTrainedModel.from_pretrained`.
 
         Raises:
-            OSError: if the weights are missing, damaged or cut off; it names the checkpoint.
+            OSError: if the weights are missing, damaged or truncated.
         """
         kwargs.setdefault("use_safetensors", True)
         try:
@@ -208,162 +183,52 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
                 f"cut off ({error}); copy or download them again"
             ) from error
 
-    @property
-    def automatic_parameters(self) -> int:
-        """How many parameters the automatic mode has: all but what only a reference needs."""
-        return self.num_parameters() - sum(
-            parameter.numel()
-            for name, part in self.named_children()
-            if name in REFERENCE_PARTS
-            for parameter in part.parameters()
-        )
+    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
+        """Save a checkpoint; see `PreTrainedModel.save_pretrained`.
 
-    @property
-    def halo(self) -> int:
-        """Source pixels around a tile that its output depends on, the color branch left out."""
-        return halo_of(self.config)
-
-    def encode_reference(self, reference_pixel_values: torch.Tensor) -> Tokens:
-        """F_r of one reference each, as tokens, to be used with any number of sources.
-
-        Args:
-            reference_pixel_values: (B, 3, Hr, Wr) normalized Lab; larger ones are reduced to
-                `config.color_size`.
-
-        Returns:
-            The tokens of every pyramid level, each (B, N_l, attention_size). The tokens of several
-            references concatenated along N are one set of references.
-
-        Raises:
-            ValueError: if the model was built with `cross_attention="none"`.
+        Where the code is saved with it, `AutoModel` can load the checkpoint too.
         """
-        check_takes_references(self.config)
-        working = to_working_size(reference_pixel_values, self.config.color_size).to(self.dtype)
-        working = pad_to_multiple(working, _MULTIPLE)
-        features = self.reference_encoder(self.reference_stem(working))
-        if self.config.matched_references:
-            features = features + self._encode_source(working[:, :1])
-        return self.cross_attention.encode(features)
+        super().save_pretrained(save_directory, *args, **kwargs)
+        auto_map = getattr(self.config, "auto_map", None)
+        if auto_map and "AutoModelForImageToImage" in auto_map:
+            auto_map["AutoModel"] = auto_map["AutoModelForImageToImage"]
+            self.config.save_pretrained(save_directory)
 
-    def fuse_reference(
-        self,
-        source_features: torch.Tensor,
-        reference_tokens: Tokens,
-        reference_mask: torch.Tensor | None = None,
-        reference_strength: float | torch.Tensor = 1.0,
-        output_attentions: bool = False,
-    ) -> FusedFeatures:
-        """F_s and reference tokens -> F_int (Eq. 2), F_s untouched where there is no reference.
 
-        `reference_strength` is one number, or (B,) one for every item.
-        """
-        batch = source_features.shape[0]  # len() would tie exported code to this number
-        tokens = tuple(level.expand(batch, -1, -1) for level in reference_tokens)
-        fused = self.cross_attention(source_features, tokens, output_attentions)
-        strength = torch.as_tensor(reference_strength).to(source_features).expand(batch)
-        if reference_mask is not None:
-            strength = strength * reference_mask.to(strength)
-        strength = strength.view(-1, 1, 1, 1)
-        blended = torch.lerp(source_features, fused.features, strength)
-        # Bit-equal to the automatic mode where the strength is 0, whatever the other rows hold.
-        return fused._replace(features=torch.where(strength == 0, source_features, blended))
+class SCSNetForImageToImage(SCSNetPreTrainedModel):
+    """A low-resolution gray image in, a color image of any size out (Fig. 3).
 
-    def encode_color(
-        self,
-        pixel_values: torch.Tensor,
-        reference_tokens: Tokens | None = None,
-        reference_mask: torch.Tensor | None = None,
-        reference_strength: float | torch.Tensor = 1.0,
-        output_attentions: bool = False,
-    ) -> FusedFeatures:
-        """F_color of whole images, computed at most at `config.color_size`.
+    The color branch (phi, PVCAttn) sees the whole image at a limited working size, the texture
+    branch (psi) sees every pixel, and CPM maps the sum of their features to output pixels.
 
-        Args:
-            pixel_values: (B, 1, H, W) normalized L in [-1, 1].
-            reference_tokens: from `encode_reference`; batch 1 is shared by all items. None is the
-                automatic mode.
-            reference_mask: (B,) bool, which items use the reference; all if None.
-            reference_strength: 0 (bit-equal to automatic) to 1, or (B,) one for every item; not in
-                the paper.
-            output_attentions: also return attention and valve maps.
+    Args:
+        config: sizes and variants of all parts.
 
-        Returns:
-            `features` (B, C, Hc, Wc) at the working size, `attentions`, `valves`.
-        """
-        automatic = not torch.is_tensor(reference_strength) and not reference_strength > 0
-        if automatic and not output_attentions:
-            reference_tokens = None
-        working = to_working_size(pixel_values, self.config.color_size).to(self.dtype)
-        fused = FusedFeatures(self._encode_source(pad_to_multiple(working, _MULTIPLE)))
-        if reference_tokens is not None:
-            fused = self.fuse_reference(
-                fused.features,
-                reference_tokens,
-                reference_mask,
-                reference_strength,
-                output_attentions,
-            )
-        color = crop(self.color_decoder(fused.features), working.shape[-2:])
-        return fused._replace(features=color)
+    Example:
+        >>> folder = scsnet_hf.embedded_checkpoint("medium")
+        >>> model = SCSNetForImageToImage.from_pretrained(folder)
+        >>> processor = SCSNetImageProcessor.from_pretrained(folder)
+        >>> inputs = processor("old.jpg", reference_images="modern.jpg")
+        >>> with torch.no_grad():
+        ...     output = model(**inputs, scale=2.7)
+        >>> processor.post_process(output)[0].save("new.png")
+    """
 
-    def embed_images(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """What images show, as vectors of length 1: the closer, the larger their dot product.
-
-        Made from the source encoder's features, averaged over the image: of a pretrained trunk
-        the two coarsest levels, which know most of what things are; of the paper's encoder F_s.
-
-        Args:
-            pixel_values: (B, 1, H, W) normalized L; larger ones are reduced to `config.color_size`.
-
-        Returns:
-            (B, D), float32.
-        """
-        working = to_working_size(pixel_values, self.config.color_size).to(self.dtype)
-        working = pad_to_multiple(working, _MULTIPLE)
-        if self.config.source_encoder == "residual":
-            levels = [self._encode_source(working)]
-        else:
-            levels = self.source_encoder.pyramid(self._enlarged(working))[-2:]
-        means = [level.float().relu().mean(dim=(2, 3)) for level in levels]
-        parts = [nn.functional.normalize(mean) for mean in means]
-        return nn.functional.normalize(torch.cat(parts, dim=1))
-
-    def encode_texture(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """F_tex (B, C, H, W) of normalized L (B, 1, H, W): psi_E, residual to F_s^init."""
-        return self.texture_encoder(self.stem(pixel_values.to(self.dtype)))
-
-    def features(self, pixel_values: torch.Tensor, color_features: torch.Tensor) -> SCSNetFeatures:
-        """What `decode` needs of a source (B, 1, H, W): its texture features, and F_color."""
-        return SCSNetFeatures(pixel_values, self.encode_texture(pixel_values), color_features)
-
-    def decode(
-        self,
-        features: SCSNetFeatures,
-        output_size: tuple[int, int],
-        grid: PixelGrid | None = None,
-    ) -> torch.Tensor:
-        """Map features to pixels.
-
-        Args:
-            features: texture and color features of the source. Color features at their working
-                size are enlarged to the texture's.
-            output_size: (Ho, Wo) of the whole output.
-            grid: the part of the output to compute, where not all of it is wanted.
-
-        Returns:
-            (B, 3, Ho, Wo) normalized Lab, float32; (B, 3, ho, wo) of a grid.
-        """
-        source_size = tuple(features.texture.shape[-2:])
-        grid = grid or PixelGrid.whole(source_size, output_size)
-        color = resize_to(features.color, source_size)
-        pixels = self.upsampler(features.texture + color, grid).float()
-        if self.config.luminance_skip:
-            lightness = resize(features.pixel_values.float(), grid, cubic=True)
-            if is_traced():
-                pixels = torch.cat((pixels[:, :1] + lightness, pixels[:, 1:]), dim=1)
-            else:  # without a copy of an image that may be large
-                pixels[:, :1] += lightness
-        return pixels
+    def __init__(self, config: SCSNetConfig):
+        super().__init__(config)
+        width = config.hidden_sizes[0]
+        self.stem = _convolution(1, width)
+        self.source_encoder = SOURCE_ENCODER_CLASSES[config.source_encoder](config)
+        self.color_decoder = ColorDecoder(config)
+        self.texture_encoder = nn.Sequential(*_blocks(width, config.texture_depth))
+        self.upsampler = HEADS[config.upsampler](config)
+        # A new network makes gray images: mid-gray, or the source's L with a luminance skip.
+        self.upsampler.last.starts_at_zero = True
+        if config.cross_attention != "none":
+            self.reference_stem = _convolution(3, width)
+            self.reference_encoder = ColorEncoder(config)
+            self.cross_attention = CROSS_ATTENTION_CLASSES[config.cross_attention](config)
+        self.post_init()
 
     @can_return_tuple
     def forward(
@@ -380,7 +245,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         color_only: bool = False,
         **kwargs,
     ) -> SCSNetOutput:
-        """Colorize and magnify a batch of images of one size.
+        """Colorize and enlarge a batch of images of one size.
 
         Args:
             pixel_values: (B, 1, H, W) normalized L in [-1, 1].
@@ -388,21 +253,21 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             reference_mask: (B,) bool, False for items without a reference.
             scale: magnification p; the output is round(H p) x round(W p). 4 if neither it nor
                 `output_size` is given.
-            output_size: (Ho, Wo), instead of `scale`. In training also int64 (B, 2), a size of its
-                own for every item, of which the loss sees a window of the labels' size.
+            output_size: (Ho, Wo), instead of `scale`. In training also int64 (B, 2), one size per
+                item, where the loss is computed on a window of the labels' size.
             labels: target, (B, 3, Ho, Wo) normalized Lab.
             output_attentions: also return the attention and valve maps.
             reference_strength: 0 (automatic) to 1; not in the paper.
-            output_start: int64 (B, 2), first output row and column of the labels' window.
+            output_start: int64 (B, 2), first output row and column of each item's window.
             color_only: compute nothing but `color_features`, to train the color branch alone.
             **kwargs: ignored.
 
         Returns:
-            SCSNetOutput, or a tuple of what it holds with `return_dict=False`.
+            `SCSNetOutput`, or a tuple of its values with `return_dict=False`.
 
         Raises:
-            ValueError: if both `scale` and `output_size` are given, a size per item without a
-                window, or a reference to a model built without cross attention.
+            ValueError: if both `scale` and `output_size` are given, or one size per item without
+                `output_start` and `labels`, or a reference to a model without cross attention.
         """
         if scale is not None and output_size is not None:
             raise ValueError("give either scale or output_size, not both")
@@ -423,16 +288,13 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         if output_size is None:
             output_size = output_size_of(source_size, DEFAULT_SCALE if scale is None else scale)
         if windowed:
-            grid = PixelGrid(
-                source_size, output_size.unbind(1), output_start.unbind(1), labels.shape[-2:]
-            )
+            corners = output_size.unbind(1), output_start.unbind(1)
+            grid = PixelGrid(source_size, *corners, labels.shape[-2:])
             features, grid = self._window(pixel_values, color.features, grid)
         else:
             features, grid = self.features(pixel_values, color.features), None
         reconstruction = self.decode(features, output_size, grid)
-        loss = None
-        if labels is not None:
-            loss = nn.functional.l1_loss(reconstruction, labels.float())
+        loss = None if labels is None else nn.functional.l1_loss(reconstruction, labels.float())
         return SCSNetOutput(
             loss=loss,
             reconstruction=reconstruction,
@@ -441,18 +303,140 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             color_features=color.features,
         )
 
-    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
-        """As the parent class, and loadable through AutoModel too where the code is saved along."""
-        super().save_pretrained(save_directory, *args, **kwargs)
-        auto_map = getattr(self.config, "auto_map", None)
-        if auto_map and "AutoModelForImageToImage" in auto_map:
-            auto_map["AutoModel"] = auto_map["AutoModelForImageToImage"]
-            self.config.save_pretrained(save_directory)
+    def encode_reference(self, reference_pixel_values: torch.Tensor) -> Tokens:
+        """Encode references once, to be used with any number of sources.
+
+        Args:
+            reference_pixel_values: (B, 3, Hr, Wr) normalized Lab; larger ones are reduced to
+                `config.color_size`.
+
+        Returns:
+            The tokens of every pyramid level, each (B, N_l, attention_size). To use several
+            references for one image, concatenate their tokens along N.
+
+        Raises:
+            ValueError: if the model was built with `cross_attention="none"`.
+        """
+        check_takes_references(self.config)
+        working = self._reduced(reference_pixel_values).to(self.dtype)
+        padded = pad_to_multiple(working, _MULTIPLE)
+        features = self.reference_encoder(self.reference_stem(padded))  # F_r
+        if self.config.matched_references:
+            features = features + self._encode_source(working[:, :1])
+        return self.cross_attention.encode(features)
+
+    def encode_color(
+        self,
+        pixel_values: torch.Tensor,
+        reference_tokens: Tokens | None = None,
+        reference_mask: torch.Tensor | None = None,
+        reference_strength: float | torch.Tensor = 1.0,
+        output_attentions: bool = False,
+    ) -> FusedFeatures:
+        """Compute F_color of whole images, at `config.color_size` at most.
+
+        Args:
+            pixel_values: (B, 1, H, W) normalized L in [-1, 1].
+            reference_tokens: from `encode_reference`; tokens of batch 1 are used for all items.
+                None is the automatic mode.
+            reference_mask: (B,) bool, which items use the reference; all if None.
+            reference_strength: 0 (bit-exact automatic mode) to 1, one number or (B,); not in the
+                paper.
+            output_attentions: also return the attention and valve maps.
+
+        Returns:
+            `features` (B, C, Hc, Wc), `attentions` and `valves`.
+        """
+        working = self._reduced(pixel_values).to(self.dtype)
+        source_features = self._encode_source(working)
+        fused = FusedFeatures(source_features)
+        is_automatic = not torch.is_tensor(reference_strength) and not reference_strength > 0
+        if reference_tokens is not None and (output_attentions or not is_automatic):
+            options = reference_mask, reference_strength, output_attentions
+            fused = self.fuse_reference(source_features, reference_tokens, *options)
+        color = crop(self.color_decoder(fused.features), working.shape[-2:])
+        return fused._replace(features=color)
+
+    def _encode_source(self, working: torch.Tensor) -> torch.Tensor:
+        """F_s (B, C, h, w) of normalized L (B, 1, Hc, Wc) (Eq. 1)."""
+        pixels = self._enlarged(pad_to_multiple(working, _MULTIPLE))
+        if self.config.source_encoder == "residual":
+            pixels = self.stem(pixels)  # EfficientNetEncoder has a stem of its own
+        features = self.source_encoder(pixels)
+        factor = self.config.source_enlargement
+        return features if factor == 1 else nn.functional.avg_pool2d(features, factor)
+
+    def _enlarged(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Enlarge (B, 1, H, W) by `config.source_enlargement` for the source encoder."""
+        factor = self.config.source_enlargement
+        if factor == 1:
+            return pixels
+        return nn.functional.interpolate(pixels, scale_factor=factor, mode="bicubic")
+
+    def fuse_reference(
+        self,
+        source_features: torch.Tensor,
+        reference_tokens: Tokens,
+        reference_mask: torch.Tensor | None = None,
+        reference_strength: float | torch.Tensor = 1.0,
+        output_attentions: bool = False,
+    ) -> FusedFeatures:
+        """Fuse F_s (B, C, h, w) with reference tokens to F_int of the same shape (Eq. 2).
+
+        The other arguments are those of `encode_color`. Where the mask or the strength is 0, F_s is
+        returned unchanged.
+        """
+        batch = source_features.shape[0]  # len() would tie exported code to this number
+        tokens = tuple(level.expand(batch, -1, -1) for level in reference_tokens)
+        fused = self.cross_attention(source_features, tokens, output_attentions)
+        strength = torch.as_tensor(reference_strength).to(source_features).expand(batch)
+        if reference_mask is not None:
+            strength = strength * reference_mask.to(strength)
+        strength = strength.view(-1, 1, 1, 1)
+        blended = torch.lerp(source_features, fused.features, strength)
+        # Selected rather than blended at strength 0: bit-exact, and safe from NaN in the reference.
+        return fused._replace(features=torch.where(strength == 0, source_features, blended))
+
+    def encode_texture(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Compute F_tex (B, C, H, W), psi_E on F_s^init, of normalized L (B, 1, H, W)."""
+        return self.texture_encoder(self.stem(pixel_values.to(self.dtype)))
+
+    def features(self, pixel_values: torch.Tensor, color_features: torch.Tensor) -> SCSNetFeatures:
+        """Collect what `decode` needs: a source (B, 1, H, W), its F_tex, and its F_color."""
+        return SCSNetFeatures(pixel_values, self.encode_texture(pixel_values), color_features)
+
+    def decode(
+        self,
+        features: SCSNetFeatures,
+        output_size: tuple[int, int],
+        grid: PixelGrid | None = None,
+    ) -> torch.Tensor:
+        """Map features to pixels (Sec. 3.2).
+
+        Args:
+            features: of the source. F_color at its working size is enlarged to that of F_tex.
+            output_size: (Ho, Wo) of the whole output.
+            grid: the part of the output to compute; all of it if None.
+
+        Returns:
+            (B, 3, Ho, Wo) normalized Lab, float32; (B, 3, *grid.length) with a grid.
+        """
+        source_size = tuple(features.texture.shape[-2:])
+        grid = grid or PixelGrid.whole(source_size, output_size)
+        color = resize_to(features.color, source_size)
+        pixels = self.upsampler(features.texture + color, grid).float()
+        if self.config.luminance_skip:
+            lightness = resize(features.pixel_values.float(), grid, cubic=True)
+            if is_traced():
+                pixels = torch.cat((pixels[:, :1] + lightness, pixels[:, 1:]), dim=1)
+            else:  # in place, since the image may be large
+                pixels[:, :1] += lightness
+        return pixels
 
     def _window(
         self, pixel_values: torch.Tensor, color_features: torch.Tensor, grid: PixelGrid
     ) -> tuple[SCSNetFeatures, PixelGrid]:
-        """Features of the part of every source that its window needs, and the grid on them."""
+        """Compute the features that each item's window depends on, and the grid on them."""
         halo = min(self.halo, _WINDOW_HALO)
         origin, side = [], []
         for source, output, start, length in zip(
@@ -467,57 +451,50 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         )
         return self.features(pixels, color), grid._replace(origin=tuple(origin))
 
-    def _encode_source(self, pixels: torch.Tensor) -> torch.Tensor:
-        """F_s (B, C, H/4, W/4) of normalized L (B, 1, H, W), sides multiples of 4 (Eq. 1)."""
-        pixels = self._enlarged(pixels)
-        if self.config.source_encoder == "residual":
-            pixels = self.stem(pixels)
-        features = self.source_encoder(pixels)
-        factor = self.config.source_enlargement
-        return features if factor == 1 else nn.functional.avg_pool2d(features, factor)
-
-    def _enlarged(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 1, H, W) as large as the source encoder sees it."""
-        factor = self.config.source_enlargement
-        if factor == 1:
-            return pixels
-        return nn.functional.interpolate(pixels, scale_factor=factor, mode="bicubic")
-
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(H, W) at which the color branch sees an image of `size`."""
-        return working_size(size, self.config.color_size)
+        """Return (Hc, Wc), at which the color branch sees an image of (H, W)."""
+        reduction = self.config.color_size / max(size)
+        return tuple(size) if reduction >= 1 else output_size_of(size, reduction)
 
+    def _reduced(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Reduce (B, C, H, W) to its working size by averaging over areas."""
+        own = tuple(pixels.shape[-2:])
+        size = self.working_size(own)
+        return pixels if size == own else nn.functional.interpolate(pixels, size, mode="area")
 
-def check_takes_references(config: SCSNetConfig) -> None:
-    """Raise a ValueError that says why where a network has no part for references."""
-    if config.cross_attention == "none":
-        raise ValueError(
-            "this model takes no reference image: its config has cross_attention='none'"
-        )
+    def embed_images(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Embed images for similarity search: the dot product is larger for similar content.
 
+        The features of the source encoder, averaged over the image: for a pretrained trunk those of
+        its two coarsest levels, which are the most semantic, for the paper's encoder F_s.
 
-def halo_of(config: SCSNetConfig) -> int:
-    """Source pixels around a tile that its output depends on, the color branch left out."""
-    return 1 + 2 * config.texture_depth + HEAD_REACH
+        Args:
+            pixel_values: (B, 1, H, W) normalized L; larger images are reduced to
+                `config.color_size`.
 
+        Returns:
+            (B, D) of length 1, float32.
+        """
+        working = pad_to_multiple(self._reduced(pixel_values).to(self.dtype), _MULTIPLE)
+        if self.config.source_encoder == "residual":
+            levels = [self._encode_source(working)]
+        else:
+            levels = self.source_encoder.pyramid(self._enlarged(working))[-2:]
+        means = [level.float().relu().mean(dim=(2, 3)) for level in levels]
+        parts = [nn.functional.normalize(mean) for mean in means]
+        return nn.functional.normalize(torch.cat(parts, dim=1))
 
-def to_working_size(pixels: torch.Tensor, color_size: int) -> torch.Tensor:
-    """Reduce (B, C, H, W) by area until its long side is at most `color_size`."""
-    own = tuple(pixels.shape[-2:])
-    size = working_size(own, color_size)
-    return pixels if size == own else nn.functional.interpolate(pixels, size, mode="area")
+    @property
+    def automatic_parameters(self) -> int:
+        """Number of parameters used in the automatic mode."""
+        reference = (getattr(self, name) for name in REFERENCE_PARTS if hasattr(self, name))
+        unused = (parameter.numel() for part in reference for parameter in part.parameters())
+        return self.num_parameters() - sum(unused)
 
-
-def working_size(size: tuple[int, int], color_size: int) -> tuple[int, int]:
-    """(H, W) of an image of `size` whose long side is to be at most `color_size`."""
-    reduction = color_size / max(size)
-    return tuple(size) if reduction >= 1 else output_size_of(size, reduction)
-
-
-def output_size_of(source_size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """(round(H p), round(W p)), at least 1; Python's round sends 17.5 to 18 and 16.5 to 16."""
-    height, width = source_size
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    @property
+    def halo(self) -> int:
+        """Source pixels around a tile that its texture and pixels depend on."""
+        return 1 + 2 * self.config.texture_depth + _HEAD_REACH
 
 
 SCSNetForImageToImage.register_for_auto_class("AutoModelForImageToImage")
