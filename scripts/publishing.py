@@ -1,7 +1,7 @@
-"""Model and Space as folders that the Hub takes, checked, listed and sent.
+"""Model and Space as folders for the Hub: checked, staged and sent.
 
-A folder is staged completely before anything is sent. What a repository has already is not sent
-again, so a second push sends what changed, and a push that broke off goes on where it was.
+A folder is staged completely before anything is sent. What a repository already has is not sent
+again, so a second push sends what changed, and an interrupted one resumes where it was.
 """
 
 import re
@@ -13,18 +13,19 @@ from huggingface_hub import HfApi, ModelCard, SpaceCard, get_token
 from huggingface_hub.repocard import RepoCard
 from huggingface_hub.utils import validate_repo_id
 
+import scsnet_hf
 from scsnet_hf.registration import find_checkpoint, load_pipeline
 
 CARD = "README.md"  # the name under which the Hub looks for a card
 _IMAGE = re.compile(r"!\[[^\]]*\]\((?!https?:)([^)\s]+)")
-_PACKAGE = Path(__file__).parent
+_PACKAGE = Path(scsnet_hf.__file__).parent
 
 
 def check_model_card(card: Path) -> None:
-    """Check the card of a model: its metadata, and that the images it shows are there.
+    """Check the metadata of a model card, and that the images it shows exist.
 
     Raises:
-        ValueError: that names everything that is missing or wrong.
+        ValueError: with everything that is missing or wrong.
     """
     data = _load(ModelCard, card).data
     problems = _missing(data, "license", "library_name", "pipeline_tag", "tags")
@@ -32,23 +33,25 @@ def check_model_card(card: Path) -> None:
         if not isinstance(result.metric_value, int | float):
             problems.append(f"{result.metric_type} is {result.metric_value!r}, not a number")
     for image in _images(card):
-        if not _lies_beside(card, image):
+        file = (card.parent / image).resolve()
+        # Inside the card's folder, so that it has the same place in the repository.
+        if not file.is_file() or not file.is_relative_to(card.parent.resolve()):
             problems.append(f"no image {image} beside the card")
     _raise(card, problems)
 
 
 def check_space(space: Path) -> None:
-    """Check the folder of a Space: the metadata of its card, and the files the Hub starts it by.
+    """Check the metadata of a Space's card, and the files by which the Hub starts it.
 
     Raises:
-        ValueError: that names everything that is missing or wrong.
+        ValueError: with everything that is missing or wrong.
     """
     card = space / CARD
     data = _load(SpaceCard, card).data
     problems = _missing(data, "title", "license", "sdk", "sdk_version", "app_file")
     if data.title and not re.fullmatch(r"[\w.-]+", data.title):
         problems.append(
-            f"title {data.title!r} is no name of a repository, as `gradio deploy` needs"
+            f"title {data.title!r} is not the name of a repository, as `gradio deploy` needs"
         )
     if data.sdk and data.sdk != "gradio":
         problems.append(f"sdk is {data.sdk!r}, not 'gradio'")
@@ -61,20 +64,17 @@ def check_space(space: Path) -> None:
 
 
 def stage_model(checkpoint: str, card: Path, license_file: Path, folder: Path) -> None:
-    """Make the folder of a model repository.
-
-    It holds what a saved pipeline does (configuration, weights, image processor and the code that
-    runs without this package), the card with its images, and the license.
+    """Put a model repository together: a saved pipeline, its card with images, and the license.
 
     Args:
         checkpoint: name of an embedded checkpoint, a folder, or a Hub id.
-        card: Markdown file with metadata; the images it shows lie beside it or in folders there.
-        license_file: copied as it is.
+        card: Markdown file with metadata; its images are beside it or in folders there.
+        license_file: copied unchanged.
         folder: new or empty.
 
     Raises:
         ValueError: on a card that `check_model_card` refuses, or a folder with files in it.
-        OSError: where the checkpoint is not found.
+        OSError: if the checkpoint is not found.
     """
     from transformers.utils import cached_file
 
@@ -83,10 +83,8 @@ def stage_model(checkpoint: str, card: Path, license_file: Path, folder: Path) -
     source = find_checkpoint(checkpoint)
     if not Path(source).exists():
         validate_repo_id(source)
-    pipe = load_pipeline(source, "cpu")
-    pipe.save_pretrained(folder)
-    # Saved in the float32 it runs in; the checkpoint's own file holds the same numbers, an embedded
-    # one in half the size.
+    load_pipeline(source, "cpu").save_pretrained(folder)
+    # The pipeline saves float32; the checkpoint's own file may hold the same numbers in half of it.
     shutil.copyfile(cached_file(source, "model.safetensors"), folder / "model.safetensors")
     shutil.copyfile(license_file, folder / "LICENSE")
     shutil.copyfile(card, folder / CARD)
@@ -97,13 +95,13 @@ def stage_model(checkpoint: str, card: Path, license_file: Path, folder: Path) -
 
 
 def stage_space(space: Path, license_file: Path, folder: Path) -> None:
-    """Make the folder of a Space repository: the Space, and this package beside its app.
+    """Put a Space repository together: the Space and the package `scsnet_hf` beside its app.
 
-    Images at the top of `space` are those of documents and stay out.
+    Images at the top of `space` belong to documents and are left out.
 
     Args:
         space: folder with the app, its card README.md and requirements.txt.
-        license_file: copied as it is.
+        license_file: copied unchanged.
         folder: new or empty.
 
     Raises:
@@ -114,8 +112,8 @@ def stage_space(space: Path, license_file: Path, folder: Path) -> None:
 
     def left_out(parent: str, names: list[str]) -> set[str]:
         hidden = {name for name in names if name.startswith(".") or name == "__pycache__"}
-        top = Path(parent) == space
-        return hidden | {name for name in names if top and name.endswith(".png")}
+        at_top = Path(parent) == space
+        return hidden | {name for name in names if at_top and name.endswith(".png")}
 
     shutil.copytree(space, folder, ignore=left_out, dirs_exist_ok=True)
     shutil.copytree(_PACKAGE, folder / _PACKAGE.name, ignore=left_out)
@@ -123,29 +121,29 @@ def stage_space(space: Path, license_file: Path, folder: Path) -> None:
 
 
 def list_files(folder: Path) -> dict[str, int]:
-    """Path and size in bytes of every file, in order."""
+    """Return the path and size in bytes of every file, in order of the paths."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
 def send(folder: Path, repository: str, kind: str, *, private: bool = False) -> str:
-    """Bring a repository of the Hub to the state of a staged folder.
+    """Update a Hub repository to a staged folder; create it if it does not exist.
 
-    Creates it where it is not there yet. Files that others put there stay; in a Space, modules and
-    checkpoints that the package no longer has go.
+    Files of others are kept. In a Space, modules and checkpoints that the package no longer has
+    are deleted.
 
     Args:
-        folder: as `stage_model` or `stage_space` made it.
+        folder: result of `stage_model` or `stage_space`.
         repository: "USER/NAME".
         kind: "model" or "space".
-        private: create it so.
+        private: create a private repository.
 
     Returns:
         The hash of the newest commit, for `revision`.
 
     Raises:
-        ValueError: where the Hub refuses the card, or the repository is to be private but is not.
-        huggingface_hub.errors.HfHubHTTPError: where the Hub refuses something else.
+        ValueError: if the Hub refuses the card, or `private` is given for a public repository.
+        huggingface_hub.errors.HfHubHTTPError: if the Hub refuses something else.
     """
     is_space = kind == "space"
     RepoCard.load(folder / CARD).validate(repo_type=kind)
@@ -163,14 +161,14 @@ def send(folder: Path, repository: str, kind: str, *, private: bool = False) -> 
         repo_id=repository,
         repo_type=kind,
         folder_path=folder,
-        commit_message="Update the Space" if is_space else "Update the model",
+        commit_message=f"Update the {'Space' if is_space else 'model'}",
         delete_patterns=f"{_PACKAGE.name}/*" if is_space else None,
     )
     return commit.oid
 
 
 def describe(error: BaseException) -> str:
-    """An error in one line that does not hold the user's token."""
+    """Return an error as one line without the user's token."""
     text = " ".join(f"{error}".split()) or type(error).__name__
     token = get_token()
     return text.replace(token, "(token)") if token else text
@@ -197,12 +195,6 @@ def _raise(card: Path, problems: list[str]) -> None:
 def _images(card: Path) -> list[str]:
     """Images that a card shows by paths relative to itself."""
     return sorted(set(_IMAGE.findall(card.read_text(encoding="utf-8"))))
-
-
-def _lies_beside(card: Path, image: str) -> bool:
-    """Whether it is there, and inside the card's folder, so that it can be sent along."""
-    file = (card.parent / image).resolve()
-    return file.is_file() and file.is_relative_to(card.parent.resolve())
 
 
 def _make_empty(folder: Path) -> None:

@@ -6,8 +6,8 @@
     python scripts/push_to_hub.py space USER/NAME
 
 Log in first, by `hf auth login` or the variable HF_TOKEN; a dry run needs no account and sends
-nothing. Repeated, the command sends what changed, or what is left of a push that broke off.
-`--stage FOLDER` keeps what is sent; `gradio deploy` in a Space's folder does the same job.
+nothing. Run again, the command sends only what changed or what an interrupted push left.
+`--stage FOLDER` keeps what is sent; `gradio deploy` in a Space's folder does the same.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from huggingface_hub.utils import HFValidationError, validate_repo_id
 import publishing
 
 ROOT = Path(__file__).resolve().parent.parent
-DESCRIBED = "medium"  # the checkpoint that model_card.md has results of
+DESCRIBED = "medium"  # the checkpoint whose results are in model_card.md
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -30,18 +30,16 @@ def parse_arguments() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="kind", required=True)
     model = commands.add_parser("model", help="a checkpoint with its code and card")
-    space = commands.add_parser("space", help="the demonstration, with the package")
-    model.set_defaults(stage_it=stage_model)
-    space.set_defaults(stage_it=stage_space)
+    space = commands.add_parser("space", help="the browser demo with the package")
     for command in (model, space):
         add = command.add_argument
         add("repository", type=repository, metavar="USER/NAME")
-        add("--private", action="store_true", help="create it so")
+        add("--private", action="store_true", help="create a private repository")
         add("--dry-run", action="store_true", help="list what would be sent")
-        add("--stage", type=Path, metavar="FOLDER", help="put it together there, and keep it")
+        add("--stage", type=Path, metavar="FOLDER", help="where to put the files together")
     add = model.add_argument
     add("--checkpoint", default=DESCRIBED, help="medium, small, a folder or a Hub id")
-    add("--card", type=Path, help="its description (default: model_card.md, for medium only)")
+    add("--card", type=Path, help="model card (default: model_card.md, for medium only)")
     args, unknown = parser.parse_known_args()
     if unknown:  # their values are not shown: one may be a token
         names = " ".join(word.partition("=")[0] for word in unknown if word.startswith("-"))
@@ -63,16 +61,11 @@ def repository(name: str) -> str:
     return name
 
 
-def stage_model(args: argparse.Namespace, folder: Path) -> None:
-    publishing.stage_model(args.checkpoint, args.card, ROOT / "LICENSE", folder)
-
-
-def stage_space(args: argparse.Namespace, folder: Path) -> None:
-    publishing.stage_space(ROOT / "space", ROOT / "LICENSE", folder)
-
-
 def publish(args: argparse.Namespace, folder: Path) -> None:
-    args.stage_it(args, folder)
+    if args.kind == "model":
+        publishing.stage_model(args.checkpoint, args.card, ROOT / "LICENSE", folder)
+    else:
+        publishing.stage_space(ROOT / "space", ROOT / "LICENSE", folder)
     sizes = publishing.list_files(folder)
     total = f"{len(sizes)} files, {sum(sizes.values()):,} bytes"
     if args.dry_run:
@@ -93,7 +86,7 @@ def main() -> None:
             raise ValueError("not logged in: run `hf auth login`, or set HF_TOKEN")
         with TemporaryDirectory() as temporary:
             publish(args, args.stage or Path(temporary))
-    except Exception as error:  # one line; a traceback could show the token
+    except Exception as error:  # one line, since a traceback could show the token
         sys.exit(f"push_to_hub.py: {publishing.describe(error)}")
 
 
