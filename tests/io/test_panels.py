@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from helpers.images import make_image
-from scsnet_hf.io.panels import draw_panels, rendered
+from scsnet_hf.io.panels import draw_panels
 
 COLORS = {"red": (255, 0, 0), "green": (0, 128, 0), "blue": (0, 0, 255)}
 
@@ -97,10 +97,3 @@ class TestImages:
         before = image.tobytes()
         draw_panels([{"a": image}], 64)
         assert image.tobytes() == before
-
-
-def test_a_figure_is_rendered_at_its_size_and_color():
-    figure = pytest.importorskip("matplotlib.figure").Figure((2, 1), dpi=30, facecolor="red")
-    image = rendered(figure)
-    assert (image.mode, image.size) == ("RGB", (60, 30))
-    assert image.getcolors() == [(60 * 30, COLORS["red"])]
