@@ -478,7 +478,7 @@ class TestTooLittleMemory:
     def test_at_whatever_step_ends_in_the_right_image_or_a_clear_error(
         self, tiny_pipe, monkeypatch
     ):
-        monkeypatch.setattr(tiling, "_SMALLEST_WINDOW", 8)
+        monkeypatch.setattr(tiling, "_SMALLEST_TILE", 8)
         image = make_image(20, 24)
         with OutOfMemoryOnce() as counter:
             expected = tiny_pipe(image, scale=2, tile_size=None)
