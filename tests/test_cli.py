@@ -2,6 +2,7 @@
 
 import io
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -610,3 +611,27 @@ class TestAsAProgram:
         )
         assert "--reference-strength" in finished.stdout
         assert finished.stdout.splitlines()[-1] == "code 0 torch False"
+
+
+FREE_AND_ALLOCATE_AGAIN = """
+import resource
+
+import torch
+
+from scsnet_hf.cli import keep_freed_memory
+
+keep_freed_memory()
+faults = []
+for _ in range(2):
+    blocks = [torch.ones(100_000) for _ in range(100)]
+    blocks.clear()
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[1] - faults[0])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="concerns glibc's allocator")
+def test_freed_memory_is_reused_without_page_faults():
+    command = [sys.executable, "-c", FREE_AND_ALLOCATE_AGAIN]
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(finished.stdout) < 2000  # of 9,766 pages
