@@ -1,13 +1,13 @@
 """Colorize and enlarge whole data sets on Ray Data, on this machine or on a cluster.
 
-    python scripts/colorize_dataset.py album/ -o colored --output-format folder --workers 2
-    python scripts/colorize_dataset.py 'shards/*.tar' -o colored --scale 2
-    python scripts/colorize_dataset.py owner/name --split test -o /shared/colored --address auto
+    python scripts/colorize_dataset.py album/ -o colorized --output-format folder --workers 2
+    python scripts/colorize_dataset.py 'shards/*.tar' -o colorized --scale 2
+    python scripts/colorize_dataset.py owner/name --split test -o /shared/colorized --address auto
 
-Killed at any moment, the same command goes on with what is left. Results are in OUT/images, rows
-that failed in OUT/errors.parquet. Exit code: 0 all done, 1 some rows failed, 2 wrong arguments or
-nothing done. On a cluster, the package is installed on every machine, and input, output and a model
-in a folder lie on a disk that all of them see. It needs `pip install '.[ray]'`.
+If it is killed, the same command resumes. Results are in OUT/images, rows that failed in
+OUT/errors.parquet. Exit code: 0 all done, 1 some rows failed, 2 wrong arguments or nothing done. On
+a cluster, install the package on every machine, and keep input, output and a model in a folder on a
+disk that all of them share. It needs `pip install 'scsnet_hf[ray]'`.
 """
 
 import argparse
@@ -16,21 +16,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from scsnet_hf.bulk import (
-    OUTPUTS,
-    Job,
-    Pool,
-    Recipe,
-    Source,
-    Summary,
-    run,
-)
+from scsnet_hf.bulk import OUTPUTS, ColorizerSettings, Job, Progress, RayPool, Source, run_job
 from scsnet_hf.cli import (
     ALL_DONE,
     INTERRUPTED,
     NOTHING_DONE,
     SOME_FAILED,
-    add_look,
+    add_pipeline_options,
     call_arguments,
 )
 
@@ -53,25 +45,26 @@ def parse_arguments() -> argparse.Namespace:
     add("--config", metavar="NAME", help="configuration of a data set on the Hub")
     add("--split", metavar="NAME", help="split of a data set on the Hub, default train")
     add("--reference", type=Path, metavar="IMG", help="image whose colors to use")
-    add_look(parser)
+    add_pipeline_options(parser)
     add(
         "--workers",
         type=int,
         metavar="N",
         help="for each GPU (default 1); without GPUs on each machine (default: as many as its "
-        "processors take)",
+        "processors allow)",
     )
     add("--threads", type=int, default=1, metavar="N", help="of each worker (default 1)")
     add("--rows-per-part", type=int, default=64, metavar="N", help="written in one go (default 64)")
-    add("--address", metavar="A", help="auto, or that of a Ray cluster (default: this machine)")
+    add("--address", metavar="A", help="address of a Ray cluster, or auto (default: this machine)")
     return parser.parse_args()
 
 
-def job_of(args: argparse.Namespace) -> Job:
+def build_job(args: argparse.Namespace) -> Job:
+    model = Path(args.model)
     return Job(
         Source(tuple(args.inputs), args.image_column, args.config, args.split),
-        Recipe(
-            str(Path(args.model).absolute()) if Path(args.model).is_dir() else args.model,
+        ColorizerSettings(
+            str(model.absolute()) if model.is_dir() else args.model,
             call_arguments(args),
             args.reference and args.reference.read_bytes(),
             args.dtype,
@@ -81,34 +74,34 @@ def job_of(args: argparse.Namespace) -> Job:
     )
 
 
-def colorize(args: argparse.Namespace) -> Summary:
-    pool = Pool(args.workers, args.threads, args.device, args.address)
+def colorize(args: argparse.Namespace) -> Progress:
+    pool = RayPool(args.workers, args.threads, args.device, args.address)
     with tqdm(unit="row", disable=None) as bar:
 
-        def show(summary: Summary) -> None:
-            if bar.total is None:  # what earlier runs did tells nothing of the speed
-                bar.total, bar.initial = summary.rows, summary.finished
-            bar.n = summary.finished
-            bar.set_postfix(failed=summary.failed)
+        def show(progress: Progress) -> None:
+            bar.n = progress.done + progress.failed
+            if bar.total is None:  # earlier runs do not count for the speed
+                bar.total, bar.initial = progress.rows, bar.n
+            bar.set_postfix(failed=progress.failed)
 
-        return run(job_of(args), pool, show)
+        return run_job(build_job(args), pool, show)
 
 
 def main() -> int:
     args = parse_arguments()
     try:
-        summary = colorize(args)
+        result = colorize(args)
     except KeyboardInterrupt:
-        sys.stderr.write("colorize_dataset.py: stopped; the same command goes on\n")
+        sys.stderr.write("colorize_dataset.py: stopped; the same command resumes\n")
         return INTERRUPTED
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"colorize_dataset.py: error: {error}\n")
         return NOTHING_DONE
-    where = f" ({args.output / 'errors.parquet'})" if summary.failed else ""
-    sys.stderr.write(f"colorize_dataset.py: {summary.done} done, {summary.failed} failed{where}\n")
-    if not summary.failed:
+    where = f" ({args.output / 'errors.parquet'})" if result.failed else ""
+    sys.stderr.write(f"colorize_dataset.py: {result.done} done, {result.failed} failed{where}\n")
+    if not result.failed:
         return ALL_DONE
-    return SOME_FAILED if summary.done else NOTHING_DONE
+    return SOME_FAILED if result.done else NOTHING_DONE
 
 
 if __name__ == "__main__":

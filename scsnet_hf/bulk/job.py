@@ -3,87 +3,81 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from .colorizer import Colorizer, Recipe
-from .output import Output, Report
+from .colorizer import Colorizer, ColorizerSettings
+from .output import Output
 from .parts import fingerprint
-from .pool import Pool
-from .sources import Source
+from .ray_pool import RayPool
+from .source import Source
 from .worker import Worker
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be done.
+    """A data set to colorize.
+
+        Job(Source(("album",)), ColorizerSettings(), FolderOutput(Path("colorized")))
 
     Args:
         source: the input.
-        recipe: what to do with its images.
-        output: where results go; of an earlier run of the same job, to go on with it.
+        settings: settings of the colorizer.
+        output: where results are written; the folder of an earlier run of the same job to resume.
         rows_per_part: rows that are written in one go, and lost if a worker dies.
     """
 
     source: Source
-    recipe: Recipe
+    settings: ColorizerSettings
     output: Output
     rows_per_part: int = 64
 
 
-@dataclass
-class Summary:
-    """How many rows have a result, how many failed, and how many there are in all."""
+class Progress(NamedTuple):
+    """How many rows there are in all, how many have a result, and how many failed."""
 
     rows: int
     done: int = 0
     failed: int = 0
 
-    @property
-    def finished(self) -> int:
-        """Rows of finished parts."""
-        return self.done + self.failed
 
-    def add(self, report: Report) -> None:
-        """Count a part."""
-        self.done += report.done
-        self.failed += report.failed
-
-
-def run(job: Job, pool: Pool, on_part: Callable[[Summary], None] = lambda summary: None) -> Summary:
-    """Do a job, or what is left of it.
+def run_job(
+    job: Job, pool: RayPool, on_part: Callable[[Progress], None] = lambda progress: None
+) -> Progress:
+    """Run a job, or what is left of it.
 
     Every row ends in exactly one place, the results or the table of errors, whichever processes
     were killed on the way.
 
     Args:
-        job: what is to be done.
-        pool: who does it.
-        on_part: called at the beginning, and after every finished part.
+        job: the job.
+        pool: the workers.
+        on_part: called at the start, and after every finished part.
 
     Raises:
-        ValueError, ImportError, ConnectionError, RuntimeError: see `Source.parts`, `Output.begin`,
-            `Colorizer` and `Pool.run`. Finished parts stay.
+        ValueError, ImportError, ConnectionError, RuntimeError: see `Source.parts`, `Output.start`,
+            `Colorizer` and `RayPool.run`. Finished parts stay.
         OSError: if something cannot be read or written.
     """
     parts = job.source.parts(job.rows_per_part, leave_out=job.output.folder)
-    summary = Summary(sum(map(len, parts)))
-    Colorizer(job.recipe, "cpu")  # raises what is wrong, before anything is written or started
-    job.output.begin(
+    rows = sum(map(len, parts))
+    Colorizer(job.settings, "cpu")  # raises what is wrong, before anything is written or started
+    job.output.start(
         {
-            "input": f"{summary.rows} rows, SHA-256 {fingerprint(parts)}",
+            "input": f"{rows} rows, SHA-256 {fingerprint(parts)}",
             "rows_per_part": job.rows_per_part,
             "output": type(job.output).__name__,
-            **job.recipe.describe(),
+            **job.settings.as_json(),
         }
     )
-    reports = [job.output.report(number) for number in range(len(parts))]
-    for report in filter(None, reports):
-        summary.add(report)
-    on_part(summary)
-    left = [(number, part) for number, part in enumerate(parts) if reports[number] is None]
+    counts = {number: job.output.counts(number) for number in range(len(parts))}
+    finished = [count for count in counts.values() if count]
+    progress = Progress(rows, *map(sum, zip((0, 0), *finished, strict=True)))
+    on_part(progress)
+    left = [(number, parts[number]) for number, count in counts.items() if count is None]
     if left:
-        worker = Worker(job.recipe, job.output, uuid.uuid4().hex, pool.threads, pool.device)
-        for report in pool.run(worker, left):
-            summary.add(report)
-            on_part(summary)
+        worker = Worker(job.settings, job.output, uuid.uuid4().hex, pool.threads, pool.device)
+        for done, failed in pool.run(worker, left):
+            progress = Progress(rows, progress.done + done, progress.failed + failed)
+            on_part(progress)
     job.output.finish(len(parts))
-    return summary
+    return progress

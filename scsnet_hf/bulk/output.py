@@ -1,19 +1,23 @@
-"""The folder of a job: what is finished, and what it was begun with."""
+"""The folder of a job: finished parts, images, table of errors."""
 
+import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from ..io.atomic_files import TEMPORARY_PREFIX, replacing
-from ..io.run_settings import begin_or_go_on, write_json
-from .file_names import image_path
+from ..io.run_settings import check_same_settings, write_json
+
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f%\\:*?"<>|]')
+_MAX_NAME_BYTES, _MAX_PATH_BYTES = 200, 1000  # well below what file systems take
 
 
-class Colored(NamedTuple):
-    """The result of a row, width and height in pixels."""
+class Colorized(NamedTuple):
+    """The result of a row: a PNG file, its width and height in pixels."""
 
     key: str
     png: bytes
@@ -28,8 +32,8 @@ class Failed(NamedTuple):
     reason: str
 
 
-class Report(NamedTuple):
-    """How many rows of a part have a result, and how many have none."""
+class Counts(NamedTuple):
+    """How many rows of a part have a result, and how many failed."""
 
     done: int
     failed: int
@@ -39,81 +43,79 @@ class Report(NamedTuple):
 class Output(ABC):
     """The folder of a job.
 
-        job.json        what the job was begun with
+        job.json        the settings of the job
         parts/          a file for every finished part, with the rows of it that failed
-        images/       the results
-        errors.parquet  key and reason of every row that failed, at the end
+        images/         the results
+        errors.parquet  key and reason of every row that failed, written at the end
 
-    A part counts once its file in parts/ is there, and that is written last. All files are there
-    whole or not at all, and whoever writes a part again writes the same.
+    A part is finished when its file in parts/ exists, which is written last. All files are written
+    atomically, and a part that is written again gets the same files.
 
     Args:
-        folder: new, or of the same job.
+        folder: a new folder, or that of the same job.
     """
 
     folder: Path
 
     @abstractmethod
-    def _write_images(self, part: int, results: Iterator[Colored | Failed]) -> None:
-        """Write the results of a part, and see to it that there are none of rows that failed."""
+    def _write_images(self, part: int, results: Iterator[Colorized | Failed]) -> int:
+        """Write the results of a part, remove those of rows that failed; return their number."""
 
-    def begin(self, settings: dict[str, Any]) -> None:
-        """Begin a job, or check that it is the one that was begun here.
+    def start(self, settings: dict[str, Any]) -> None:
+        """Start a job in the folder, or check that it is the job that was started there.
 
         Args:
-            settings: what results depend on, as JSON takes it.
+            settings: everything that results depend on, as JSON values.
 
         Raises:
-            ValueError: if the folder holds another job, or something else.
+            ValueError: if the folder holds another job, or other files.
         """
         record = self.folder / "job.json"
-        new = not record.exists() and self.folder.exists()
-        if new and (not self.folder.is_dir() or _holds_files(self.folder)):
-            raise ValueError(f"{self.folder}: holds other files; choose a new folder")
-        begin_or_go_on(record, settings)
+        if self.folder.exists() and not record.exists():
+            names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else [""]
+            if not all(name.startswith(TEMPORARY_PREFIX) for name in names):
+                raise ValueError(f"{self.folder}: holds other files; choose a new folder")
+        check_same_settings(record, settings)
 
-    def write(self, part: int, results: Iterable[Colored | Failed]) -> Report:
-        """Write a part; OSError if that is not possible."""
-        done, failures = 0, []
+    def write(self, part: int, results: Iterable[Colorized | Failed]) -> Counts:
+        """Write a part; raise OSError if that is not possible."""
+        failed = []
 
-        def counted() -> Iterator[Colored | Failed]:
-            nonlocal done
+        def noted() -> Iterator[Colorized | Failed]:
             for result in results:
                 if isinstance(result, Failed):
-                    failures.append(result)
-                else:
-                    done += 1
+                    failed.append(result)
                 yield result
 
-        self._write_images(part, counted())
-        write_json(self._record(part), {"done": done, "failed": failures})
-        return Report(done, len(failures))
+        done = self._write_images(part, noted())
+        write_json(self._record(part), {"done": done, "failed": failed})
+        return Counts(done, len(failed))
 
-    def notes(self, part: int) -> Path:
-        """The file of the `Attempts` at a part."""
-        return self._record(part).with_suffix(".attempts")
-
-    def report(self, part: int) -> Report | None:
-        """What became of a part; None if it is not finished."""
+    def counts(self, part: int) -> Counts | None:
+        """Return the counts of a part; None if it is not finished."""
         if not self._record(part).exists():
             return None
         record = json.loads(self._record(part).read_text())
-        return Report(record["done"], len(record["failed"]))
+        return Counts(record["done"], len(record["failed"]))
+
+    def crash_log(self, part: int) -> Path:
+        """Return the path of the `CrashLog` of a part."""
+        return self._record(part).with_suffix(".crashes")
 
     def finish(self, parts: int) -> None:
         """Write the table of errors of all parts, and remove what killed processes left behind."""
         import pyarrow
         from pyarrow import parquet
 
-        failures = [
+        failed = [
             {"key": key, "reason": reason}
             for part in range(parts)
             for key, reason in json.loads(self._record(part).read_text())["failed"]
         ]
         schema = pyarrow.schema([("key", pyarrow.string()), ("reason", pyarrow.string())])
         with replacing(self.folder / "errors.parquet") as temporary:
-            parquet.write_table(pyarrow.Table.from_pylist(failures, schema), temporary)
-        for pattern in (f"{TEMPORARY_PREFIX}*", "parts/*.attempts"):
+            parquet.write_table(pyarrow.Table.from_pylist(failed, schema), temporary)
+        for pattern in (f"{TEMPORARY_PREFIX}*", "parts/*.crashes"):
             for leftover in self.folder.rglob(pattern):
                 leftover.unlink(missing_ok=True)
 
@@ -124,14 +126,17 @@ class Output(ABC):
 class FolderOutput(Output):
     """Results as images/KEY.png, see `image_path`."""
 
-    def _write_images(self, part: int, results: Iterator[Colored | Failed]) -> None:
+    def _write_images(self, part: int, results: Iterator[Colorized | Failed]) -> int:
+        done = 0
         for result in results:
             path = self.folder / "images" / image_path(result.key)
             if isinstance(result, Failed):
-                path.unlink(missing_ok=True)  # it may have gone well the last time
+                path.unlink(missing_ok=True)  # it may have succeeded before a crash
                 continue
             with replacing(path) as temporary:
                 temporary.write_bytes(result.png)
+            done += 1
+        return done
 
 
 class ParquetOutput(Output):
@@ -141,7 +146,7 @@ class ParquetOutput(Output):
     `height` in pixels.
     """
 
-    def _write_images(self, part: int, results: Iterator[Colored | Failed]) -> None:
+    def _write_images(self, part: int, results: Iterator[Colorized | Failed]) -> int:
         import datasets
         import pyarrow
         from pyarrow import parquet
@@ -154,10 +159,12 @@ class ParquetOutput(Output):
                 "height": result.height,
             }
             for result in results
-            if isinstance(result, Colored)
+            if isinstance(result, Colorized)
         ]
+        path = self.folder / "images" / f"{part:06}.parquet"
         if not rows:
-            return
+            path.unlink(missing_ok=True)  # rows may have succeeded before a crash
+            return 0
         features = datasets.Features(
             key=datasets.Value("string"),
             image=datasets.Image(),
@@ -165,12 +172,31 @@ class ParquetOutput(Output):
             height=datasets.Value("int32"),
         )
         table = pyarrow.Table.from_pylist(rows, features.arrow_schema)
-        with replacing(self.folder / "images" / f"{part:06}.parquet") as temporary:
+        with replacing(path) as temporary:
             parquet.write_table(table, temporary)
+        return len(rows)
 
 
 OUTPUTS = {"parquet": ParquetOutput, "folder": FolderOutput}
 
 
-def _holds_files(folder: Path) -> bool:
-    return any(not path.name.startswith(TEMPORARY_PREFIX) for path in folder.iterdir())
+def image_path(key: str) -> PurePosixPath:
+    """Return the path of an image, relative to the folder of images: its key and `.png`.
+
+    It never leads out of the folder, whatever the key is, and no two keys share one. What is not
+    safe in a file name is written as % and its code, as in a URL: `../a:b` becomes
+    `%2E./a%3Ab.png`. So are hidden names (a leading dot) and folders that end in .png. A key that
+    is too long for a file system becomes a hash.
+    """
+    *folders, name = map(_quoted, key.split("/"))
+    folders = [re.sub(r"\.png$", "%2Epng", folder) for folder in folders]
+    path = PurePosixPath(*folders, f"{name}.png")
+    longest = max(len(part.encode()) for part in path.parts)
+    if longest > _MAX_NAME_BYTES or len(str(path).encode()) > _MAX_PATH_BYTES:
+        return PurePosixPath(f"%-{hashlib.sha256(key.encode()).hexdigest()}.png")
+    return path
+
+
+def _quoted(name: str) -> str:
+    quoted = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", name)
+    return f"%2E{quoted[1:]}" if quoted.startswith(".") else quoted or "%"

@@ -1,74 +1,90 @@
-"""What a job is cut into: parts of a few rows, the same at every start and on every machine."""
+"""Parts: rows that one worker colorizes and writes in one go, the same ones at every start."""
 
 import hashlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
-
-Fetch = Callable[[], bytes]  # the encoded image of a row; raises what is wrong with it
+from pathlib import Path
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
-class Part(ABC):
-    """Rows that one worker works through and writes in one go.
-
-    It can be pickled. Its `repr` tells what is in it, not where that lies: the same rows elsewhere
-    have the same.
-    """
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """Number of rows."""
-
-    @abstractmethod
-    def rows(self) -> Iterator[tuple[str, Fetch]]:
-        """Key and image of every row, always in the same order."""
+class InputError(ValueError):
+    """A file or data set is missing, or is not the one that the job started with."""
 
 
 @dataclass(frozen=True)
-class BrokenRows(Part):
-    """Rows of which it is known beforehand why they fail.
+class Part:
+    """Rows of a file, a folder or a data set; it can be pickled.
 
     Args:
-        reasons: (key, reason) of each.
+        reader: function of `source` and a place that returns the encoded image there, and raises
+            ValueError or OSError if there is none.
+        source: arguments of `reader`, the same for all rows.
+        prefix: start of all keys.
+        names: what follows in the key of each row.
+        places: where the image of each row is.
+        version: what identifies the content, such as the size of the file.
     """
 
-    reasons: tuple[tuple[str, str], ...]
+    reader: Callable[..., bytes]
+    source: tuple
+    prefix: str
+    names: Sequence[str | int]
+    places: Sequence[Any]
+    version: str = ""
 
     def __len__(self) -> int:
-        return len(self.reasons)
+        return len(self.names)
 
-    def rows(self) -> Iterator[tuple[str, Fetch]]:
-        """See `Part`; every image raises ValueError."""
-        for key, reason in self.reasons:
-            yield key, failing(ValueError(reason))
+    @property
+    def keys(self) -> list[str]:
+        """Unique name of each row, always in the same order."""
+        return [as_utf8(f"{self.prefix}{name}") for name in self.names]
 
-
-def failing(error: Exception) -> Fetch:
-    """An image that cannot be had."""
-
-    def fetch() -> bytes:
-        raise error
-
-    return fetch
+    def read(self, index: int) -> bytes:
+        """Return the encoded image of a row; raise what is wrong with it."""
+        return self.reader(*self.source, self.places[index])
 
 
-def cut(rows: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
-    """Runs of `size` rows, the last one may be shorter."""
+def image_parts(folder: Path, names: Iterable[str], rows_per_part: int) -> list[Part]:
+    """Return the parts of image files, given by their paths in a folder; these are the keys."""
+    parts = []
+    for some in chunks(sorted(names), rows_per_part):
+        sizes = [(folder / name).stat().st_size for name in some]
+        parts.append(Part(_read_file, (folder,), "", some, some, f"{sizes} bytes"))
+    return parts
+
+
+def _read_file(folder: Path, name: str) -> bytes:
+    return (folder / name).read_bytes()
+
+
+def broken_parts(reasons: Sequence[tuple[str, str]], rows_per_part: int) -> list[Part]:
+    """Return the parts of rows without an image, given by key and reason."""
+    return [
+        Part(_fail, (), "", *zip(*some, strict=True)) for some in chunks(reasons, rows_per_part)
+    ]
+
+
+def _fail(reason: str) -> bytes:
+    raise ValueError(reason)
+
+
+def chunks(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Yield slices of `size` rows; the last one may be shorter."""
     for start in range(0, len(rows), size):
-        yield tuple(rows[start : start + size])
+        yield rows[start : start + size]
 
 
 def fingerprint(parts: Iterable[Part]) -> str:
-    """SHA-256 of what is in all parts, by names and sizes of files, not by their content."""
+    """Return the SHA-256 of names, places and sizes; it is the same where the input is moved."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(f"{part!r}\n".encode())
+        digest.update(repr((part.prefix, part.names, part.places, part.version)).encode())
     return digest.hexdigest()
 
 
-def as_text(name: str) -> str:
-    """A file's name as text that can be written as UTF-8: other bytes become \\udcXX."""
+def as_utf8(name: str) -> str:
+    """Return the name of a file as text that UTF-8 can encode: other bytes become \\udcXX."""
     return name.encode("utf-8", "backslashreplace").decode()

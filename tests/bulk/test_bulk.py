@@ -1,4 +1,4 @@
-"""Bulk colorization but for Ray: parts, keys, names, the folder of a job, workers, going on."""
+"""Bulk colorization without Ray: parts, keys, file names, output, workers, resuming."""
 
 import hashlib
 import io
@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import tarfile
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import datasets
@@ -17,23 +18,21 @@ from PIL import Image
 from pyarrow import parquet
 
 from helpers.images import make_image
-from helpers.work_here import WorkHere
+from helpers.in_process_pool import InProcessPool
 from scsnet_hf.bulk import (
+    ColorizerSettings,
     FolderOutput,
     Job,
     ParquetOutput,
-    Pool,
-    Recipe,
+    RayPool,
     Source,
-    run,
-    sources,
+    run_job,
+    source,
 )
-from scsnet_hf.bulk.attempts import MOST_DEATHS, Attempts
-from scsnet_hf.bulk.file_names import image_path
-from scsnet_hf.bulk.hub_data_sets import data_set_parts
-from scsnet_hf.bulk.output import Colored, Failed, Report
-from scsnet_hf.bulk.parts import BrokenRows, Part, fingerprint
-from scsnet_hf.bulk.worker import Worker
+from scsnet_hf.bulk.hub_parts import hub_parts
+from scsnet_hf.bulk.output import Colorized, Counts, Failed, image_path
+from scsnet_hf.bulk.parts import InputError, Part, fingerprint
+from scsnet_hf.bulk.worker import MAX_CRASHES, CrashLog, Worker
 
 COUNT = 10  # rows of every input
 
@@ -93,20 +92,19 @@ def make_parquet(folder: Path) -> list[str]:
 LOCAL = {"folder": make_folder, "tar": make_tars, "parquet": make_parquet}
 
 
-def parts_of(source, rows_per_part: int = 4, leave_out: Path = Path("nowhere"), **more):
-    return Source((str(source),), **more).parts(rows_per_part, leave_out)
+def list_parts(path, rows_per_part: int = 4, leave_out: Path = Path("nowhere"), **more):
+    return Source((str(path),), **more).parts(rows_per_part, leave_out)
 
 
 def images_of(parts: list[Part]) -> dict[str, bytes | str]:
     """Image, or what is wrong with it, by key; no key twice."""
     found = {}
     for part in parts:
-        rows = list(part.rows())
-        assert len(rows) == len(part)
-        for key, fetch in rows:
+        assert len(part.keys) == len(part)
+        for index, key in enumerate(part.keys):
             assert key not in found
             try:
-                found[key] = fetch()
+                found[key] = part.read(index)
             except (ValueError, OSError) as error:
                 found[key] = str(error)
     return found
@@ -117,38 +115,42 @@ class TestSources:
     @pytest.mark.parametrize("rows_per_part", [1, 3, 4, 100])
     def test_every_row_is_in_one_part(self, kind, rows_per_part, tmp_path):
         keys = LOCAL[kind](tmp_path / "in")
-        parts = parts_of(tmp_path / "in", rows_per_part)
+        parts = list_parts(tmp_path / "in", rows_per_part)
         assert images_of(parts) == {key: png(index) for index, key in enumerate(keys)}
         assert max(map(len, parts)) <= rows_per_part
 
     @pytest.mark.parametrize("kind", LOCAL)
     def test_the_order_in_which_files_are_listed_does_not_matter(self, kind, tmp_path, monkeypatch):
         LOCAL[kind](tmp_path / "in")
-        expected = parts_of(tmp_path / "in")
-        for name in ("files_in", "images_in"):
-            listing = getattr(sources, name)
-            monkeypatch.setattr(sources, name, lambda *args, _list=listing: [*_list(*args)][::-1])
-        assert parts_of(tmp_path / "in") == expected
+        expected = list_parts(tmp_path / "in")
+        find_files = source.find_files
+
+        def find_reversed(*args):
+            found = find_files(*args)
+            return found._replace(paths=found.paths[::-1])
+
+        monkeypatch.setattr(source, "find_files", find_reversed)
+        assert list_parts(tmp_path / "in") == expected
 
     @pytest.mark.parametrize("kind", LOCAL)
     def test_the_fingerprint_is_that_of_the_rows_not_of_their_place(self, kind, tmp_path):
         LOCAL[kind](tmp_path / "in")
-        before = fingerprint(parts_of(tmp_path / "in"))
+        before = fingerprint(list_parts(tmp_path / "in"))
         (tmp_path / "in").rename(tmp_path / "elsewhere")
-        assert fingerprint(parts_of(tmp_path / "elsewhere")) == before
-        assert fingerprint(parts_of(tmp_path / "elsewhere", 3)) != before
+        assert fingerprint(list_parts(tmp_path / "elsewhere")) == before
+        assert fingerprint(list_parts(tmp_path / "elsewhere", 3)) != before
 
     def test_another_file_changes_the_fingerprint(self, tmp_path):
         make_folder(tmp_path / "in")
-        before = fingerprint(parts_of(tmp_path / "in"))
+        before = fingerprint(list_parts(tmp_path / "in"))
         with (tmp_path / "in" / "0.png").open("ab") as file:
             file.write(b"\0")
-        assert fingerprint(parts_of(tmp_path / "in")) != before
+        assert fingerprint(list_parts(tmp_path / "in")) != before
 
     def test_patterns_and_lists_are_the_files_of_a_folder(self, tmp_path):
         make_parquet(tmp_path / "in")
-        expected = parts_of(tmp_path / "in")
-        assert parts_of(tmp_path / "in" / "*.parquet") == expected
+        expected = list_parts(tmp_path / "in")
+        assert list_parts(tmp_path / "in" / "*.parquet") == expected
         files = [str(tmp_path / "in" / f"{name}.parquet") for name in ("second", "first", "first")]
         assert Source(tuple(files)).parts(4, Path("nowhere")) == expected
 
@@ -156,13 +158,13 @@ class TestSources:
         keys = make_folder(tmp_path / "in")
         make_folder(tmp_path / "in" / "out")
         make_folder(tmp_path / "in" / "outer")
-        found = images_of(parts_of(tmp_path / "in", leave_out=tmp_path / "in" / "out"))
+        found = images_of(list_parts(tmp_path / "in", leave_out=tmp_path / "in" / "out"))
         assert found.keys() == {*keys, *(f"outer/{key}" for key in keys)}
 
     @pytest.mark.skipif(os.name == "nt", reason="file names are text there")
     def test_a_name_that_is_no_text_has_a_key_that_is(self, tmp_path):
         Path(os.fsdecode(bytes(tmp_path) + b"/\xff.png")).write_bytes(png())
-        assert images_of(parts_of(tmp_path)) == {r"\udcff.png": png()}
+        assert images_of(list_parts(tmp_path)) == {r"\udcff.png": png()}
 
     @pytest.mark.parametrize(
         ("paths", "more", "message"),
@@ -173,7 +175,7 @@ class TestSources:
             (["{in}"], {"split": "test"}, "on the Hub"),
             (["{in}"], {"image_column": "x"}, "no image column"),
             (["{in}/empty"], {}, "there are no images"),
-            (["{in}/a.tar", "{in}/b.parquet"], {}, "either .parquet or .tar"),
+            (["{in}/a.tar", "{in}/b.parquet"], {}, "either .parquet files or .tar"),
         ],
     )
     def test_what_cannot_be_is_refused(self, paths, more, message, tmp_path):
@@ -186,14 +188,14 @@ class TestSources:
         with pytest.raises(ValueError, match=message):
             Source(given_paths, **more).parts(4, Path("nowhere"))
 
-    def test_a_data_set_that_is_not_there_is_refused(self):
-        with pytest.raises(ValueError, match="owner/name: neither here nor"):
-            parts_of("owner/name")
+    def test_a_missing_data_set_is_refused(self):
+        with pytest.raises(ValueError, match="owner/name: neither a folder here nor"):
+            list_parts("owner/name")
 
 
 class TestTarShards:
     def found(self, tmp_path, files, **more):
-        return images_of(parts_of(write_tar(tmp_path / "s.tar", files), **more))
+        return images_of(list_parts(write_tar(tmp_path / "s.tar", files), **more))
 
     def test_a_name_that_comes_twice_is_two_rows(self, tmp_path):
         names = "a.png b.png a.png a#2.png a.png a.png".split()
@@ -210,7 +212,7 @@ class TestTarShards:
         with pytest.raises(ValueError, match=r"s.tar/a: .*jpg.*choose one"):
             self.found(tmp_path, [("a.png", png()), ("a.jpg", png())])
 
-    def test_a_row_without_a_image_fails_alone(self, tmp_path):
+    def test_a_row_without_an_image_fails_alone(self, tmp_path):
         found = self.found(tmp_path, [("a.png", png()), ("b.json", b"{}")])
         assert found == {"s.tar/a": png(), "s.tar/b": "the row has no image, only json"}
 
@@ -221,7 +223,7 @@ class TestTarShards:
         files = [(f"{index}.png", content) for index, content in enumerate(images)]
         path = write_tar(tmp_path / "s.tar", files)
         path.write_bytes(path.read_bytes()[:size])
-        found = images_of(parts_of(path))
+        found = images_of(list_parts(path))
         whole = size // 1024
         assert [found[f"s.tar/{n}"] for n in range(whole)] == images[:whole]
         assert "cut off" in found["s.tar"]
@@ -231,22 +233,22 @@ class TestTarShards:
         content = bytearray(path.read_bytes())
         content[3 * 1024 : 3 * 1024 + 200] = b"\xff" * 200
         path.write_bytes(content)
-        found = images_of(parts_of(path))
+        found = images_of(list_parts(path))
         assert found.keys() == {"s.tar/0", "s.tar/1", "s.tar/2", "s.tar"}
         assert "3 rows before that are used" in found["s.tar"]
 
     def test_what_is_no_tar_fails_beside_others(self, tmp_path):
         write_tar(tmp_path / "good.tar", [("a.png", png())])
         (tmp_path / "bad.tar").write_bytes(b"<html>")
-        found = images_of(parts_of(tmp_path))
+        found = images_of(list_parts(tmp_path))
         assert found["good.tar/a"] == png()
         assert "no .tar file" in found["bad.tar"]
 
 
 class TestParquetFiles:
-    def test_a_row_without_a_image_fails_alone(self, tmp_path):
+    def test_a_row_without_an_image_fails_alone(self, tmp_path):
         path = write_parquet(tmp_path / "s.parquet", [png(0), None, png(2)])
-        found = images_of(parts_of(path))
+        found = images_of(list_parts(path))
         assert found == {
             "s.parquet/0": png(0),
             "s.parquet/1": "the row has no image",
@@ -261,30 +263,30 @@ class TestParquetFiles:
         start = column.dictionary_page_offset or column.data_page_offset
         content[start : start + 16] = b"\xff" * 16
         path.write_bytes(content)
-        found = images_of(parts_of(path))
+        found = images_of(list_parts(path))
         good = {0, 1, 2, 6, 7, 8}
         assert {n for n in range(9) if found[f"s.parquet/{n}"] == images[n]} == good
 
     def test_a_damaged_file_fails_beside_others(self, tmp_path):
         write_parquet(tmp_path / "good.parquet", [png()])
         (tmp_path / "bad.parquet").write_bytes(b"PAR1")
-        found = images_of(parts_of(tmp_path))
+        found = images_of(list_parts(tmp_path))
         assert found["good.parquet/0"] == png()
         assert "fetch or write it again" in found["bad.parquet"]
 
     def test_plain_binary_columns_are_images_too(self, tmp_path):
         table = pyarrow.table({"n": [1], "first": [b"x"], "second": [png()]})
         parquet.write_table(table, tmp_path / "s.parquet")
-        found = images_of(parts_of(tmp_path / "s.parquet"))
+        found = images_of(list_parts(tmp_path / "s.parquet"))
         assert found == {"s.parquet/0": b"x"}
-        found = images_of(parts_of(tmp_path / "s.parquet", image_column="second"))
+        found = images_of(list_parts(tmp_path / "s.parquet", image_column="second"))
         assert found == {"s.parquet/0": png()}
 
     @pytest.mark.parametrize("column", ["n", "missing"])
     def test_a_wrong_column_is_refused(self, tmp_path, column):
         parquet.write_table(pyarrow.table({"n": [1]}), tmp_path / "s.parquet")
         with pytest.raises(ValueError, match=rf"no column '{column}' .*n \(int64\)"):
-            parts_of(tmp_path / "s.parquet", image_column=column)
+            list_parts(tmp_path / "s.parquet", image_column=column)
 
 
 class TestDataSets:
@@ -292,7 +294,7 @@ class TestDataSets:
         """`datasets` takes a folder as it takes an id."""
         monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
         make_parquet(tmp_path / "in")
-        parts = data_set_parts(str(tmp_path / "in"), None, "train", 4, None)
+        parts = hub_parts(str(tmp_path / "in"), None, "train", 4, None)
         expected = {f"train/{index}": png(index) for index in range(COUNT)}
         assert images_of(parts) == expected
         assert [len(part) for part in parts] == [4, 4, 2]
@@ -300,10 +302,10 @@ class TestDataSets:
     def test_another_version_is_refused(self, tmp_path, monkeypatch):
         monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
         make_parquet(tmp_path / "in")
-        (part,) = data_set_parts(str(tmp_path / "in"), None, "train", 100, None)
-        object.__setattr__(part, "fingerprint", "older")
-        with pytest.raises(ValueError, match="another version"):
-            list(part.rows())
+        (part,) = hub_parts(str(tmp_path / "in"), None, "train", 100, None)
+        older = replace(part, source=(*part.source[:-1], "older"))
+        with pytest.raises(InputError, match="another version"):
+            older.read(0)
 
 
 COMPONENTS = st.text(st.characters(exclude_characters="/", codec="utf-8"), max_size=12) | (
@@ -349,15 +351,15 @@ class TestFileNames:
 
 
 RESULTS = [
-    Colored("a", png(1), 12, 9),
+    Colorized("a", png(1), 12, 9),
     Failed("b", "bad"),
-    Colored("../c", png(2), 12, 9),
+    Colorized("../c", png(2), 12, 9),
 ]
 
 
 class TestOutput:
     def test_parquet_has_the_results(self, tmp_path):
-        assert ParquetOutput(tmp_path).write(7, RESULTS) == Report(2, 1)
+        assert ParquetOutput(tmp_path).write(7, RESULTS) == Counts(2, 1)
         files = str(tmp_path / "images" / "*.parquet")
         table = datasets.load_dataset(
             "parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache")
@@ -369,14 +371,14 @@ class TestOutput:
         assert {(row["width"], row["height"]) for row in raw} == {(12, 9)}
 
     def test_a_folder_has_the_results(self, tmp_path):
-        assert FolderOutput(tmp_path / "out").write(0, RESULTS) == Report(2, 1)
+        assert FolderOutput(tmp_path / "out").write(0, RESULTS) == Counts(2, 1)
         files = {p.relative_to(tmp_path) for p in tmp_path.rglob("*.png")}
         assert {str(file) for file in files} == {"out/images/a.png", "out/images/%2E./c.png"}
         assert (tmp_path / "out" / "images" / "a.png").read_bytes() == png(1)
 
     def test_a_row_that_fails_later_has_no_result(self, tmp_path):
         output = FolderOutput(tmp_path)
-        output.write(0, [Colored("a", png(), 12, 9)])
+        output.write(0, [Colorized("a", png(), 12, 9)])
         output.write(0, [Failed("a", "out of memory")])
         assert not list(tmp_path.rglob("*.png"))
 
@@ -389,9 +391,9 @@ class TestOutput:
         output = kind(tmp_path)
         with pytest.raises(KeyboardInterrupt):
             output.write(0, results())
-        assert output.report(0) is None
+        assert output.counts(0) is None
         output.write(0, RESULTS)
-        assert output.report(0) == Report(2, 1)
+        assert output.counts(0) == Counts(2, 1)
 
     def test_the_table_of_errors_has_those_of_all_parts(self, tmp_path):
         output = ParquetOutput(tmp_path)
@@ -405,67 +407,66 @@ class TestOutput:
         output = FolderOutput(tmp_path)
         output.write(0, RESULTS)
         (tmp_path / "images" / ".scsnet-1234.png").write_bytes(b"half")
-        output.notes(0).write_text("{}")
+        output.crash_log(0).write_text("{}")
         output.finish(1)
         left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
         assert left == {"a.png", "c.png", "000000.json", "errors.parquet"}
 
     def test_another_job_is_refused(self, tmp_path):
         output = FolderOutput(tmp_path / "out")
-        output.begin({"scale": 2, "size": (3, 4)})
-        output.begin({"scale": 2, "size": (3, 4)})
-        with pytest.raises(ValueError, match="begun with scale 2, now 3"):
-            output.begin({"scale": 3, "size": (3, 4)})
+        output.start({"scale": 2, "size": (3, 4)})
+        output.start({"scale": 2, "size": (3, 4)})
+        with pytest.raises(ValueError, match="started with scale 2, now 3"):
+            output.start({"scale": 3, "size": (3, 4)})
         with pytest.raises(ValueError, match="luminance None, now source"):
-            output.begin({"scale": 2, "size": (3, 4), "luminance": "source"})
+            output.start({"scale": 2, "size": (3, 4), "luminance": "source"})
 
     def test_a_folder_of_something_else_is_refused(self, tmp_path):
         (tmp_path / "mine.txt").write_text("")
         with pytest.raises(ValueError, match="holds other files"):
-            FolderOutput(tmp_path).begin({})
+            FolderOutput(tmp_path).start({})
         with pytest.raises(ValueError, match="holds other files"):
-            FolderOutput(tmp_path / "mine.txt").begin({})
+            FolderOutput(tmp_path / "mine.txt").start({})
 
 
-class TestAttempts:
-    def deaths(self, path, run, *keys):
-        """A worker that dies of the last key; whether that one was allowed."""
-        attempts = Attempts(path, run)
-        return [attempts.allow(key) for key in keys][-1]
+class TestCrashLog:
+    def crash(self, path, run, *keys):
+        """Crash a worker at the last key; return whether that one was allowed."""
+        log = CrashLog(path, run)
+        return [log.start_row(key) for key in keys][-1]
 
-    def test_a_row_is_left_out_after_some_deaths(self, tmp_path):
-        notes = tmp_path / "notes"
-        for _ in range(MOST_DEATHS):
-            assert self.deaths(notes, "run", "a", "b")
-        attempts = Attempts(notes, "run")
-        assert [attempts.allow(key) for key in "abc"] == [True, False, True]
-        attempts.finish()
-        assert Attempts(notes, "run").allow("b")
+    def test_a_row_is_skipped_after_some_crashes(self, tmp_path):
+        path = tmp_path / "crashes"
+        for _ in range(MAX_CRASHES):
+            assert self.crash(path, "run", "a", "b")
+        log = CrashLog(path, "run")
+        assert [log.start_row(key) for key in "abc"] == [True, False, True]
+        log.remove()
+        assert CrashLog(path, "run").start_row("b")
 
-    def test_deaths_of_other_rows_and_runs_do_not_count(self, tmp_path):
-        notes = tmp_path / "notes"
-        for _ in range(MOST_DEATHS - 1):
-            assert self.deaths(notes, "run", "a")
-        assert self.deaths(notes, "run", "a", "b")
-        assert self.deaths(notes, "run", "a", "b")
-        for number in range(MOST_DEATHS + 1):
-            assert self.deaths(notes, f"run {number}", "a")
-
-
-class Deadly(Part):
-    """Two rows; whoever fetches the second one dies."""
-
-    def __len__(self):
-        return 2
-
-    def rows(self):
-        yield "good", png
-        yield "deadly", lambda: os.kill(os.getpid(), signal.SIGKILL)
+    def test_crashes_of_other_rows_and_runs_do_not_count(self, tmp_path):
+        path = tmp_path / "crashes"
+        for _ in range(MAX_CRASHES - 1):
+            assert self.crash(path, "run", "a")
+        assert self.crash(path, "run", "a", "b")
+        assert self.crash(path, "run", "a", "b")
+        for number in range(MAX_CRASHES + 1):
+            assert self.crash(path, f"run {number}", "a")
 
 
-def job(tiny_checkpoint, source, output, **recipe) -> Job:
-    recipe = Recipe(str(tiny_checkpoint), {"scale": 2.0, **recipe.pop("arguments", {})}, **recipe)
-    return Job(Source((str(source),)), recipe, output, rows_per_part=3)
+def read_or_die(key: str) -> bytes:
+    if key == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return png()
+
+
+DEADLY = Part(read_or_die, (), "", ("good", "deadly"), ("good", "deadly"))
+
+
+def make_job(tiny_checkpoint, path, output, **settings) -> Job:
+    arguments = {"scale": 2.0, **settings.pop("arguments", {})}
+    settings = ColorizerSettings(str(tiny_checkpoint), arguments, **settings)
+    return Job(Source((str(path),)), settings, output, rows_per_part=3)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -481,15 +482,15 @@ class TestWorker:
         keys = make_folder(tmp_path / "in")
         (tmp_path / "reference.png").write_bytes(png(99))
         reference = (tmp_path / "reference.png").read_bytes()
-        run(
-            job(
+        run_job(
+            make_job(
                 tiny_checkpoint,
                 tmp_path / "in",
                 FolderOutput(tmp_path / "out"),
                 reference=reference,
                 arguments={"saturation": 2.0},
             ),
-            WorkHere(),
+            InProcessPool(),
         )
         for key in keys:
             expected = tiny_pipe(
@@ -498,34 +499,38 @@ class TestWorker:
             with Image.open(tmp_path / "out" / "images" / f"{key}.png") as result:
                 assert result.tobytes() == expected.tobytes()
 
-    def test_a_recipe_may_name_the_number_format(self, tiny_checkpoint, tmp_path):
+    def test_settings_may_name_the_number_format(self, tiny_checkpoint, tmp_path):
         make_folder(tmp_path / "in")
         for dtype in ("float32", "bfloat16"):
             output = FolderOutput(tmp_path / dtype)
-            run(job(tiny_checkpoint, tmp_path / "in", output, dtype=dtype), WorkHere())
+            run_job(
+                make_job(tiny_checkpoint, tmp_path / "in", output, dtype=dtype), InProcessPool()
+            )
         own, other = (contents(tmp_path / name / "images") for name in ("float32", "bfloat16"))
         assert own.keys() == other.keys()
         assert not set(own.values()) & set(other.values())
 
+    @pytest.mark.slow
     def test_a_row_that_kills_workers_fails_in_the_end(self, tiny_checkpoint, tmp_path):
         output = FolderOutput(tmp_path)
-        worker = Worker(Recipe(str(tiny_checkpoint)), output, "run", threads=1, device="cpu")
-        for _ in range(MOST_DEATHS - 1):
-            Attempts(output.notes(0), "run").allow("deadly")
-        process = multiprocessing.get_context("spawn").Process(target=worker, args=(0, Deadly()))
+        settings = ColorizerSettings(str(tiny_checkpoint))
+        worker = Worker(settings, output, "run", threads=1, device="cpu")
+        for _ in range(MAX_CRASHES - 1):
+            CrashLog(output.crash_log(0), "run").start_row("deadly")
+        process = multiprocessing.get_context("spawn").Process(target=worker, args=(0, DEADLY))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-        assert list(WorkHere().run(worker, [(0, Deadly())])) == [Report(1, 1)]
+        assert list(InProcessPool().run(worker, [(0, DEADLY)])) == [Counts(1, 1)]
         output.finish(1)
         (error,) = parquet.read_table(tmp_path / "errors.parquet").to_pylist()
-        assert error == {"key": "deadly", "reason": "3 workers died while they worked on it"}
+        assert error == {"key": "deadly", "reason": "3 workers died while working on it"}
 
     def test_a_finished_part_is_not_done_again(self, tmp_path):
         output = FolderOutput(tmp_path)
         output.write(3, RESULTS)
-        worker = Worker(Recipe("no such model"), output, "run", threads=1)
-        assert worker(3, BrokenRows(())) == Report(2, 1)
+        worker = Worker(ColorizerSettings("no such model"), output, "run", threads=1)
+        assert worker(3, Part(read_or_die, (), "", (), ())) == Counts(2, 1)
 
     def test_full_disks_stop_the_job_and_are_no_errors_of_rows(
         self, tiny_checkpoint, tmp_path, monkeypatch
@@ -538,8 +543,8 @@ class TestWorker:
         monkeypatch.setattr(Path, "write_bytes", full)
         output = FolderOutput(tmp_path / "out")
         with pytest.raises(OSError, match="No space left"):
-            run(job(tiny_checkpoint, tmp_path / "in", output), WorkHere())
-        assert output.report(0) is None
+            run_job(make_job(tiny_checkpoint, tmp_path / "in", output), InProcessPool())
+        assert output.counts(0) is None
 
 
 class TestJob:
@@ -554,21 +559,27 @@ class TestJob:
         self, kind, source, tiny_checkpoint, tmp_path
     ):
         whole, cut = kind(tmp_path / "whole"), kind(tmp_path / "cut")
-        summary = run(job(tiny_checkpoint, source, whole), WorkHere())
+        summary = run_job(make_job(tiny_checkpoint, source, whole), InProcessPool())
         assert (summary.rows, summary.done, summary.failed) == (COUNT + 2, COUNT + 1, 1)
-        seen = []
-        with pytest.raises(RuntimeError, match="broken off"):
-            run(job(tiny_checkpoint, source, cut), WorkHere(lambda parts: parts[::-1], 2))
-        rest = WorkHere(lambda parts: parts[::-1])
-        again = run(job(tiny_checkpoint, source, cut), rest, lambda s: seen.append(s.finished))
+        finished = []
+        with pytest.raises(RuntimeError, match="broken"):
+            run_job(
+                make_job(tiny_checkpoint, source, cut), InProcessPool(lambda parts: parts[::-1], 2)
+            )
+        rest = InProcessPool(lambda parts: parts[::-1])
+        again = run_job(
+            make_job(tiny_checkpoint, source, cut),
+            rest,
+            lambda p: finished.append(p.done + p.failed),
+        )
         assert again == summary
         assert contents(cut.folder) == contents(whole.folder)
-        assert seen[0] > 0
-        assert seen[-1] == COUNT + 2
-        assert len(rest.begun) == len(set(rest.begun)) == len(seen) - 1
+        assert finished[0] > 0
+        assert finished[-1] == COUNT + 2
+        assert len(rest.started) == len(set(rest.started)) == len(finished) - 1
 
     def test_rows_that_fail_are_in_the_table(self, source, tiny_checkpoint, tmp_path):
-        run(job(tiny_checkpoint, source, ParquetOutput(tmp_path / "out")), WorkHere())
+        run_job(make_job(tiny_checkpoint, source, ParquetOutput(tmp_path / "out")), InProcessPool())
         (error,) = parquet.read_table(tmp_path / "out" / "errors.parquet").to_pylist()
         assert error["key"] == "more.tar/bad"
         assert "not an image" in error["reason"]
@@ -579,35 +590,39 @@ class TestJob:
     def test_nothing_is_written_outside_the_folder(self, source, tiny_checkpoint, tmp_path):
         before = contents(tmp_path)
         output = FolderOutput(tmp_path / "a" / "b" / "out")
-        run(job(tiny_checkpoint, source, output), WorkHere())
+        run_job(make_job(tiny_checkpoint, source, output), InProcessPool())
         after = contents(tmp_path)
         assert {name for name in after if not name.startswith("a/b/out/")} == before.keys()
         assert "a/b/out/images/more.tar/%2E./%2E./evil.png" in after
 
     def test_a_finished_job_does_nothing(self, source, tiny_checkpoint, tmp_path):
         output = ParquetOutput(tmp_path / "out")
-        summary = run(job(tiny_checkpoint, source, output), WorkHere())
-        pool = WorkHere()
-        assert run(job(tiny_checkpoint, source, output), pool) == summary
-        assert pool.begun == []
+        summary = run_job(make_job(tiny_checkpoint, source, output), InProcessPool())
+        pool = InProcessPool()
+        assert run_job(make_job(tiny_checkpoint, source, output), pool) == summary
+        assert pool.started == []
 
     def test_other_arguments_weights_and_input_are_refused(self, source, tiny_checkpoint, tmp_path):
         output = ParquetOutput(tmp_path / "out")
-        run(job(tiny_checkpoint, source, output), WorkHere())
+        run_job(make_job(tiny_checkpoint, source, output), InProcessPool())
         with pytest.raises(ValueError, match=r"scale 2\.0, now 3"):
-            run(job(tiny_checkpoint, source, output, arguments={"scale": 3}), WorkHere())
+            run_job(
+                make_job(tiny_checkpoint, source, output, arguments={"scale": 3}), InProcessPool()
+            )
         with pytest.raises(ValueError, match="reference None, now"):
-            run(job(tiny_checkpoint, source, output, reference=png()), WorkHere())
+            run_job(make_job(tiny_checkpoint, source, output, reference=png()), InProcessPool())
         with pytest.raises(ValueError, match="output ParquetOutput, now FolderOutput"):
-            run(job(tiny_checkpoint, source, FolderOutput(tmp_path / "out")), WorkHere())
+            run_job(
+                make_job(tiny_checkpoint, source, FolderOutput(tmp_path / "out")), InProcessPool()
+            )
         with pytest.raises(ValueError, match=r"model [0-9a-f]+, now"):
-            run(job("small", source, output), WorkHere())
+            run_job(make_job("small", source, output), InProcessPool())
         write_tar(source / "new.tar", [("new.png", png())])
         with pytest.raises(ValueError, match=r"input 12 rows, .* now 13 rows"):
-            run(job(tiny_checkpoint, source, output), WorkHere())
+            run_job(make_job(tiny_checkpoint, source, output), InProcessPool())
 
     @pytest.mark.parametrize(
-        ("recipe", "message"),
+        ("settings", "message"),
         [
             ({"arguments": {"scale": 99}}, "scale=99"),
             ({"arguments": {"saturation": -1}}, "saturation"),
@@ -615,29 +630,32 @@ class TestJob:
         ],
     )
     def test_wrong_arguments_are_refused_before_anything_is_written(
-        self, recipe, message, source, tiny_checkpoint, tmp_path
+        self, settings, message, source, tiny_checkpoint, tmp_path
     ):
         with pytest.raises(ValueError, match=message):
-            run(job(tiny_checkpoint, source, FolderOutput(tmp_path / "out"), **recipe), WorkHere())
+            run_job(
+                make_job(tiny_checkpoint, source, FolderOutput(tmp_path / "out"), **settings),
+                InProcessPool(),
+            )
         assert not (tmp_path / "out").exists()
 
     def test_a_wrong_model_is_refused(self, source, tmp_path):
         with pytest.raises(ValueError, match="model nothing: cannot be loaded"):
-            run(job("nothing", source, FolderOutput(tmp_path / "out")), WorkHere())
+            run_job(make_job("nothing", source, FolderOutput(tmp_path / "out")), InProcessPool())
 
 
-class TestPool:
+class TestRayPool:
     @pytest.mark.parametrize(
         ("pool", "machines", "expected"),
         [
-            (Pool(), [{"CPU": 4}], (4, 0)),
-            (Pool(threads=3), [{"CPU": 8}, {"CPU": 4}, {"CPU": 2}], (3, 0)),
-            (Pool(workers=2), [{"CPU": 8}, {"CPU": 1}, {}], (3, 0)),
-            (Pool(), [{"CPU": 16, "GPU": 4}, {"CPU": 8}], (4, 1)),
-            (Pool(workers=4), [{"CPU": 16, "GPU": 2}], (8, 0.25)),
-            (Pool(workers=6), [{"CPU": 8, "GPU": 1}], (6, 0.1666)),
-            (Pool(workers=4, threads=3), [{"CPU": 16, "GPU": 2}], (5, 0.25)),
-            (Pool(device="cpu"), [{"CPU": 4, "GPU": 1}], (4, 0)),
+            (RayPool(), [{"CPU": 4}], (4, 0)),
+            (RayPool(threads=3), [{"CPU": 8}, {"CPU": 4}, {"CPU": 2}], (3, 0)),
+            (RayPool(workers=2), [{"CPU": 8}, {"CPU": 1}, {}], (3, 0)),
+            (RayPool(), [{"CPU": 16, "GPU": 4}, {"CPU": 8}], (4, 1)),
+            (RayPool(workers=4), [{"CPU": 16, "GPU": 2}], (8, 0.25)),
+            (RayPool(workers=6), [{"CPU": 8, "GPU": 1}], (6, 0.1666)),
+            (RayPool(workers=4, threads=3), [{"CPU": 16, "GPU": 2}], (5, 0.25)),
+            (RayPool(device="cpu"), [{"CPU": 4, "GPU": 1}], (4, 0)),
         ],
     )
     def test_workers_are_counted_by_device(self, pool, machines, expected):
@@ -645,11 +663,11 @@ class TestPool:
 
     def test_without_a_place_for_workers_it_says_so(self):
         with pytest.raises(ValueError, match="no machine has so many"):
-            Pool(threads=8).size([{"CPU": 4}, {"CPU": 4}])
+            RayPool(threads=8).size([{"CPU": 4}, {"CPU": 4}])
         with pytest.raises(ValueError, match="finds no GPU"):
-            Pool(device="cuda").size([{"CPU": 4}])
+            RayPool(device="cuda").size([{"CPU": 4}])
 
     @pytest.mark.parametrize("wrong", [{"workers": 0}, {"threads": -1}, {"device": "cuda:1"}])
     def test_wrong_arguments_are_refused(self, wrong):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            Pool(**wrong)
+            RayPool(**wrong)

@@ -1,8 +1,8 @@
-"""scripts/colorize_dataset.py on a Ray of its own: a job whose workers and driver are killed.
+"""scripts/colorize_dataset.py on its own Ray: a job whose workers and driver are killed.
 
-    SCSNET_BULK_ROWS=2000 pytest tests/test_colorize_dataset_script.py
+    SCSNET_BULK_ROWS=2000 pytest -m slow tests/scripts/test_colorize_dataset.py
 
-does the same with more rows. When what dies is drawn anew each time.
+does the same with more rows. What is killed, and when, is random.
 """
 
 import os
@@ -19,16 +19,8 @@ import pytest
 from pyarrow import parquet
 
 from helpers.images import make_image
-from helpers.work_here import WorkHere
-from scsnet_hf.bulk import (
-    Job,
-    ParquetOutput,
-    Recipe,
-    Source,
-    run,
-)
-
-pytest.importorskip("ray")
+from helpers.in_process_pool import InProcessPool
+from scsnet_hf.bulk import ColorizerSettings, Job, ParquetOutput, Source, run_job
 
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "colorize_dataset.py"
 ROWS = int(os.environ.get("SCSNET_BULK_ROWS", "60"))
@@ -67,7 +59,7 @@ class RunningJob:
         return len(list(self.output.glob("parts/*.json")))
 
     def wait_for_parts(self, count: int) -> None:
-        """Until so many parts are finished, and then any moment of the next ones."""
+        """Wait until so many parts are finished, and then for a moment of the next ones."""
         while self.finished_parts() < count:
             assert self.driver.poll() is None, "the job ended before it was killed"
             time.sleep(0.01)
@@ -94,14 +86,15 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 class TestKilledJob:
     @pytest.fixture(scope="class")
     @classmethod
     def undisturbed(cls, album, checkpoint, tmp_path_factory) -> Path:
         """The folder of the same job without Ray."""
         output = ParquetOutput(tmp_path_factory.mktemp("undisturbed"))
-        recipe = Recipe(str(checkpoint), {"scale": 2.0})
-        run(Job(Source((str(album),)), recipe, output, ROWS_PER_PART), WorkHere())
+        settings = ColorizerSettings(str(checkpoint), {"scale": 2.0})
+        run_job(Job(Source((str(album),)), settings, output, ROWS_PER_PART), InProcessPool())
         return output.folder
 
     @pytest.fixture(scope="class")
@@ -109,17 +102,17 @@ class TestKilledJob:
     def killed(cls, album, checkpoint, tmp_path_factory) -> Path:
         """The folder of a job of two workers, a worker and then the driver of which was killed."""
         output = tmp_path_factory.mktemp("killed")
-        begin = command(album, output, checkpoint)
-        job = RunningJob(begin, output)
+        start = command(album, output, checkpoint)
+        job = RunningJob(start, output)
         job.wait_for_parts(random.randint(1, PARTS // 3))
         job.kill_a_worker()
         job.wait_for_parts(random.randint(PARTS // 3, 2 * PARTS // 3))
         job.kill_the_driver()
         assert job.finished_parts() < PARTS
-        assert subprocess.run(begin).returncode == 1
+        assert subprocess.run(start).returncode == 1
         return output
 
-    def test_every_row_is_there_once(self, album, killed):
+    def test_every_row_is_in_one_place(self, album, killed):
         done = parquet.read_table(killed / "images")["key"].to_pylist()
         failed = parquet.read_table(killed / "errors.parquet")["key"].to_pylist()
         given = [path.relative_to(album).as_posix() for path in album.rglob("*.png")]
