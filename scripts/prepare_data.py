@@ -1,10 +1,10 @@
-"""Make a local copy of the photographs to train on: selected, reduced, as parquet files.
+"""Make a local copy of photographs to train on: selected, reduced, as parquet files.
 
     python scripts/prepare_data.py imagenet-c data/imagenet-c --short-side 512
     python scripts/prepare_data.py ~/images data/images --min-colorfulness 15
 
-Cut off, the same command goes on where it was. Unreadable images are listed at the end and in
-OUTPUT/left_out.txt.
+After an interruption, the same command resumes. Unreadable images are listed at the end and in
+OUTPUT/skipped.txt.
 """
 
 import argparse
@@ -13,26 +13,24 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from scsnet_hf.data import SOURCES
 from scsnet_hf.data.preparation import Preparation, Progress, prepare
-from scsnet_hf.data.sources import SOURCES
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "source",
-        metavar="SOURCE",
-        help=f"{', '.join(SOURCES)}, a folder, a pattern of .parquet or .tar files, or a Hub id",
-    )
-    parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder for the copy")
-    parser.add_argument("--min-bytes", type=int, help="smallest file, before reduction")
-    parser.add_argument("--min-colorfulness", type=float, help="15 is slightly colorful")
-    parser.add_argument("--short-side", type=int, help="reduce larger images to it, in pixels")
-    parser.add_argument("--shard-size", type=int, default=1000, help="images a parquet file")
-    parser.add_argument("--limit", type=int, help="only so many images")
-    parser.add_argument("--image-column", help="column of the images")
+    add = parser.add_argument
+    names = ", ".join(SOURCES)
+    add("source", metavar="SOURCE", help=f"folder, .parquet or .tar files, Hub id, or {names}")
+    add("output", metavar="OUTPUT", type=Path, help="folder for the copy")
+    add("--min-bytes", type=int, help="smallest file to take, before reduction")
+    add("--min-colorfulness", type=float, help="smallest colorfulness; 15 is slightly colorful")
+    add("--short-side", type=int, help="reduce larger images to this short side, in pixels")
+    add("--shard-size", type=int, default=1000, help="images per parquet file")
+    add("--limit", type=int, help="number of images to take")
+    add("--image-column", help="column of the images")
     return parser.parse_args()
 
 

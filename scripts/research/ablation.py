@@ -16,7 +16,7 @@ from scsnet_hf.data import (
     stream_photographs,
     training_stream,
 )
-from scsnet_hf.data.sources import ImageFiles
+from scsnet_hf.data.files import SourcePath
 from scsnet_hf.image_processing_scsnet import SCSNetImageProcessor
 from scsnet_hf.modeling_scsnet import SCSNetForImageToImage
 from scsnet_hf.training.losses import LOSS_PRESETS
@@ -91,7 +91,7 @@ class Budget:
 def train_variant(
     variant: Variant,
     budget: Budget,
-    data: ImageFiles,
+    data: SourcePath,
     folder: Path,
     vgg: VGG16Features,
     seed: int = 0,
@@ -123,15 +123,15 @@ def train_variant(
         processing_class=SCSNetImageProcessor(),
         loss_weights=weights,
         vgg=vgg if weights.perceptual else None,
-        recolored=budget.recolored,
+        recolor_probability=budget.recolored,
         ema_decay=0.99,
     )
     trainer.train(resume_from_checkpoint=True)
-    trainer.save_average(folder)
+    trainer.weight_average.save_model(folder)
     return SCSNetForImageToImage.from_pretrained(folder, dtype="float32").eval()
 
 
-def _samples(budget: Budget, data: ImageFiles, seed: int):
+def _samples(budget: Budget, data: SourcePath, seed: int):
     side = budget.source_size
     pairs = PairMaker(
         side, budget.label_size, side, scale_range=(4.0, 4.0), view_range=(1.0, 1.0), enlarge=True

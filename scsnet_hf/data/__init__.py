@@ -1,34 +1,34 @@
-"""Training pairs from color photographs, streamed with `datasets`.
+"""Training samples from color photographs, streamed with `datasets`.
 
-sources.py      which photographs there are, and the data sets of the paper
-pairs.py        what one photograph becomes: source, labels, reference
-degradation.py  damage of old photographs, for the source
-distortion.py   elastic distortion of references
-recoloring.py   other colors for truth and reference alike
-stream.py       endless shuffled samples, and the loader whose state can be saved
+files.py         files of a source: a folder, parquet or .tar files; or the id of a data set
+sources.py       sources with their options, and the data sets of the paper
+selection.py     limits for file size and colorfulness
+colorfulness.py  the measure of colorfulness
+photographs.py   streams of encoded photographs, and their decoding
+pairs.py         one training sample from one photograph: source, labels, reference
+degradation.py   degradations of old photographs, for the source
+distortion.py    elastic distortion, for the reference
+recoloring.py    other colors, for labels and reference
+stream.py        endless shuffled samples, and the loader whose position can be saved
+preparation.py   a local copy of selected photographs
 """
 
 from .degradation import Degradation
 from .distortion import elastic_distortion
 from .pairs import PairMaker
-from .recoloring import recolor
-from .sources import (
-    EVALUATION_SPLITS,
-    SOURCES,
-    DataSource,
-    Selection,
+from .photographs import (
     damaged_shards,
     iterate_photographs,
     open_photograph,
-    resolve_source,
     stream_photographs,
 )
+from .recoloring import recolor
+from .selection import Selection
+from .sources import EVALUATION_SPLITS, SOURCES, DataSource, resolve_source
 from .stream import (
-    LeftOut,
+    SkippedImages,
     collate,
-    flip_vertically,
     load_position,
-    normalized_lab_of,
     save_position,
     training_loader,
     training_stream,
@@ -39,16 +39,14 @@ __all__ = [
     "SOURCES",
     "DataSource",
     "Degradation",
-    "LeftOut",
     "PairMaker",
     "Selection",
+    "SkippedImages",
     "collate",
     "damaged_shards",
     "elastic_distortion",
-    "flip_vertically",
     "iterate_photographs",
     "load_position",
-    "normalized_lab_of",
     "open_photograph",
     "recolor",
     "resolve_source",

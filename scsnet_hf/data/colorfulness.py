@@ -4,17 +4,17 @@ import torch
 
 
 def colorfulness(rgb: torch.Tensor) -> torch.Tensor:
-    """Colorfulness of sRGB images, after Hasler and Suesstrunk (2003).
+    """Compute the colorfulness of sRGB images (Hasler and Suesstrunk 2003).
 
-    "Measuring colorfulness in natural images", section 7: the spread and the mean of the opponent
-    colors red - green and (red + green) / 2 - blue. Their observers called 15 slightly, 33
+    This is "Measuring colorfulness in natural images", section 7: the spread and the mean of the
+    opponent colors red - green and (red + green) / 2 - blue. Their observers called 15 slightly, 33
     moderately, 59 quite and 82 highly colorful. It is not CN of the paper, a learned network.
 
     Args:
         rgb: (..., 3, H, W), uint8 or float, in [0, 255].
 
     Returns:
-        (...,), in levels: 0 for gray. Computed in float32, in float64 if that was given.
+        (...,), in 8-bit levels, 0 for gray; float64 for float64, otherwise float32.
 
     Raises:
         ValueError: if `rgb` has another shape or no pixels.

@@ -1,7 +1,7 @@
-"""Damage of old photographs: blur, video grain, dust and scratches, JPEG.
+"""Degradations of old photographs: blur, film grain, dust and scratches, JPEG artifacts.
 
-Not in the paper, whose sources are clean. It is meant for the source alone, what the network sees;
-labels and references stay clean, so that the network learns to mend.
+They are not in the paper, whose sources are clean. Only sources are degraded; labels and references
+stay clean, so that the network learns to restore.
 """
 
 import io
@@ -17,21 +17,25 @@ _LOWEST = {"jpeg_quality": 1}
 
 @dataclass(frozen=True)
 class Degradation:
-    """Damages an image at random, each way by its own chance, in the order of the fields.
+    """Degrades images at random: each kind with its own probability, in the order of the fields.
 
     Args:
-        blur: standard deviation of a Gaussian blur, smallest and largest, in pixels.
-        noise: standard deviation of video grain, smallest and largest, in 8-bit levels. The grain
+        blur: smallest and largest standard deviation of a Gaussian blur, in pixels.
+        noise: smallest and largest standard deviation of film grain, in 8-bit levels. The grain
             of an RGB image is gray.
         defects: smallest and largest number of dust specks and scratches, light or dark.
-        jpeg_quality: lowest and highest quality of JPEG, from 1 to 100.
-        blur_probability: the chance of blur, from 0 to 1.
-        noise_probability: the chance of video grain.
-        defects_probability: the chance of dust and scratches.
-        jpeg_probability: the chance of JPEG.
+        jpeg_quality: lowest and highest JPEG quality, from 1 to 100.
+        blur_probability: probability of blur, from 0 to 1.
+        noise_probability: probability of film grain, from 0 to 1.
+        defects_probability: probability of dust and scratches, from 0 to 1.
+        jpeg_probability: probability of JPEG compression, from 0 to 1.
 
     Raises:
-        ValueError: if a range or a chance cannot be.
+        ValueError: if a range or a probability is impossible.
+
+    Example:
+        >>> degrade = Degradation(noise=(2.0, 6.0), jpeg_probability=0.0)
+        >>> degraded = degrade(Image.open("photo.jpg").convert("L"), random.Random(0))
     """
 
     blur: tuple[float, float] = (0.3, 1.5)
@@ -55,28 +59,30 @@ class Degradation:
                 raise ValueError(f"{name} {value} must be {lowest} <= low <= high <= {highest}")
 
     def __call__(self, image: Image.Image, rng: random.Random) -> Image.Image:
-        """A damaged copy of `image`, L or RGB, of the same size and mode.
+        """Return a degraded copy of an image, of the same size and mode.
 
-        Equal states of `rng` give equal results; one number is drawn from it.
+        Args:
+            image: mode L or RGB.
+            rng: source of the randomness, of which one number is drawn.
 
         Raises:
             ValueError: if the image has another mode.
         """
         if image.mode not in ("L", "RGB"):
-            raise ValueError(f"the image's mode is {image.mode}; accepted are L and RGB")
+            raise ValueError(f"the image has mode {image.mode}; accepted are L and RGB")
         numbers = np.random.default_rng(rng.getrandbits(64))
-        damaged = image.copy()
+        degraded = image.copy()
         if numbers.random() < self.blur_probability:
-            damaged = damaged.filter(ImageFilter.GaussianBlur(numbers.uniform(*self.blur)))
+            degraded = degraded.filter(ImageFilter.GaussianBlur(numbers.uniform(*self.blur)))
         if numbers.random() < self.noise_probability:
-            damaged = _with_grain(damaged, numbers.uniform(*self.noise), numbers)
+            degraded = _with_grain(degraded, numbers.uniform(*self.noise), numbers)
         if numbers.random() < self.defects_probability:
             for _ in range(numbers.integers(*self.defects, endpoint=True)):
-                damaged = _with_defect(damaged, numbers)
+                degraded = _with_defect(degraded, numbers)
         if numbers.random() < self.jpeg_probability:
             quality = numbers.integers(*self.jpeg_quality, endpoint=True)
-            damaged = _compressed(damaged, int(quality))
-        return damaged
+            degraded = _compressed(degraded, int(quality))
+        return degraded
 
 
 def _with_grain(image: Image.Image, sigma: float, numbers: np.random.Generator) -> Image.Image:
@@ -87,7 +93,7 @@ def _with_grain(image: Image.Image, sigma: float, numbers: np.random.Generator) 
 
 
 def _with_defect(image: Image.Image, numbers: np.random.Generator) -> Image.Image:
-    """One speck or one scratch more, of a random tone, soft at its border."""
+    """Return a copy with one more speck or scratch, of a random tone and with a soft border."""
     opacity = Image.new("L", image.size)
     draw = ImageDraw.Draw(opacity)
     x, y = (numbers.uniform(0, side) for side in image.size)
@@ -96,14 +102,14 @@ def _with_defect(image: Image.Image, numbers: np.random.Generator) -> Image.Imag
     if numbers.random() < 0.5:
         width, height = numbers.uniform(0.5, 1 + 0.01 * side, 2)
         draw.ellipse((x - width, y - height, x + width, y + height), fill=strength)
-    else:  # scratches run along the video, nearly straight
+    else:  # scratches run along the film, nearly straight
         length, slant = numbers.uniform(0.1, 1) * side, numbers.uniform(-0.05, 0.05)
         draw.line((x, y, x + slant * length, y + length), fill=strength, width=1 + side // 512)
     opacity = opacity.filter(ImageFilter.GaussianBlur(0.5))
     tone = int(numbers.choice([numbers.integers(0, 40), numbers.integers(215, 256)]))
-    damaged = image.copy()
-    damaged.paste(tone if image.mode == "L" else (tone,) * 3, mask=opacity)
-    return damaged
+    degraded = image.copy()
+    degraded.paste(tone if image.mode == "L" else (tone,) * 3, mask=opacity)
+    return degraded
 
 
 def _compressed(image: Image.Image, quality: int) -> Image.Image:

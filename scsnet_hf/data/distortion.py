@@ -16,7 +16,7 @@ def _draws(
     width: int,
     generator: torch.Generator | list[torch.Generator] | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise in [-1, 1), (2 B, 1, H, W), and which images to mirror, (B,)."""
+    """Draw noise in [-1, 1), (2 B, 1, H, W), and which images to flip, (B,)."""
     if isinstance(generator, list):
         if len(generator) != batch:
             raise ValueError(f"{len(generator)} generators for {batch} images: give one for each")
@@ -33,19 +33,22 @@ def elastic_distortion(
     smoothness: float = 0.08,
     generator: torch.Generator | list[torch.Generator] | None = None,
 ) -> torch.Tensor:
-    """Random elastic distortion and horizontal flip of each image (Simard et al. 2003).
+    """Distort each image elastically, and flip half of them horizontally (Simard et al. 2003).
 
     Args:
-        images: (B, C, H, W).
-        amplitude: root mean square of the displacement, as a share of the side; (B,) for one of
-            each image's own.
+        images: (B, C, H, W), float, of any range.
+        amplitude: root mean square of the displacement, as a share of the side; (B,) gives each
+            image its own.
         smoothness: standard deviation of the Gaussian that smooths the displacement field, as a
             share of the shorter side.
         generator: source of the randomness, on the CPU; a list has one for each image, so that
-            its distortion does not hang on the others of the batch.
+            an image's distortion does not depend on the others of the batch.
 
     Returns:
-        The distorted images, (B, C, H, W), borders repeated.
+        The distorted images, (B, C, H, W), with repeated borders.
+
+    Raises:
+        ValueError: if the number of generators differs from that of images.
     """
     batch, _, height, width = images.shape
     field, flip = _draws(batch, height, width, generator)

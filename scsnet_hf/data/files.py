@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ..image_io import READABLE_SUFFIXES
+from ..image_io import READABLE_SUFFIXES, is_url
 
-ImageFiles = str | os.PathLike | list[str]
+SourcePath = str | os.PathLike | list[str]
 
 SHARD_KINDS = {".parquet": "parquet", ".tar": "webdataset"}  # suffix: builder of `datasets`
 
@@ -29,12 +29,7 @@ class SourceFiles(NamedTuple):
     paths: list[str]
 
 
-def is_url(path: str) -> bool:
-    """Return whether a path is a URL, such as https://... or hf://..."""
-    return "://" in path
-
-
-def find_files(source: ImageFiles, leave_out: Path | None = None) -> SourceFiles | None:
+def find_files(source: SourcePath, leave_out: Path | None = None) -> SourceFiles | None:
     """Find the files of a source; return None if it is the id of a data set on the Hub.
 
     Args:

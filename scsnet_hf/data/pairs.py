@@ -1,4 +1,4 @@
-"""What one photograph becomes in training: `PairMaker`."""
+"""One training sample from one photograph: `PairMaker`."""
 
 import random
 from dataclasses import dataclass
@@ -11,26 +11,36 @@ from .degradation import Degradation
 
 @dataclass(frozen=True)
 class PairMaker:
-    """Makes one training sample of one photograph.
+    """Makes one training sample from one photograph.
 
-    A square view of the image is cut out at random, brought to the high resolution
-    round(source_size p), and from that to the source, both by Pillow's antialiased bicubic kernel
-    and over exactly the same region. The magnification p is drawn per sample, and lowered where the
-    view has too few pixels. The labels are a random window of the high resolution, so samples of
-    different p batch.
+    A random square view of the image is resized to the high resolution round(source_size p), and
+    from that to the source, both by Pillow's antialiased bicubic kernel and over exactly the same
+    region. The magnification p is drawn for each sample, and lowered where the view has too few
+    pixels. The labels are a random window of the high resolution, so that samples of different p
+    fit into one batch.
 
     Args:
         source_size: side of the low-resolution source in pixels.
-        label_size: side of the labels' window in pixels, at most that of the smallest output.
+        label_size: side of the label window in pixels, at most that of the smallest output.
         reference_size: side of the reference in pixels.
         scale_range: smallest and largest p; the smallest is at least 1.
-        view_range: side of the view as a share of the image's short side.
+        view_range: smallest and largest side of the view, as a share of the image's short side.
         mirror: mirror half of the views; not in the paper.
         enlarge: also take images with too few pixels, enlarged. At the paper's 512 pixels most
             of ImageNet is too small.
-        degradation: damage of the source, as in old photographs; none if None (the paper).
-        other_view: share of the references that show another view of the same image.
-        other_reference: share of the samples whose reference shows another image.
+        degradation: applied to the lightness of the source; None (the paper) for none.
+        other_view_probability: probability that the reference shows another view of the same
+            image; not in the paper.
+        other_reference_probability: probability that the reference shows another image; not in
+            the paper. `training_stream` makes the exchange.
+
+    Raises:
+        ValueError: if a range or a probability is impossible.
+
+    Example:
+        >>> make_pair = PairMaker(source_size=64, label_size=64, reference_size=64)
+        >>> make_pair(Image.open("photo.jpg").convert("RGB"), random.Random(0))["source"].shape
+        (3, 64, 64)
     """
 
     source_size: int = 128
@@ -41,8 +51,8 @@ class PairMaker:
     mirror: bool = True
     enlarge: bool = False
     degradation: Degradation | None = None
-    other_view: float = 0.0
-    other_reference: float = 0.0
+    other_view_probability: float = 0.0
+    other_reference_probability: float = 0.0
 
     def __post_init__(self):
         if not 1 <= self.scale_range[0] <= self.scale_range[1] < float("inf"):
@@ -56,7 +66,7 @@ class PairMaker:
             )
         if self.reference_size < 1:
             raise ValueError(f"reference_size {self.reference_size} must be at least 1")
-        for name in ("other_view", "other_reference"):
+        for name in ("other_view_probability", "other_reference_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be from 0 to 1")
 
@@ -66,13 +76,17 @@ class PairMaker:
         return round(self.source_size * self.scale_range[0])
 
     def __call__(self, image: Image.Image, rng: random.Random) -> dict[str, np.ndarray]:
-        """The sample of `image`, RGB.
+        """Make a sample.
+
+        Args:
+            image: mode RGB, of any size.
+            rng: source of the randomness.
 
         Returns:
-            `source`, `labels`, `reference`: uint8 sRGB (3, side, side); `output_size`,
-            `output_start`: int64 (2,), the whole output and where in it the labels lie;
-            `own_reference`: bool, whether the reference is of this image; `seed`: int64, for what
-            the trainer draws for this sample.
+            `source`, `labels`, `reference`: uint8 sRGB (3, side, side); `output_size`: int64 (2,),
+            height and width of the whole output in pixels; `output_start`: int64 (2,), row and
+            column of the labels in it; `own_reference`: bool, whether the reference shows this
+            image; `seed`: int64, seed of what the trainer draws for this sample.
 
         Raises:
             ValueError: if the image's short side is below source_size * scale_range[0] and
@@ -95,12 +109,12 @@ class PairMaker:
         labels = target.crop((column, row, column + self.label_size, row + self.label_size))
         source = _square(target, self.source_size)
         if self.degradation is not None:
-            # Its colors are what F_color is to tell, and stay clean.
+            # The color readout learns from the source's colors, so these stay clean.
             lightness, *colors = source.convert("YCbCr").split()
             lightness = self.degradation(lightness, rng)
             source = Image.merge("YCbCr", (lightness, *colors)).convert("RGB")
         reference = target
-        if rng.random() < self.other_view:
+        if rng.random() < self.other_view_probability:
             reference = image.crop(self._view(image, rng))
         return {
             "source": _channels_first(source),
@@ -113,7 +127,7 @@ class PairMaker:
         }
 
     def _view(self, image: Image.Image, rng: random.Random) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of a random square of the image."""
+        """Return left, top, right and bottom of a random square of the image."""
         short = min(image.size)
         wanted = max(self.smallest_output, round(short * rng.uniform(*self.view_range)))
         view = min(short, wanted)

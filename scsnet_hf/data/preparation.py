@@ -3,42 +3,41 @@
 import errno
 import io
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
 
-from .sources import (
-    Selection,
-    encoded_bytes,
-    encoded_size,
-    measured_colorfulness,
-    open_photograph,
-    resolve_source,
-    stream_photographs,
-)
+from ..io.atomic_files import TEMPORARY_PREFIX, replacing
+from ..io.run_settings import check_same_settings, write_json
+from .photographs import encoded_bytes, encoded_size, open_photograph, stream_photographs
+from .selection import Selection, thumbnail_colorfulness
+from .sources import resolve_source
 
 _ROW_GROUP = 100  # images, so that loader workers can share a file
-_QUALITY = 92  # of JPEG, for reduced images
+_JPEG_QUALITY = 92  # of reduced images
+_SETTINGS_FILE, _STATE_FILE = "settings.json", "state.json"
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What a local copy is made of.
+    """The source of a local copy, and what is done to its images.
 
     Args:
-        source: what `stream_photographs` takes, as a string.
-        min_bytes: smallest size of the encoded file; None for the source's own.
-        min_colorfulness: smallest colorfulness; None for the source's own.
-        short_side: pixels that a larger short side is reduced to; None to keep every image.
-        shard_size: images a parquet file.
-        limit: images in all; None for all there are.
+        source: a name, path or Hub id, see `stream_photographs`.
+        min_bytes: smallest size of the encoded file, in bytes; None for that of the source.
+        min_colorfulness: smallest colorfulness; None for that of the source.
+        short_side: reduce images with a larger short side to it, in pixels; None keeps all sizes.
+        shard_size: images per parquet file.
+        limit: number of images to write; None for all.
         image_column: column of the images, see `DataSource`.
 
     Raises:
         ValueError: if a number is not positive.
+
+    Example:
+        >>> prepare(Preparation("album/", min_colorfulness=15, short_side=512), Path("prepared"))
     """
 
     source: str
@@ -58,7 +57,7 @@ class Preparation:
 
     @property
     def selection(self) -> Selection:
-        """The source's selection with the numbers given here."""
+        """The selection of the source, with the limits that are given here."""
         given = {"min_bytes": self.min_bytes, "min_colorfulness": self.min_colorfulness}
         own = resolve_source(self.source).selection
         return replace(own, **{name: value for name, value in given.items() if value is not None})
@@ -66,14 +65,15 @@ class Preparation:
 
 @dataclass
 class Progress:
-    """How far a preparation is.
+    """The progress of a preparation.
 
     Args:
-        shards: parquet files written.
-        seen: images read from the source.
-        kept: images of those that were taken.
-        unreadable: number in the source (from 0), name and error of each unreadable image.
-        finished: whether that is all.
+        shards: number of parquet files written.
+        seen: number of images read from the source.
+        kept: number of images taken.
+        unreadable: number in the source (from 0), name and error of each unreadable image,
+            separated by tabs.
+        finished: whether the source has been read to its end, or to the limit.
     """
 
     shards: int = 0
@@ -92,23 +92,25 @@ def prepare(
 
     The columns are `image` (the encoded image as it was; reduced ones are JPEG of quality 92
     without chroma subsampling), `width` and `height` in pixels, upright, and `colorfulness`, the
-    `measured_colorfulness` before reduction. `stream_photographs(output)` reads them.
+    `thumbnail_colorfulness` before reduction. `stream_photographs(output)` reads them.
 
-    A run that was cut off at any point goes on after its last finished file, to the same files; a
-    finished one is left as it is. state.json holds how far it is, left_out.txt the unreadable
-    images.
+    An interrupted run resumes after its last complete file, and ends with the same files; a
+    finished one is not touched. state.json has the progress, skipped.txt the unreadable images.
 
     Args:
         preparation: what to write.
         output: folder, new or of an earlier run.
         on_image: called after each image of the source.
 
+    Returns:
+        The final progress.
+
     Raises:
-        ValueError: if `output` holds something else, if the source cannot be read, or if no
-            image is left.
-        OSError: if a file cannot be written, as for want of space. What is finished stays.
+        ValueError: if `output` has other files or belongs to another run, the source cannot be
+            read, or no image is left.
+        OSError: if a file cannot be written, for instance on a full disk. Complete files are kept.
     """
-    progress, stream_state = _begin(preparation, output)
+    progress, stream_state = _start_or_resume(preparation, output)
     if progress.finished:
         return progress
     source = resolve_source(preparation.source, preparation.image_column, Selection())
@@ -126,44 +128,35 @@ def prepare(
             rows.append(made)
         if len(rows) == preparation.shard_size:
             _write_shard(rows, output, progress)
-            _write_state(preparation, output, progress, stream.state_dict())
+            _write_state(output, progress, stream.state_dict())
             rows = []
         on_image(progress)
     if rows:
         _write_shard(rows, output, progress)
     if progress.kept == 0:
         raise ValueError(f"none of the {progress.seen} images of {preparation.source} is left")
-    _write(output / "left_out.txt", "".join(f"{line}\n" for line in progress.unreadable))
+    with replacing(output / "skipped.txt") as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in progress.unreadable))
     progress.finished = True
-    _write_state(preparation, output, progress, None)
+    _write_state(output, progress, None)
     return progress
 
 
-def _begin(preparation: Preparation, output: Path) -> tuple[Progress, dict | None]:
-    """How far an earlier run came, and the state of its stream."""
-    record = output / "state.json"
-    if not record.exists():
-        if output.exists() and any(path.name != ".state.json.partial" for path in output.iterdir()):
-            raise ValueError(f"{output}: holds other files; choose a new folder")
-        output.mkdir(parents=True, exist_ok=True)
-        _write_state(preparation, output, Progress(), None)
-    state = json.loads(record.read_text())
-    given, earlier = asdict(preparation), state["arguments"]
-    differences = [
-        f"{name} {earlier.get(name)} instead of {value}"
-        for name, value in given.items()
-        if earlier.get(name) != value
-    ]
-    if differences:
-        raise ValueError(
-            f"{output}: was begun with {', '.join(differences)}; "
-            "give the same arguments or choose a new folder"
-        )
+def _start_or_resume(preparation: Preparation, output: Path) -> tuple[Progress, dict | None]:
+    """Return the progress of an earlier run, and the state of its stream."""
+    for remains in output.glob(f"{TEMPORARY_PREFIX}*"):  # of a killed run
+        remains.unlink()
+    if not (output / _SETTINGS_FILE).exists() and output.exists() and any(output.iterdir()):
+        raise ValueError(f"{output}: has other files; choose a new folder")
+    check_same_settings(output / _SETTINGS_FILE, asdict(preparation))
+    if not (output / _STATE_FILE).exists():
+        return Progress(), None
+    state = json.loads((output / _STATE_FILE).read_text())
     return Progress(**state["progress"]), state["stream"]
 
 
 def _make_row(encoded: dict | None, preparation: Preparation, progress: Progress) -> dict | None:
-    """The row of an image; None if it is left out."""
+    """Return the row of an image, None if it is not taken."""
     selection = preparation.selection
     name = encoded["path"] and Path(encoded["path"]).name if encoded else None
     try:
@@ -173,7 +166,7 @@ def _make_row(encoded: dict | None, preparation: Preparation, progress: Progress
     except (OSError, ValueError) as error:
         progress.unreadable.append(f"{progress.seen}\t{name or ''}\t{error}")
         return None
-    if selection.reason_against(image):
+    if selection.rejection_reason(image):
         return None
     smaller = _reduced(image, preparation.short_side)
     content = encoded_bytes(encoded) if smaller is image else _as_jpeg(smaller)
@@ -181,7 +174,7 @@ def _make_row(encoded: dict | None, preparation: Preparation, progress: Progress
         "image": {"bytes": content, "path": name},
         "width": smaller.width,
         "height": smaller.height,
-        "colorfulness": measured_colorfulness(image),
+        "colorfulness": thumbnail_colorfulness(image),
     }
 
 
@@ -195,7 +188,7 @@ def _reduced(image: Image.Image, short_side: int | None) -> Image.Image:
 
 def _as_jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format="JPEG", quality=_QUALITY, subsampling="4:4:4")
+    image.save(buffer, format="JPEG", quality=_JPEG_QUALITY, subsampling="4:4:4")
     return buffer.getvalue()
 
 
@@ -212,33 +205,16 @@ def _write_shard(rows: list[dict], output: Path, progress: Progress) -> None:
     )
     table = pyarrow.Table.from_pylist(rows, schema=features.arrow_schema)
     path = output / f"photographs-{progress.shards:05}.parquet"
-    _replace(path, lambda part: parquet.write_table(table, part, row_group_size=_ROW_GROUP))
+    try:
+        with replacing(path) as temporary:
+            parquet.write_table(table, temporary, row_group_size=_ROW_GROUP)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        advice = "no space left; complete files are kept. Free some and run the same again"
+        raise OSError(error.errno, advice, str(path)) from error
     progress.shards += 1
 
 
-def _write_state(
-    preparation: Preparation, output: Path, progress: Progress, stream: dict | None
-) -> None:
-    state = {"arguments": asdict(preparation), "progress": asdict(progress), "stream": stream}
-    _write(output / "state.json", json.dumps(state, indent=2) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    _replace(path, lambda part: part.write_text(text))
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write under a temporary name, then rename: `path` is whole at any time, or not there."""
-    part = path.with_name(f".{path.name}.partial")
-    try:
-        write(part)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise OSError(
-            error.errno,
-            "no space left; earlier files are kept. Free some and run the same again",
-            str(path),
-        ) from error
+def _write_state(output: Path, progress: Progress, stream: dict | None) -> None:
+    write_json(output / _STATE_FILE, {"progress": asdict(progress), "stream": stream})

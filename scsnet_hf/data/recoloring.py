@@ -1,4 +1,4 @@
-"""Other colors for truth and reference alike, so that only the reference tells them."""
+"""The same change of colors for labels and reference, so that only the reference shows them."""
 
 import torch
 
@@ -6,15 +6,17 @@ import torch
 def recolor(
     normalized_lab: torch.Tensor, angle: torch.Tensor, chroma: torch.Tensor
 ) -> torch.Tensor:
-    """Turn every hue by one angle and scale every chroma by one factor; lightness stays.
+    """Rotate all hues of an image by one angle and scale all chromas by one factor.
+
+    Lightness does not change.
 
     Args:
-        normalized_lab: (B, 3, H, W) normalized Lab, or a and b alone (B, 2, H, W).
-        angle: (B,) radians in the a, b plane.
-        chroma: (B,) factors.
+        normalized_lab: normalized Lab (B, 3, H, W), or its a and b alone (B, 2, H, W).
+        angle: rotation in the a, b plane in radians, (B,).
+        chroma: factors of the chroma, (B,).
 
     Returns:
-        The same shape. Strong colors may leave sRGB.
+        The recolored images, of the same shape. Strong colors may leave sRGB.
     """
     lightness, colors = normalized_lab.split((normalized_lab.shape[1] - 2, 2), dim=1)
     a, b = colors.unbind(1)

@@ -1,7 +1,7 @@
-"""Endless shuffled samples of a stream of photographs, whose position can be saved.
+"""Endless shuffled training samples of a stream of photographs, whose position can be saved.
 
-Samples are uint8 sRGB; the trainer turns a batch into the network's units on its device, and makes
-the reference there.
+Samples are uint8 sRGB. The trainer converts a batch to normalized Lab on its device, and makes the
+reference there.
 """
 
 import json
@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
-from ..color import normalize_lab, srgb_to_lab
 from .pairs import PairMaker
-from .sources import Selection, encoded_bytes, open_photograph
+from .photographs import encoded_bytes, open_photograph
+from .selection import Selection
 
 if TYPE_CHECKING:
     import datasets
@@ -26,64 +26,70 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
-_MOST_LEFT_OUT = 1000  # unusable images in a row
+_MAX_SKIPPED_IN_A_ROW = 1000
 _DECODED_AT_ONCE = 8
 
 
-class LeftOut:
-    """The images that could not be used, and why: a file that all loader processes append to.
+class SkippedImages:
+    """A log of the images that could not be used, which all loader processes append to.
 
     Args:
-        path: the file, a line of JSON for each.
+        path: the log file, one line of JSON, [image, reason], for each image.
+
+    Example:
+        >>> skipped = SkippedImages("run/skipped.jsonl")
+        >>> skipped.add("a.png", "7x7 is too small")
+        >>> skipped.read()
+        {'a.png': '7x7 is too small'}
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
 
     def add(self, image: str, reason: str) -> None:
-        """Note that `image` is left out; the same one again changes nothing."""
+        """Append an image and the reason why it is skipped."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
             file.write(json.dumps([image, reason]) + "\n")
 
     def read(self) -> dict[str, str]:
-        """Image -> reason; a line that was cut off, or broken by such a one, is ignored."""
-        noted = {}
+        """Return image -> reason, ignoring lines that were written only in part."""
+        reasons = {}
         for line in self.path.read_text().splitlines() if self.path.exists() else ():
             with suppress(json.JSONDecodeError):
                 image, reason = json.loads(line)
-                noted[image] = reason
-        return noted
+                reasons[image] = reason
+        return reasons
 
 
-class _SampleMaker:
-    """Undecoded rows -> samples; a function for `map`.
+class _MakeSamples:
+    """Turns encoded rows into samples; a function for `IterableDataset.map`.
 
-    The samples hang on the rows alone; what it remembers is for messages, and for giving up.
+    The samples depend on the rows alone. Its state serves messages and the limit of skipped images.
     """
 
     def __init__(
-        self, make_pair: PairMaker, seed: int, selection: Selection, left_out: LeftOut | None
+        self, make_pair: PairMaker, seed: int, selection: Selection, skipped: SkippedImages | None
     ):
         self.make_pair, self.seed = make_pair, seed
-        self.selection, self.left_out = selection, left_out
-        self.left_out_in_a_row = 0
-        self.noted: set[str] = set()
+        self.selection, self.skipped = selection, skipped
+        self.skipped_in_a_row = 0
+        self.reported: set[str] = set()
 
     def __call__(self, rows: dict, indices: list[int]) -> dict[str, list]:
-        made = []
+        samples = []
         for encoded, index in zip(rows["image"], indices, strict=True):
             try:
-                made.append(self._sample(encoded, index))
-                self.left_out_in_a_row = 0
+                samples.append(self._make_sample(encoded, index))
+                self.skipped_in_a_row = 0
             except (OSError, ValueError) as error:
-                self._leave_out(encoded, str(error))
-        self._exchange_references(made, indices[0])
-        return {name: [sample[name] for sample in made] for name in (made[0] if made else ())}
+                self._skip(encoded, str(error))
+        self._exchange_references(samples, indices[0])
+        return {name: [one[name] for one in samples] for name in (samples[0] if samples else ())}
 
-    def _sample(self, encoded: dict | None, index: int) -> dict[str, np.ndarray]:
+    def _make_sample(self, encoded: dict | None, index: int) -> dict[str, np.ndarray]:
         image = open_photograph(encoded)
-        reason = self.selection.reason_against(image)
+        reason = self.selection.rejection_reason(image)
         if reason:
             raise ValueError(reason)
         # The index differs between two visits of an image, the content between two images that
@@ -91,38 +97,38 @@ class _SampleMaker:
         return self.make_pair(image, random.Random(f"{self.seed}-{index}-{_checksum(encoded)}"))
 
     def _exchange_references(self, samples: list[dict], index: int) -> None:
-        """Give a share of the samples the reference of their neighbor."""
+        """Replace a share of the references by that of the next sample."""
         rng = random.Random(f"{self.seed}-references-{index}")
         references = [sample["reference"] for sample in samples]
         for sample, neighbor in zip(samples, references[1:] + references[:1], strict=True):
-            if rng.random() < self.make_pair.other_reference:
+            if rng.random() < self.make_pair.other_reference_probability:
                 sample["reference"] = neighbor
                 sample["own_reference"] = np.array(False)
 
-    def _leave_out(self, encoded: dict | None, reason: str) -> None:
+    def _skip(self, encoded: dict | None, reason: str) -> None:
         name = (encoded or {}).get("path") or f"image with CRC-32 {_checksum(encoded):08x}"
-        if name not in self.noted:
-            self.noted.add(name)
-            logger.warning("%s left out: %s", name, reason)
-            if self.left_out is not None:
-                self.left_out.add(name, reason)
-        self.left_out_in_a_row += 1
-        if self.left_out_in_a_row > _MOST_LEFT_OUT:
+        if name not in self.reported:
+            self.reported.add(name)
+            logger.warning("%s skipped: %s", name, reason)
+            if self.skipped is not None:
+                self.skipped.add(name, reason)
+        self.skipped_in_a_row += 1
+        if self.skipped_in_a_row > _MAX_SKIPPED_IN_A_ROW:
             raise ValueError(
-                f"the last {self.left_out_in_a_row} images could not be used, "
-                f"at the end because: {reason}"
+                f"the last {self.skipped_in_a_row} images could not be used; "
+                f"the reason for the last one: {reason}"
             )
 
 
-def _checksum(image: dict | None) -> int:
+def _checksum(encoded: dict | None) -> int:
     try:
-        return zlib.crc32(encoded_bytes(image))
+        return zlib.crc32(encoded_bytes(encoded))
     except (OSError, ValueError):
         return 0
 
 
-class _BlockShuffle:
-    """Puts the rows of a block into random order; a function for `map`."""
+class _ShuffleBlock:
+    """Shuffles the rows of a block; a function for `IterableDataset.map`."""
 
     def __init__(self, seed: int):
         self.seed = seed
@@ -138,34 +144,37 @@ def training_stream(
     make_pair: PairMaker,
     seed: int = 0,
     selection: Selection | None = None,
-    left_out: LeftOut | None = None,
+    skipped: SkippedImages | None = None,
     block_size: int = 256,
 ) -> "datasets.IterableDataset":
-    """Endless shuffled samples of a stream of photographs.
+    """Make an endless stream of shuffled training samples.
 
-    Shards come in random order, and each block of rows in a random order of its own. Unlike that
+    Shards come in random order, and the rows of a block in a random order of their own. Unlike that
     of a shuffle buffer, this order follows from seed and position alone, so the position, which
-    `state_dict()` holds, is all there is to save.
+    `state_dict()` returns, is all that has to be saved.
 
     Args:
-        photographs: from `stream_photographs`.
-        make_pair: what one photograph becomes.
-        seed: of all that is random.
-        selection: which images to take, judged on their pixels.
-        left_out: where images are noted that are unreadable, too small or not selected; each
-            also gives a warning.
-        block_size: rows that are shuffled together, undecoded in memory.
+        photographs: the stream of `stream_photographs`.
+        make_pair: makes a sample of an image.
+        seed: seed of order, views and magnifications.
+        selection: which images to take by their pixels; all if None.
+        skipped: log of the images that are unreadable, too small or not selected; each of them
+            also causes a warning.
+        block_size: number of rows that are shuffled together, undecoded in memory.
+
+    Returns:
+        A stream of the samples of `PairMaker`, as `datasets.IterableDataset`.
 
     Raises:
         ValueError: while iterating, after a thousand unusable images in a row.
     """
-    samples = _SampleMaker(make_pair, seed, selection or Selection(), left_out)
+    make_samples = _MakeSamples(make_pair, seed, selection or Selection(), skipped)
     return (
         photographs.shuffle(seed=seed, buffer_size=1, max_buffer_input_shards=1)
         .repeat(None)
-        .map(_BlockShuffle(seed), batched=True, batch_size=block_size, with_indices=True)
+        .map(_ShuffleBlock(seed), batched=True, batch_size=block_size, with_indices=True)
         .map(
-            samples,
+            make_samples,
             batched=True,
             batch_size=_DECODED_AT_ONCE,
             with_indices=True,
@@ -182,10 +191,21 @@ def training_loader(
     world_size: int = 1,
     pin_memory: bool = False,
 ) -> "StatefulDataLoader":
-    """Batches of a training stream, of which process `rank` of `world_size` gets its part.
+    """Make a loader of batches, of which each of several training processes gets its own.
 
-    Whole shards go to a process where there are enough of them, or else every `world_size`-th
+    Whole shards go to a process where there are enough of them, otherwise every `world_size`-th
     sample. `state_dict()` of the loader is exact with any number of workers.
+
+    Args:
+        stream: the stream of `training_stream`.
+        batch_size: samples per batch of this process.
+        workers: loader processes of this process, 0 to load in the process itself.
+        rank: number of this process, from 0.
+        world_size: number of training processes.
+        pin_memory: copy batches to page-locked memory, for CUDA.
+
+    Returns:
+        A loader of the batches of `collate`.
     """
     from datasets.distributed import split_dataset_by_node
     from torchdata.stateful_dataloader import StatefulDataLoader
@@ -205,15 +225,15 @@ def training_loader(
 
 
 def save_position(loader: "StatefulDataLoader", path: Path) -> None:
-    """Write where a training loader is in its stream."""
+    """Save the position of a training loader in its stream to a file."""
     torch.save({"workers": loader.num_workers, "position": loader.state_dict()}, path)
 
 
 def load_position(loader: "StatefulDataLoader", path: Path) -> None:
-    """Let a fresh training loader go on where another one was.
+    """Move a new training loader to a saved position.
 
     Raises:
-        ValueError: if that one had another number of workers.
+        ValueError: if the position was saved with another number of workers.
     """
     saved = torch.load(path, weights_only=True)
     if saved["workers"] != loader.num_workers:
@@ -225,27 +245,8 @@ def load_position(loader: "StatefulDataLoader", path: Path) -> None:
 
 
 def collate(samples: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
-    """Stack samples to tensors."""
+    """Stack the arrays of samples to tensors with a leading batch dimension."""
     return {
         name: torch.from_numpy(np.stack([sample[name] for sample in samples]))
         for name in samples[0]
     }
-
-
-def normalized_lab_of(rgb: torch.Tensor) -> torch.Tensor:
-    """uint8 sRGB (B, 3, H, W) to normalized Lab, float32."""
-    return normalize_lab(srgb_to_lab(rgb.float() / 255))
-
-
-def flip_vertically(batch: dict[str, torch.Tensor], which: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The batch with the samples of `which`, bool (B,), upside down; their windows move along."""
-    height = batch["labels"].shape[-2]
-    start = batch["output_start"].clone()
-    mirrored = batch["output_size"][:, 0] - height - start[:, 0]
-    start[:, 0] = torch.where(which, mirrored, start[:, 0])
-    turned = which.view(-1, 1, 1, 1)
-    flipped = {
-        name: torch.where(turned, batch[name].flip(-2), batch[name])
-        for name in ("source", "labels", "reference")
-    }
-    return {**batch, **flipped, "output_start": start}

@@ -13,14 +13,14 @@ _STATE_FILE = "discriminator.pt"
 
 
 class Adversary:
-    """A discriminator with its optimizer and schedule.
+    """Trains a discriminator, with an optimizer and a schedule of its own.
 
     Args:
-        discriminator: normalized Lab (B, 3, H, W) -> scores.
-        accelerator: the Trainer's.
-        make_optimizer: parameters -> optimizer.
-        make_scheduler: optimizer -> schedule of its learning rate.
-        max_grad_norm: gradients are clipped to this norm; not at all if it is 0.
+        discriminator: maps normalized Lab (B, 3, H, W) to scores.
+        accelerator: that of the Trainer.
+        make_optimizer: creates the optimizer of a list of parameters.
+        make_scheduler: creates the learning rate schedule of an optimizer.
+        max_grad_norm: norm that gradients are clipped to, 0 for no clipping.
     """
 
     def __init__(
@@ -41,10 +41,15 @@ class Adversary:
     def step(
         self, real: torch.Tensor, fake: torch.Tensor, accumulation_steps: int = 1
     ) -> dict[str, torch.Tensor]:
-        """Train the discriminator on truths and results, normalized Lab (B, 3, H, W) each.
+        """Train the discriminator on a batch.
+
+        Args:
+            real: ground truth, normalized Lab (B, 3, H, W).
+            fake: results of the network, of the same shape.
+            accumulation_steps: number of batches per optimizer step.
 
         Returns:
-            What to log: its loss, its mean scores and, where its weights moved, gradient norm.
+            Values to log: loss, mean scores and, after an optimizer step, the gradient norm.
         """
         self.discriminator.requires_grad_(True)
         with self.accelerator.autocast():
@@ -59,13 +64,13 @@ class Adversary:
         }
         if self.accelerator.sync_gradients:
             self.accelerator.backward(loss / accumulation_steps)
-            log["discriminator_grad_norm"] = self._move()
+            log["discriminator_grad_norm"] = self._optimizer_step()
         else:
             with self.accelerator.no_sync(self._wrapped):
                 self.accelerator.backward(loss / accumulation_steps)
         return log
 
-    def _move(self) -> torch.Tensor:
+    def _optimizer_step(self) -> torch.Tensor:
         self.accelerator.unscale_gradients(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.discriminator.parameters(), self.max_grad_norm)
         self.optimizer.step()
@@ -74,7 +79,7 @@ class Adversary:
         return norm.detach()
 
     def generator_loss(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-        """L_Adv^G; gradients go to `fake` only."""
+        """Compute L_Adv^G, whose gradients go to `fake` only; arguments as for `step`."""
         # Frozen, and not through DistributedDataParallel, which would wait for its gradients.
         self.discriminator.requires_grad_(False)
         with self.accelerator.autocast():
@@ -97,5 +102,5 @@ class Adversary:
 
     @staticmethod
     def is_saved(folder: Path) -> bool:
-        """Whether a checkpoint was written with an adversary."""
+        """Return whether a checkpoint was written with an adversary."""
         return (folder / _STATE_FILE).exists()

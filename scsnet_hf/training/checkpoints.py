@@ -1,8 +1,8 @@
-"""Which checkpoint of a run is complete.
+"""Which checkpoint of a run is complete and can be resumed.
 
 A checkpoint is written file by file, and the run may be killed at any of them. So its last file
-lists all others with their sizes, under a temporary name first; a folder that does not agree with
-its list is not a checkpoint.
+lists all others with their sizes, and is written atomically; a folder that does not agree with its
+list is not a checkpoint.
 """
 
 import json
@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from ..configuration_scsnet import SCSNetConfig
+from ..io.run_settings import write_json
 
 _LIST_FILE = "complete.json"
 
@@ -22,24 +25,22 @@ class CheckpointError(OSError):
 
 
 def checkpoint_folder(run: str | Path, step: int) -> Path:
-    """Where the Trainer writes the checkpoint of `step`."""
+    """Return the folder of the checkpoint that the Trainer writes at a step."""
     return Path(run) / f"checkpoint-{step}"
 
 
 def mark_complete(folder: Path) -> None:
-    """Write the list of all files of `folder`: path within it -> bytes."""
-    temporary = folder / f".{_LIST_FILE}"
+    """Write the list of all files of a checkpoint: path within it -> bytes."""
     sizes = {
         str(file.relative_to(folder)): file.stat().st_size
         for file in sorted(folder.rglob("*"))
-        if file.is_file() and file not in (temporary, folder / _LIST_FILE)
+        if file.is_file() and file != folder / _LIST_FILE
     }
-    temporary.write_text(json.dumps(sizes, indent=1))
-    temporary.replace(folder / _LIST_FILE)
+    write_json(folder / _LIST_FILE, sizes)
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether every file that was written is there in full."""
+    """Return whether a checkpoint has all the files that were written, with their sizes."""
     try:
         sizes = json.loads((folder / _LIST_FILE).read_text())
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
@@ -48,7 +49,7 @@ def is_complete(folder: Path) -> bool:
 
 
 def last_complete_checkpoint(run: str | Path) -> Path | None:
-    """The newest checkpoint of a run that is complete, or None."""
+    """Return the newest complete checkpoint of a run, None if there is none."""
     folders = {
         int(match[1]): folder
         for folder in Path(run).glob("checkpoint-*")
@@ -58,27 +59,51 @@ def last_complete_checkpoint(run: str | Path) -> Path | None:
     return next((folder for folder in complete if is_complete(folder)), None)
 
 
-def differing_fields(folder: Path, config: SCSNetConfig) -> list[str]:
-    """Names of what the network of a checkpoint has other than `config` says."""
-    # Through JSON, which knows no tuples.
+def check_same_network(folder: Path, config: SCSNetConfig) -> None:
+    """Raise ValueError if the network of a checkpoint differs from `config`, naming the fields."""
+    # Through JSON, which has no tuples.
     ours, theirs = (
         json.loads(one.to_json_string(use_diff=False))
         for one in (config, SCSNetConfig.from_pretrained(folder))
     )
     fields = [name for name in type(config).__annotations__ if name in ours]
-    return [name for name in fields if ours[name] != theirs[name]]
+    different = [name for name in fields if ours[name] != theirs[name]]
+    if different:
+        raise ValueError(
+            f"{folder} is of another network, which differs in {', '.join(different)}: use the "
+            "same preset, or another output folder"
+        )
+
+
+def check_finite(values: dict[str, torch.Tensor], step: int, run: str | Path) -> None:
+    """Raise FloatingPointError, with the names and the last checkpoint, if a value is not finite.
+
+    Args:
+        values: name -> scalar of a training step.
+        step: number of the step.
+        run: folder of the run.
+    """
+    finite = torch.stack([value.detach().float() for value in values.values()]).isfinite().tolist()
+    if all(finite):
+        return
+    broken = [name for name, good in zip(values, finite, strict=True) if not good]
+    raise FloatingPointError(
+        f"step {step}: {', '.join(broken)} not finite. The last good checkpoint is "
+        f"{last_complete_checkpoint(run)}; resume from it with a smaller learning rate, or without "
+        "fp16"
+    )
 
 
 @contextmanager
-def removed_on_failure(folder: Path, is_main: bool = True) -> Iterator[None]:
-    """While a checkpoint is written: if that fails, remove its remains and say what is left.
+def remove_on_failure(folder: Path, is_main: bool = True) -> Iterator[None]:
+    """Remove the remains of a checkpoint if writing it fails in the block.
 
     Args:
-        folder: of the checkpoint.
-        is_main: whether this is the process that removes them.
+        folder: the checkpoint.
+        is_main: whether this process is the one that removes them.
 
     Raises:
-        CheckpointError: instead of whatever went wrong.
+        CheckpointError: for any error in the block, with the last complete checkpoint.
     """
     try:
         yield

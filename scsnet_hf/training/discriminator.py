@@ -1,17 +1,17 @@
 """The discriminator of the adversarial loss, which the paper does not describe.
 
 Ours is a PatchGAN (Isola et al. 2017) with spectral normalization (Miyato et al. 2018). It gives
-one score per patch, so it judges texture and local color, which is what the other two losses leave
-blurred and gray; what the whole shows is their business. Having no linear layer it takes images
-of any size, as the network makes them; it is light beside the network; and the bounded
-slope of normalized layers keeps the least-squares loss stable, which has no saturation of its own.
+one score per patch, so it judges texture and local color, which the other two losses leave blurred
+and gray. Without linear layers it takes images of any size, and it is small compared with the
+network. The bounded slope of its normalized layers keeps the least-squares loss stable, which does
+not saturate.
 """
 
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-MIN_SIDE = 16  # px: three halvings leave a score 2 x 2 positions to see
+MIN_SIDE = 16  # pixels: 2 x 2 scores after three halvings
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.Module:
@@ -19,14 +19,18 @@ def _conv(in_channels: int, out_channels: int, kernel: int, stride: int) -> nn.M
 
 
 class PatchDiscriminator(nn.Module):
-    """Scores of how real the patches of an image look, each of 54 x 54 px, 8 px apart.
+    """Scores how real the patches of an image look, each of 54 x 54 pixels, 8 pixels apart.
 
-    Nothing normalizes over the batch (spectral normalization acts on the weights): the score of a
-    image does not depend on its neighbors in the batch, nor, therefore, on gradient
-    accumulation or the number of processes.
+    Nothing is normalized over the batch (spectral normalization acts on the weights), so the scores
+    of an image depend neither on the other images of the batch nor on gradient accumulation or the
+    number of processes.
 
     Args:
-        width: channels of the first layer; the next have 2, 4 and 8 times as many.
+        width: channels of the first layer; the next ones have 2, 4 and 8 times as many.
+
+    Example:
+        >>> PatchDiscriminator()(torch.zeros(1, 3, 128, 128)).shape
+        torch.Size([1, 1, 16, 16])
     """
 
     def __init__(self, width: int = 64):
@@ -47,18 +51,19 @@ class PatchDiscriminator(nn.Module):
         layers' norms; in eval mode the call changes nothing.
 
         Args:
-            images: normalized Lab at output resolution, (B, 3, Ho, Wo), sides of at least 16 px.
+            images: normalized Lab at output resolution, (B, 3, Ho, Wo), sides of at least 16
+                pixels.
 
         Returns:
-            Scores without bounds, float32, (B, 1, Ho // 8, Wo // 8); larger is more real, and only
-            differences mean something (the loss is relativistic).
+            Unbounded scores, float32, (B, 1, Ho // 8, Wo // 8). Larger is more real; only
+            differences are meaningful, since the loss is relativistic.
 
         Raises:
-            ValueError: if the shape is another.
+            ValueError: if `images` has another shape.
         """
         if images.ndim != 4 or images.shape[1] != 3 or min(images.shape[2:]) < MIN_SIDE:
             raise ValueError(
-                f"the discriminator takes (B, 3, H, W) with sides of at least {MIN_SIDE} px, got "
-                f"{tuple(images.shape)}: train with a larger output, or without adversarial loss"
+                f"the discriminator takes (B, 3, H, W) with sides of at least {MIN_SIDE} pixels, "
+                f"got {tuple(images.shape)}: train with a larger output or no adversarial loss"
             )
         return self.head(self.body(images)).float()

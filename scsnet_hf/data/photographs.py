@@ -1,0 +1,288 @@
+"""Streams of encoded photographs with `datasets`, and their decoding."""
+
+import glob
+import re
+import tarfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from ..decoding import drop_alpha
+from ..image_io import load_image
+from .files import SHARD_KINDS, SourceFiles, SourcePath, find_files, is_url
+from .selection import Selection
+from .sources import DataSource, resolve_source
+
+if TYPE_CHECKING:
+    import datasets
+
+_HELD_OUT = {"validation": {"validation", "valid", "val"}, "test": {"test"}}
+_MAX_REMOTE_SHARDS = 16  # reading the footer of a remote parquet file takes a request or two
+_SHUFFLE_BUFFER = 1000  # images, undecoded in memory
+_TAR_END = bytes(1024)  # a tar archive ends in two empty blocks
+
+
+def stream_photographs(
+    source: SourcePath | DataSource,
+    image_column: str | None = None,
+    selection: Selection | None = None,
+) -> "datasets.IterableDataset":
+    """Stream the encoded color photographs of a source in their order.
+
+    Files below the selection's size are excluded here. Colorfulness takes decoding, so callers that
+    decode apply `Selection.rejection_reason`.
+
+    A shard of the stream is a row group of a parquet file where that is quick to find out,
+    otherwise a file, so several loader workers can share one parquet file.
+
+    Args:
+        source: one of
+            - a name of `SOURCES` (for a folder of the same name write ./name);
+            - a folder of parquet files, else of .tar files (webdataset), else of images. Parquet
+              and .tar files named after validation or test (validation-0.parquet, test/0.parquet)
+              belong to that split and all others to train; images are not split;
+            - a file or pattern (on this machine or a URL) of .parquet or .tar, or a list of them;
+            - the id of a data set on the Hub, "owner/name";
+            - a `DataSource`, which has more options.
+        image_column: replaces that of the source, unless None.
+        selection: replaces that of the source, unless None.
+
+    Returns:
+        A `datasets.IterableDataset` with the one column `image`: {"bytes", "path"}; images of a
+        folder have a path and no bytes.
+
+    Raises:
+        TypeError: if `source` is of another type.
+        ValueError: if the source does not exist or cannot be accessed, has no such column, or if a
+            local parquet or .tar file is truncated. Damage inside a file is found when the stream
+            reaches it, and raises an error of pyarrow (OSError, ValueError) or tarfile.
+    """
+    import datasets
+
+    chosen = resolve_source(source, image_column, selection)
+    stream = _load(chosen)
+    column = _find_column(stream, chosen)
+    stream = stream.select_columns(column)
+    if column != "image":
+        stream = stream.rename_column(column, "image")
+    stream = stream.cast_column("image", datasets.Image(decode=False))
+    if chosen.selection.min_bytes > 0:
+        is_large = partial(_is_large, min_bytes=chosen.selection.min_bytes)
+        stream = stream.filter(is_large, input_columns=["image"])
+    return stream
+
+
+def iterate_photographs(
+    source: SourcePath | DataSource, shuffle_seed: int | None = None
+) -> Iterator[Image.Image]:
+    """Yield the selected images of a source, decoded by `open_photograph`.
+
+    Args:
+        source: see `stream_photographs`.
+        shuffle_seed: seed of a random order, of shards and within the next 1,000 images; None keeps
+            the order of the source.
+
+    Raises:
+        ValueError, OSError: at an image that cannot be read.
+    """
+    chosen = resolve_source(source)
+    stream = stream_photographs(chosen)
+    if shuffle_seed is not None:
+        stream = stream.shuffle(shuffle_seed, buffer_size=_SHUFFLE_BUFFER)
+    for row in stream:
+        image = open_photograph(row["image"])
+        if chosen.selection.rejection_reason(image) is None:
+            yield image
+
+
+def open_photograph(encoded: dict | None) -> Image.Image:
+    """Decode the `image` column of a row to an RGB image, in the same way as `load_image`.
+
+    The image is upright and in sRGB; gray of 16 bits is reduced to 8, and what is hidden by
+    transparency is filled with its visible surroundings.
+
+    Args:
+        encoded: {"bytes", "path"}, of which one is given.
+
+    Raises:
+        ValueError: if there is no image, or it is damaged or of an unsupported format.
+        OSError: if its file cannot be read.
+    """
+    return drop_alpha(load_image(encoded_bytes(encoded))).convert("RGB")
+
+
+def encoded_size(encoded: dict | None) -> int:
+    """Return the file size of an `image` column {"bytes", "path"} in bytes, 0 without an image."""
+    if not _has_image(encoded):
+        return 0
+    if encoded["bytes"] is not None:
+        return len(encoded["bytes"])
+    if is_url(encoded["path"]):
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(encoded["path"])
+        return system.size(path)
+    return Path(encoded["path"]).stat().st_size
+
+
+def encoded_bytes(encoded: dict | None) -> bytes:
+    """Return the file of an `image` column {"bytes", "path"}; ValueError without an image."""
+    if not _has_image(encoded):
+        raise ValueError("the row has no image")
+    if encoded["bytes"] is not None:
+        return encoded["bytes"]
+    if is_url(encoded["path"]):
+        import fsspec
+
+        with fsspec.open(encoded["path"], "rb") as file:
+            return file.read()
+    return Path(encoded["path"]).read_bytes()
+
+
+def _has_image(encoded: dict | None) -> bool:
+    return encoded is not None and (encoded["bytes"] is not None or encoded["path"] is not None)
+
+
+def _is_large(encoded: dict | None, min_bytes: int) -> bool:
+    return encoded_size(encoded) >= min_bytes
+
+
+def damaged_shards(source: DataSource) -> list[Path]:
+    """Return the local parquet files of a source that cannot be read to their end.
+
+    Arrow's errors in the middle of a file do not name it. This reads all files to find it.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    found = find_files(source.path)
+    damaged = []
+    for path in found.paths if found and found.suffix == ".parquet" else []:
+        if is_url(path):
+            continue
+        try:
+            shard = parquet.ParquetFile(path)
+            for group in range(shard.num_row_groups):
+                shard.read_row_group(group)
+        except (pyarrow.ArrowInvalid, OSError):
+            damaged.append(Path(path))
+    return damaged
+
+
+def _load(source: DataSource) -> "datasets.IterableDataset":
+    found = find_files(source.path)
+    if found is None:
+        return _load_from_hub(str(source.path), source)
+    if not found.suffix:
+        images = [f"{glob.escape(str(found.folder))}/**"]
+        return _load_local(
+            "imagefolder",
+            str(found.folder),
+            source.split,
+            images,
+            drop_labels=True,
+            drop_metadata=True,
+        )
+    paths = found.paths if found.folder is None else _shards_of_split(found, source.split)
+    for path in paths:
+        if not is_url(path):
+            _check_shard(Path(path))
+    escaped = [path if is_url(path) else glob.escape(path) for path in paths]
+    return _load_local(SHARD_KINDS[found.suffix], ", ".join(paths), source.split, escaped)
+
+
+def _shards_of_split(found: SourceFiles, split: str) -> list[str]:
+    chosen = [path for path in found.paths if _split_name(path, found.folder) == split]
+    if not chosen:
+        raise ValueError(
+            f"{found.folder}: has {found.suffix} files, but none of the split {split!r}"
+        )
+    return chosen
+
+
+def _split_name(path: str, folder: Path) -> str:
+    words = set(re.split(r"[\W_]+", str(Path(path).relative_to(folder)).lower()))
+    return next((split for split, names in _HELD_OUT.items() if names & words), "train")
+
+
+def _check_shard(path: Path) -> None:
+    """Raise ValueError if a parquet or .tar file is truncated, as after an interrupted download.
+
+    The errors of `datasets` do not name the file, and a .tar truncated between two images would be
+    read as a shorter one.
+    """
+    if path.suffix.lower() == ".tar":
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - len(_TAR_END)))
+            if file.read() != _TAR_END:
+                raise ValueError(f"{path}: truncated or no .tar file; fetch or write it again")
+        return
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        rows = parquet.read_metadata(path).num_rows
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise ValueError(
+            f"{path}: damaged or no parquet file, fetch or write it again ({error})"
+        ) from error
+    if rows == 0:
+        raise ValueError(f"{path}: has no rows; remove it")
+
+
+def _load_local(
+    builder: str, name: str, split: str, files: list[str], **options
+) -> "datasets.IterableDataset":
+    import datasets
+
+    try:
+        stream = datasets.load_dataset(
+            builder, data_files={split: files}, split=split, streaming=True, **options
+        )
+    except FileNotFoundError as error:
+        raise ValueError(f"{name}: no such file ({error})") from error
+    except tarfile.ReadError as error:
+        raise ValueError(f"{name}: a .tar file is damaged ({error})") from error
+    return stream.reshard() if hasattr(stream, "reshard") else stream
+
+
+def _load_from_hub(path: str, source: DataSource) -> "datasets.IterableDataset":
+    import datasets
+    from datasets.exceptions import DatasetNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        stream = datasets.load_dataset(path, source.config, split=source.split, streaming=True)
+    except (DatasetNotFoundError, HfHubHTTPError) as error:
+        raise ValueError(
+            f"{path}: there is no such folder, and no such data set on the Hub that you may read. "
+            f"If it is gated, accept the terms at https://huggingface.co/datasets/{path}, then "
+            f"`hf auth login` or set HF_TOKEN ({error})"
+        ) from error
+    except ConnectionError as error:
+        offline = datasets.config.HF_HUB_OFFLINE
+        advice = "HF_HUB_OFFLINE is set: unset it" if offline else "check the network"
+        raise ValueError(
+            f"{path}: there is no such folder, and the Hub cannot be reached; {advice}, "
+            f"or give a local copy ({error})"
+        ) from error
+    is_small = stream.num_shards <= _MAX_REMOTE_SHARDS
+    return stream.reshard() if is_small and hasattr(stream, "reshard") else stream
+
+
+def _find_column(stream: "datasets.IterableDataset", source: DataSource) -> str:
+    import datasets
+
+    features = stream.features or {}
+    images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    candidates = [source.image_column] if source.image_column else ["image", *images]
+    for name in candidates:
+        if name in features:
+            return name
+    raise ValueError(
+        f"{source.path}: no column {candidates[0]!r} of images, only "
+        f"{', '.join(map(repr, features)) or 'unknown ones'}; choose one with image_column"
+    )
