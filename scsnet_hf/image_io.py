@@ -123,7 +123,7 @@ def _identify(file: io.BufferedIOBase, name: str) -> Image.Image:
 
 
 def _check_png_header(file: io.BufferedIOBase, name: str) -> None:
-    """Check the size that a PNG declares: Pillow allocates all pixels of an animated one at once."""
+    """Check the size that a PNG declares, as Pillow allocates an animated one when it opens it."""
     header = file.read(24)
     file.seek(0)
     if header.startswith(_PNG_SIGNATURE) and len(header) == 24:

@@ -1,10 +1,9 @@
 """`ScsColorizeSrPipeline`, the task `scs-colorize-sr`: images in, larger color images out."""
 
-import copy
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import groupby, islice
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,116 +11,61 @@ from PIL import Image
 from transformers import AutoModelForImageToImage, Pipeline
 from transformers.utils import logging
 
-from .attention import FusedFeatures, Tokens
-from .decoding import resize_alpha, split_alpha, drop_alpha
-from .image_io import load_image
-from .image_processing_scsnet import LUMINANCES
-from .modeling_scsnet import DEFAULT_SCALE, output_size_of
-from .tiling import Strips, decode_in_tiles, explain_memory_errors
+from .attention import Tokens
+from .call_arguments import OUTPUT_TYPE_OF_DEPTH, Default, OutputSize, check_arguments
+from .decoding import drop_alpha, resize_alpha, split_alpha
+from .image_io import ImageSource, load_image
+from .network_runner import EncodedImage, NetworkRunner
+from .pixel_mapping import PixelGrid
+from .tiling import Strips, explain_memory_errors
 
 logger = logging.get_logger(__name__)
 
 TASK = "scs-colorize-sr"
-SMALLEST_SCALE, LARGEST_SCALE = 0.5, 16.0
 
-DEPTHS = {8: "np", 16: "np16"}  # bits a channel, and the image processor's name for it
+# Arguments of a call that concern the color branch; the others concern decoding.
+_ENCODING_ARGUMENTS = ("reference_tokens", "reference_strength", "return_attention")
 
-# Arguments of a call that the color branch takes.
-_OF_COLOR = ("reference_tokens", "reference_strength", "return_attention")
-
-_NOT_GIVEN = object()
-
-# Keyword arguments of `pipeline(...)` that transformers hands on, and that mean nothing here.
+# Keyword arguments of `pipeline(...)` that transformers passes on and that mean nothing here.
 _LOADING_ARGUMENTS = {"local_files_only", "revision", "token", "trust_remote_code", "cache_dir"}
 
 
-class NotFiniteError(ArithmeticError):
-    """The network computed what is no number, so there is no image."""
-
-
 @dataclass(frozen=True)
-class OutputSize:
-    """How large the output is to be: one of the three, or magnification 4."""
-
-    scale: float | None = None
-    size: tuple[int, int] | None = None  # width, height
-    long_side: int | None = None
-
-    def __post_init__(self):
-        given = {name: value for name, value in vars(self).items() if value is not None}
-        if len(given) > 1:
-            raise ValueError(
-                f"give only one of scale, size and long_side, not {' and '.join(given)}"
-            )
-        if self.scale is not None:
-            _check_scale(self.scale)
-        if self.size is not None:
-            if len(tuple(self.size)) != 2:
-                raise ValueError(f"size={self.size!r}: must be (width, height)")
-            for side in self.size:
-                _check_pixels("size", side)
-        if self.long_side is not None:
-            _check_pixels("long_side", self.long_side)
-
-    def of(self, image: Image.Image) -> tuple[int, int]:
-        """(Ho, Wo) for a source image."""
-        if self.size is not None:
-            width, height = self.size
-            return height, width
-        source = (image.height, image.width)
-        if self.long_side is not None:
-            height, width = output_size_of(source, self.long_side / max(source))
-            return height, width
-        return output_size_of(source, DEFAULT_SCALE if self.scale is None else self.scale)
-
-
-def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check_scale(scale) -> None:
-    if not _is_number(scale) or not SMALLEST_SCALE <= scale <= LARGEST_SCALE:
-        raise ValueError(
-            f"scale={scale!r}: must be a number from {SMALLEST_SCALE:g} to {LARGEST_SCALE:g}"
-        )
-
-
-def _check_pixels(name: str, value) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}: {value!r} must be a whole number of pixels, 1 or more")
-
-
-def _check_range(name: str, value, low: float, high: float) -> None:
-    if not _is_number(value) or not low <= value <= high:
-        raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One image on its way through the pipeline; opaque to transformers' collation."""
+class _Source:
+    """A preprocessed source. A class of its own, because transformers collates plain tensors."""
 
     pixel_values: torch.Tensor  # (1, 1, H, W)
-    output_size: tuple[int, int]
+    output_size: tuple[int, int]  # Ho, Wo
     alpha: Image.Image | None
-    references: list[torch.Tensor] = field(default_factory=list)  # each (1, 3, Hr, Wr)
-    image: Image.Image | np.ndarray | None = None  # the result
-    attentions: Tokens = ()
-    valves: Tokens = ()
+    references: tuple[torch.Tensor, ...]  # those of this source alone, each (1, 3, Hr, Wr)
+
+    @property
+    def shapes(self) -> tuple[torch.Size, ...]:
+        """Sources with the same shapes run in one batch."""
+        return tuple(tensor.shape for tensor in (self.pixel_values, *self.references))
 
 
 class ScsColorizeSrPipeline(Pipeline):
-    """Colorizes low-resolution gray images and enlarges them by any decimal factor.
+    """Colorize low-resolution gray images and enlarge them by any decimal factor.
+
+    Args:
+        model: an `SCSNetForImageToImage`. On a CPU, its weights are stored in the memory format
+            `torch.channels_last` from then on; their values do not change.
+        *args, **kwargs: of `transformers.Pipeline`, and defaults of arguments of a call.
 
     Example:
+        >>> from transformers import pipeline
+        >>> import scsnet_hf
         >>> pipe = pipeline("scs-colorize-sr")
         >>> pipe("old.jpg", scale=2.7).save("new.png")
         >>> pipe("old.jpg", reference="modern.jpg", size=(1920, 1080)).size
         (1920, 1080)
 
-    Args:
-        model: an `SCSNetForImageToImage`. On a CPU its weights, which keep their values, are stored
-            in the order `torch.channels_last` from now on.
-        *args, **kwargs: those of any pipeline, and defaults of the arguments of a call.
+        Many images with one reference, which is encoded once:
+
+        >>> tokens = pipe.encode_reference("modern.jpg")
+        >>> for image in pipe((str(path) for path in paths), reference_tokens=tokens):
+        ...     image.show()
     """
 
     _load_processor = False
@@ -133,46 +77,78 @@ class ScsColorizeSrPipeline(Pipeline):
     def __init__(self, model, *args, **kwargs):
         super().__init__(model, *args, **kwargs)
         if self.device.type == "cpu":
-            # Narrow convolutions take half the time there where a pixel's channels lie together.
+            # There, convolutions of few channels take half the time in this order.
             self.model.to(memory_format=torch.channels_last)
 
     def __call__(
-        self, images, reference=None, **kwargs
+        self,
+        images,
+        reference=None,
+        reference_strength: float = Default(1.0),
+        scale: float | None = None,
+        size: tuple[int, int] | None = None,
+        long_side: int | None = None,
+        saturation: float = Default(1.0),
+        luminance: str = Default("network"),
+        tile_size: int | str | None = Default("auto"),
+        batch_size: int | None = None,
+        return_attention: bool = Default(False),
+        depth: int = Default(8),
+        reference_tokens: Tokens | None = None,
+        num_workers: int | None = None,
     ) -> Image.Image | np.ndarray | dict | list | Iterator:
-        """Colorize and enlarge.
+        """Colorize and enlarge one image or many.
 
         Args:
-            images: an image (path, URL, PIL, numpy array, tensor, bytes), a list of them, or a
-                generator or data set, which is worked through lazily. Rows may be dicts with the
-                keys `image` and `reference`.
-            reference: an image whose colors to use. One image for all images; for a list of
-                images also a list with one entry (or None, or a list) for each; for one image also
-                a list of several references for it.
-            reference_strength: 0 (automatic) to 1.
-            scale: magnification, 0.5 to 16; 4 unless `size` or `long_side` is given. The output is
-                exactly round(W p) x round(H p), by Python's round.
-            size: exact output size (width, height), instead.
-            long_side: exact long side of the output in pixels, aspect ratio kept, instead.
-            saturation: factor on the colors, 0 (gray) to 4.
-            luminance: "network", or "source" to keep the source's own lightness.
-            tile_size: source pixels a side of a tile, "auto", or None for no tiles.
-            batch_size: images in one go; those of one size run together.
-            return_attention: return dicts with `image`, `attentions` and `valves` instead of
-                images.
-            depth: bits a channel: 8 for images of Pillow; 16 for arrays (Ho, Wo, 3 or 4) of
-                uint16, since Pillow has no such colors.
+            images: an image (path, URL, bytes, PIL image, numpy array or tensor, see
+                `image_io.load_image`), a list of them, or a generator or data set, which is
+                consumed lazily. Items may be dicts with the keys `image` and `reference`.
+            reference: an image whose colors to use, for all images. For a list of images also a
+                list with one entry for each: an image, None, or a list of several. For one image
+                also a list of several references for it.
+            reference_strength: how much the colors follow the reference, 0 (automatic) to 1.
+            scale: magnification, 0.5 to 16; 4 unless `size` or `long_side` is given. The output
+                has exactly round(W * scale) x round(H * scale) pixels, by Python's `round`.
+            size: exact output size (width, height) in pixels, instead of `scale`.
+            long_side: exact longer side of the output in pixels, instead of `scale`; the aspect
+                ratio is kept.
+            saturation: factor on the chroma, 0 (gray) to 4.
+            luminance: `"network"`, or `"source"` to keep the lightness of the source.
+            tile_size: side of a tile in source pixels; `"auto"` chooses it by the free memory,
+                None decodes without tiles.
+            batch_size: number of images in a batch; 1 unless set in `pipeline(...)`. Neighbors of
+                one size run together.
+            return_attention: return dicts with `image`, `attentions` and `valves` (see
+                `EncodedImage`) instead of images.
+            depth: bits per channel: 8 for PIL images; 16 for arrays (Ho, Wo, 3 or 4) of uint16,
+                since Pillow has no colors of 16 bits.
+            reference_tokens: what `encode_reference` returns, instead of `reference`.
+            num_workers: processes that read the images of a generator or data set; none by default.
 
         Returns:
-            A PIL image (RGB, or RGBA where the source has transparency); a list for a list, an
-            iterator for a generator or data set. Gray sources of 16 bits are used as such.
+            A PIL image of mode RGB, or RGBA if the source has transparency; a list for a list, an
+            iterator for a generator or data set. 16 bits of a gray source are used.
 
         Raises:
-            ValueError: on an argument out of its range, or two of scale, size and long_side.
-            TypeError: on an unknown argument.
-            image_io.ImageError: a ValueError that names the image that cannot be read.
-            NotFiniteError: an ArithmeticError, if the network computes what is not finite, also in
-                float32.
+            ValueError: if an argument is out of its range, two of scale, size and long_side are
+                given, or a reference is given for a model that takes none.
+            TypeError: if an argument is unknown, or an image is of an unknown type.
+            image_io.ImageError: a ValueError; if an image cannot be read. It names the image.
+            NotFiniteError: an ArithmeticError; if the network's values are not finite in float32.
+            MemoryError: if memory does not suffice, even for the smallest tiles.
         """
+        arguments = {
+            "reference_strength": reference_strength,
+            "scale": scale,
+            "size": size,
+            "long_side": long_side,
+            "saturation": saturation,
+            "luminance": luminance,
+            "tile_size": tile_size,
+            "return_attention": return_attention,
+            "depth": depth,
+            "reference_tokens": reference_tokens,
+        }
         if isinstance(images, list | tuple):
             images = list(images)
             if isinstance(reference, list | tuple):
@@ -180,84 +156,115 @@ class ScsColorizeSrPipeline(Pipeline):
         elif _is_table(images):
             images = iter(images)
         if isinstance(images, list) and not images:
-            self._sanitize_parameters(**kwargs)
+            check_arguments(**arguments)
             return []
         if reference is not None:
-            kwargs["reference_tokens"] = self.encode_reference(reference)
-        return super().__call__(images, **kwargs)
+            arguments["reference_tokens"] = self._tokens_of(reference, reference_tokens)
+        return super().__call__(images, num_workers=num_workers, batch_size=batch_size, **arguments)
 
-    def strips(self, image, reference=None, **kwargs) -> Strips:
-        """As a call for one image, whose result is computed while its strips are taken.
+    def strips(self, image, reference=None, **arguments) -> Strips:
+        """Colorize one image in horizontal strips, which are computed as they are consumed.
 
         So the result need not fit into memory.
 
         Args:
-            image: one image, as a call takes it, or a dict with the keys `image` and `reference`.
-            reference: an image, or a list of several for it.
-            **kwargs: of a call, but for `batch_size` and `return_attention`.
+            image: one image as for a call, or a dict with the keys `image` and `reference`.
+            reference: an image, or a list of several, whose colors to use.
+            **arguments: of a call, except `batch_size`, `num_workers` and `return_attention`.
 
         Raises:
-            As a call does, NotFiniteError and MemoryError while strips are taken.
+            The errors of a call; NotFiniteError and MemoryError while strips are consumed.
         """
-        if "return_attention" in kwargs:
+        if "return_attention" in arguments:
             raise TypeError("return_attention: strips come without maps; call the pipeline")
         if reference is not None:
-            kwargs["reference_tokens"] = self.encode_reference(reference)
-        preprocess, forward, _ = self._sanitize_parameters(**kwargs)
-        (job,) = self.preprocess(image, **{**self._preprocess_params, **preprocess}).values()
-        arguments = {**self._forward_params, **forward}
-        of_color = {name: arguments.pop(name) for name in _OF_COLOR if name in arguments}
-        color = self._encode_color([job], **of_color)
-        return self._strips_of(job, color.features, **arguments)
+            tokens = arguments.get("reference_tokens")
+            arguments["reference_tokens"] = self._tokens_of(reference, tokens)
+        preprocess, forward, _ = self._sanitize_parameters(**arguments)
+        source = self.preprocess(image, **{**self._preprocess_params, **preprocess})["source"]
+        forward = {**self._forward_params, **forward}
+        encoding = {name: forward.pop(name) for name in _ENCODING_ARGUMENTS if name in forward}
+        (encoded,) = self._encode_sources([source], **encoding)
+        return self._decode(source, encoded, **forward)
 
-    def _sanitize_parameters(
+    def encode_color(
         self,
-        scale=None,
-        size=None,
-        long_side=None,
-        reference_tokens=None,
-        reference_strength=None,
-        tile_size=_NOT_GIVEN,
-        return_attention=None,
-        saturation=None,
-        luminance=None,
-        depth=None,
-        **unknown,
-    ):
-        unknown = {name for name in unknown if name not in _LOADING_ARGUMENTS}
-        if unknown:
-            raise TypeError(
-                f"unknown argument {', '.join(sorted(unknown))}; accepted are reference, "
-                "reference_strength, scale, size, long_side, saturation, luminance, tile_size, "
-                "batch_size, return_attention and depth"
-            )
-        output_size = OutputSize(scale, size if size is None else tuple(size), long_side)
-        if reference_strength is not None:
-            _check_range("reference_strength", reference_strength, 0, 1)
-        if saturation is not None:
-            _check_range("saturation", saturation, 0, 4)
-        if luminance is not None and luminance not in LUMINANCES:
-            raise ValueError(f"luminance={luminance!r}: choose one of {', '.join(LUMINANCES)}")
-        if depth not in (None, *DEPTHS):
-            raise ValueError(f"depth={depth!r}: choose 8 or 16 bits a channel")
-        forward = {
-            "reference_tokens": reference_tokens,
-            "reference_strength": reference_strength,
-            "return_attention": return_attention,
-            "saturation": saturation,
-            "luminance": luminance,
-            "depth": depth,
-        }
-        post = {"return_attention": return_attention}
-        given = [{k: v for k, v in kind.items() if v is not None} for kind in (forward, post)]
-        if tile_size is not _NOT_GIVEN:  # None means no tiles
-            if tile_size not in ("auto", None):
-                _check_pixels("tile_size", tile_size)
-            given[0]["tile_size"] = tile_size
-        return {} if output_size == OutputSize() else {"output_size": output_size}, *given
+        image: ImageSource,
+        reference: ImageSource | list[ImageSource] | None = None,
+        reference_strength: float = 1.0,
+        return_attention: bool = False,
+    ) -> EncodedImage:
+        """Run the color branch on an image, so that it can be decoded at several sizes.
 
-    def preprocess(self, inputs, output_size: OutputSize | None = None) -> dict[str, _Job]:
-        """Read one image, and its own reference where it comes with one."""
+        Args:
+            image: an image as for a call.
+            reference: an image, or a list of several, whose colors to use.
+            reference_strength: 0 (automatic) to 1.
+            return_attention: also return attention and valve maps.
+
+        Raises:
+            The errors of a call.
+        """
+        check_arguments(reference_strength=reference_strength)
+        source = self.preprocess({"image": image, "reference": reference})["source"]
+        (encoded,) = self._encode_sources([source], None, reference_strength, return_attention)
+        return encoded
+
+    def decode_window(self, encoded: EncodedImage, grid: PixelGrid) -> torch.Tensor:
+        """Decode a window of the output of an encoded image.
+
+        Args:
+            encoded: result of `encode_color`.
+            grid: the window, without an `origin`.
+
+        Returns:
+            (1, 3, *grid.length) normalized Lab, float32, on the pipeline's device.
+
+        Raises:
+            NotFiniteError: if the network's values are not finite in float32.
+        """
+        return self._network.decode_window(encoded, grid)
+
+    def embed_image(self, image: ImageSource) -> torch.Tensor:
+        """Describe what an image shows by a vector of length 1, see `model.embed_images`.
+
+        Args:
+            image: an image as for a call, gray or color; only its lightness counts.
+
+        Returns:
+            (D,) float32, on the CPU.
+
+        Raises:
+            The errors of a call.
+        """
+        pixel_values = self.image_processor.source_tensor(load_image(image, keep_16_bits=True))
+        return self._network.embed_images(pixel_values)[0].cpu()
+
+    def encode_reference(self, reference: ImageSource | list[ImageSource]) -> Tokens:
+        """Encode a reference image, or a list of several, to be used in many calls.
+
+        Returns:
+            The argument `reference_tokens` of a call, and of `model.encode_color`.
+
+        Raises:
+            ValueError: if the model takes no references.
+            image_io.ImageError: if an image cannot be read.
+        """
+        return self._network.encode_references(self._reference_tensors(reference))
+
+    # What transformers calls
+
+    def _sanitize_parameters(self, **arguments: Any) -> tuple[dict, dict, dict]:
+        """Sort the arguments given of a call: for `preprocess`, `_forward` and `postprocess`."""
+        given = check_arguments(
+            **{name: arguments[name] for name in arguments if name not in _LOADING_ARGUMENTS}
+        )
+        preprocess = {name: given.pop(name) for name in ("output_size",) if name in given}
+        postprocess = {name: given[name] for name in ("return_attention",) if name in given}
+        return preprocess, given, postprocess
+
+    def preprocess(self, inputs, output_size: OutputSize | None = None) -> dict[str, _Source]:
+        """Read one image, and its own references if it has some."""
         reference = None
         if isinstance(inputs, Mapping):
             if "image" not in inputs:
@@ -268,179 +275,130 @@ class ScsColorizeSrPipeline(Pipeline):
         image = drop_alpha(image)
         if _has_colors(image):
             logger.warning_once("A source has colors: only its lightness (CIE L) is used.")
-        height, width = (output_size or OutputSize()).of(image)
+        height, width = (output_size or OutputSize()).size_for(image)
         if height < image.height or width < image.width:
             # The network never sees more pixels than the output has: antialiased, and less work.
             smaller = (min(width, image.width), min(height, image.height))
             image = image.resize(smaller, Image.Resampling.BICUBIC)
-        references = [] if reference is None else self._reference_tensors(reference)
+        references = () if reference is None else self._reference_tensors(reference)
         with explain_memory_errors(f"for a source of {image.width}x{image.height}"):
-            source = self.image_processor.source_tensor(image)
-        return {"job": _Job(source, (height, width), alpha, references)}
+            pixel_values = self.image_processor.source_tensor(image)
+        return {"source": _Source(pixel_values, (height, width), alpha, references)}
 
-    def _forward(self, inputs, **kwargs) -> dict:
-        jobs = inputs["job"]
-        if isinstance(jobs, _Job):
-            return {"job": self._run([jobs], **kwargs)[0]}
-        # Neighbors of one size run as one batch; order is kept.
-        groups = groupby(jobs, key=lambda job: (job.pixel_values.shape, _reference_shapes(job)))
-        return {"job": [job for _, group in groups for job in self._run(list(group), **kwargs)]}
+    def _forward(self, inputs, **arguments) -> dict:
+        """Run one source, or a list of them; neighbors of one size as one batch, in order."""
+        sources = inputs["source"]
+        if isinstance(sources, _Source):
+            return {"result": self._run([sources], **arguments)[0]}
+        batches = groupby(sources, key=lambda source: source.shapes)
+        return {
+            "result": [
+                result for _, batch in batches for result in self._run(list(batch), **arguments)
+            ]
+        }
+
+    def postprocess(
+        self, outputs, return_attention: bool = False
+    ) -> Image.Image | np.ndarray | dict:
+        """Return the result of one source."""
+        result = outputs["result"]
+        return result if return_attention else result["image"]
+
+    # Encoding and decoding
 
     @explain_memory_errors("for an image")
     def _run(
         self,
-        jobs: list[_Job],
+        sources: list[_Source],
         reference_tokens: Tokens | None = None,
         reference_strength: float = 1.0,
         return_attention: bool = False,
-        **arguments,
-    ) -> list[_Job]:
-        """Run jobs of one source size, all with references of the same sizes."""
-        color = self._encode_color(jobs, reference_tokens, reference_strength, return_attention)
-        done = []
-        for index, job in enumerate(jobs):
-            own = slice(index, index + 1)
-            image = self._strips_of(job, color.features[own], **arguments).to_image()
-            attentions, valves = (
-                tuple(level[own].cpu() for level in maps)
-                for maps in (color.attentions, color.valves)
-            )
-            done.append(replace(job, image=image, attentions=attentions, valves=valves))
-        return done
+        **decoding,
+    ) -> list[dict[str, Any]]:
+        """Run sources of the same shapes."""
+        encoded = self._encode_sources(
+            sources, reference_tokens, reference_strength, return_attention
+        )
+        return [
+            {
+                "image": self._decode(source, one, **decoding).to_image(),
+                "attentions": one.attentions,
+                "valves": one.valves,
+            }
+            for source, one in zip(sources, encoded, strict=True)
+        ]
 
-    @torch.no_grad()
-    @explain_memory_errors("to find colors")
-    def _encode_color(
+    def _encode_sources(
         self,
-        jobs: list[_Job],
+        sources: list[_Source],
         reference_tokens: Tokens | None = None,
         reference_strength: float = 1.0,
         return_attention: bool = False,
-    ) -> FusedFeatures:
-        """F_color of jobs of one source size."""
-        if jobs[0].references:
-            encoded = [self._encode(job.references) for job in jobs]
+    ) -> list[EncodedImage]:
+        """Run the color branch on a batch of sources of the same shapes.
+
+        References of a source take precedence over `reference_tokens`, which all others share.
+        """
+        if sources[0].references:
+            encoded = [self._network.encode_references(source.references) for source in sources]
             reference_tokens = tuple(torch.cat(level) for level in zip(*encoded, strict=True))
-        pixel_values = torch.cat([job.pixel_values for job in jobs]).to(self.device)
-
-        def encode(model) -> FusedFeatures:
-            tokens = reference_tokens and tuple(level.to(model.dtype) for level in reference_tokens)
-            color = model.encode_color(
-                pixel_values,
-                tokens,
-                reference_strength=reference_strength,
-                output_attentions=return_attention,
+        color = self._network.encode_color(
+            torch.cat([source.pixel_values for source in sources]),
+            reference_tokens,
+            reference_strength,
+            return_attention,
+        )
+        return [
+            EncodedImage(
+                source.pixel_values,
+                color.features[index : index + 1],
+                source.references,
+                tuple(level[index : index + 1].cpu() for level in color.attentions),
+                tuple(level[index : index + 1].cpu() for level in color.valves),
             )
-            _finite(color.features)
-            return color
+            for index, source in enumerate(sources)
+        ]
 
-        return self._in_finite_numbers(encode)
+    def _tokens_of(self, reference, reference_tokens: Tokens | None) -> Tokens:
+        if reference_tokens is not None:
+            raise ValueError("give only one of reference and reference_tokens")
+        return self.encode_reference(reference)
 
-    def _strips_of(
+    def _reference_tensors(self, reference) -> tuple[torch.Tensor, ...]:
+        """Read one image or a list of several; each becomes (1, 3, Hr, Wr)."""
+        several = reference if isinstance(reference, list | tuple) else [reference]
+        return tuple(self.image_processor.reference_tensor(load_image(one)) for one in several)
+
+    def _decode(
         self,
-        job: _Job,
-        color_features: torch.Tensor,
+        source: _Source,
+        encoded: EncodedImage,
         tile_size: int | str | None = "auto",
         saturation: float = 1.0,
         luminance: str = "network",
         depth: int = 8,
     ) -> Strips:
-        """The result of one job, with its transparency."""
+        """Decode one source to its output size, with its transparency."""
         arrays = self.image_processor.post_process_strips(
-            self._finite_strips(job, color_features, tile_size),
-            job.output_size,
+            self._network.decode_in_tiles(encoded, source.output_size, tile_size),
+            source.output_size,
             saturation,
             luminance,
-            job.pixel_values,
-            DEPTHS[depth],
+            source.pixel_values,
+            OUTPUT_TYPE_OF_DEPTH[depth],
         )
-        size, dtype, channels = job.output_size[::-1], np.dtype(f"uint{depth}"), 3
-        if job.alpha is not None:
-            arrays, channels = _with_alpha(arrays, resize_alpha(job.alpha, size)), 4
-        return Strips(size, channels, dtype, _with_clear_memory_errors(arrays, size))
+        size, dtype, channels = source.output_size[::-1], np.dtype(f"uint{depth}"), 3
+        if source.alpha is not None:
+            arrays, channels = _with_alpha(arrays, resize_alpha(source.alpha, size)), 4
+        return Strips(size, channels, dtype, _with_explained_memory_errors(arrays, size))
 
-    def _finite_strips(
-        self, job: _Job, color_features: torch.Tensor, tile_size: int | str | None
-    ) -> Iterator[torch.Tensor]:
-        """Normalized Lab in strips, from the first on that is not finite in float32."""
-        pixel_values = job.pixel_values.to(self.device)
-
-        def by(model) -> Iterator[torch.Tensor]:
-            color = color_features.to(model.dtype)
-            strips = decode_in_tiles(model, pixel_values, color, job.output_size, tile_size)
-            return map(_finite, strips)
-
-        done = 0
-        try:
-            for strip in by(self.model):
-                yield strip
-                del strip  # or it would still be there while the next one is made
-                done += 1
-        except NotFiniteError as error:
-            yield from islice(by(self._in_float32(error)), done, None)
-
-    def _in_finite_numbers(self, compute: Callable):
-        """`compute(model)`; where that is not finite, once more in float32."""
-        try:
-            return compute(self.model)
-        except NotFiniteError as error:
-            return compute(self._in_float32(error))
-
-    def _in_float32(self, error: NotFiniteError):
-        """A copy of the model that is in float32; raises the error if the model itself is."""
-        if self.model.dtype == torch.float32:
-            raise error
-        logger.warning_once(
-            f"The network's output is not finite in {self.model.dtype}: computed in float32."
-        )
-        return copy.deepcopy(self.model).float()
-
-    def postprocess(
-        self, outputs, return_attention: bool = False
-    ) -> Image.Image | np.ndarray | dict:
-        """The image of one job."""
-        job = outputs["job"]
-        if not return_attention:
-            return job.image
-        return {"image": job.image, "attentions": job.attentions, "valves": job.valves}
-
-    def encode_reference(self, reference) -> Tokens:
-        """A reference image, or a list of several, as `model.encode_color` takes it.
-
-        Raises:
-            ValueError: if the model takes no references.
-            image_io.ImageError: if an image cannot be read.
-        """
-        return self._encode(self._reference_tensors(reference))
-
-    def _reference_tensors(self, reference) -> list[torch.Tensor]:
-        """One image or a list of several to tensors (1, 3, Hr, Wr)."""
-        several = reference if isinstance(reference, list | tuple) else [reference]
-        return [self.image_processor.reference_tensor(load_image(one)) for one in several]
-
-    @torch.no_grad()
-    @explain_memory_errors("to find the colors of references")
-    def _encode(self, references: list[torch.Tensor]) -> Tokens:
-        """Reference images to one set of tokens per level."""
-        encoded = [self._encode_one(one.to(self.device)) for one in references]
-        return tuple(torch.cat(level, dim=1) for level in zip(*encoded, strict=True))
-
-    def _encode_one(self, reference: torch.Tensor) -> Tokens:
-        def encode(model) -> Tokens:
-            return tuple(map(_finite, model.encode_reference(reference)))
-
-        return self._in_finite_numbers(encode)
-
-
-def _finite(values: torch.Tensor) -> torch.Tensor:
-    """The same values; raises NotFiniteError where one is not finite."""
-    if not values.sum().isfinite():
-        raise NotFiniteError("the network's output is not finite: its weights are damaged")
-    return values
+    @property
+    def _network(self) -> NetworkRunner:
+        return NetworkRunner(self.model, self.device)
 
 
 def _has_colors(image: Image.Image) -> bool:
-    """Whether L, I;16 or RGB is more than gray in three equal channels, seen small."""
+    """Return whether RGB is more than gray in three equal channels, judged at a small size."""
     if image.mode != "RGB":
         return False
     small = image.resize((32, 32), Image.Resampling.BOX)
@@ -448,7 +406,7 @@ def _has_colors(image: Image.Image) -> bool:
 
 
 def _with_alpha(strips: Iterable[np.ndarray], alpha: Image.Image) -> Iterator[np.ndarray]:
-    """Strips (h, W, 3) with the rows of `alpha`, of mode L, as their last channel."""
+    """Append the rows of `alpha` (mode L) to strips (h, W, 3) as their last channel."""
     levels, top = np.asarray(alpha), 0
     for strip in strips:
         rows = levels[top : top + len(strip)].astype(strip.dtype)
@@ -456,24 +414,20 @@ def _with_alpha(strips: Iterable[np.ndarray], alpha: Image.Image) -> Iterator[np
         top += len(strip)
 
 
-def _with_clear_memory_errors(
+def _with_explained_memory_errors(
     strips: Iterable[np.ndarray], size: tuple[int, int]
 ) -> Iterator[np.ndarray]:
     with explain_memory_errors("for a result of {}x{}".format(*size)):
         yield from strips
 
 
-def _reference_shapes(job: _Job) -> tuple:
-    return tuple(tuple(reference.shape) for reference in job.references)
-
-
 def _is_table(images) -> bool:
-    """A map-style `datasets.Dataset`, which transformers does not take for a data set."""
+    """Return whether it is a map-style `datasets.Dataset`, which transformers takes for one row."""
     return type(images).__module__.startswith("datasets.") and hasattr(images, "column_names")
 
 
 def _with_own_references(images: list, references: list) -> list[dict]:
-    """Rows that pair every image with its reference."""
+    """Pair every image with its reference."""
     if len(references) != len(images):
         raise ValueError(
             f"{len(references)} references for {len(images)} images: give one for all, "

@@ -8,7 +8,7 @@ import numpy as np
 from gradio.events import Dependency
 
 from demonstration import SHOWN_REFERENCES, Demonstration, friendly, name_of, read_image
-from scsnet_hf.guidance.attention_maps import draw_point
+from scsnet_hf.guidance.points import draw_point
 
 ONE_DEVICE = {"concurrency_id": "device", "concurrency_limit": 1}  # of every event that computes
 HIDDEN = {"api_visibility": "private"}

@@ -15,7 +15,7 @@ from components import (
 from demonstration import EXAMPLES, SHOWN_REFERENCES, Demonstration, friendly, read_image
 from scsnet_hf import AttentionMaps
 from scsnet_hf.decoding import split_alpha
-from scsnet_hf.guidance.attention_maps import draw_point
+from scsnet_hf.guidance.points import draw_point
 from scsnet_hf.io.saving import save_image
 
 _POINT = "point.png"
@@ -64,7 +64,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         """
         source = _reduced(read_image(image))
         colors = _reduced(read_image(reference, "reference"))
-        found = AttentionMaps.of(demonstration.pipe, source, colors)
+        found = AttentionMaps.from_images(demonstration.pipe, source, colors)
         folder = demonstration.results.create()
         point = (across / 100, down / 100)
         save_image(draw_point(source, point), folder / _POINT)

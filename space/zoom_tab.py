@@ -61,11 +61,11 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         source = read_source(image)
         view = ZoomView(demonstration.pipe, source, reference or None, reference_strength)
         center = (across / 100, down / 100)
-        frames = view.journey(center, _frame_size(source, magnification), magnification, _FRAMES)
+        frames = view.zoom_in(center, _frame_size(source, magnification), magnification, _FRAMES)
         frames = list(progress.tqdm(frames, total=_FRAMES, unit="frames", desc="Zooming"))
         folder = demonstration.results.create()
         save_animation(frames, folder / _ANIMATION)
-        strip = view.strip(center, magnification, _PANEL)
+        strip = view.compare_scales(center, magnification, _PANEL)
         save_image(draw_panels([strip], _PANEL), folder / _STRIP)
         return *_show(folder), folder.name
 

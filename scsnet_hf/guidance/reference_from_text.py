@@ -1,7 +1,7 @@
-"""Words instead of a reference image: a text-to-image pipeline of diffusers paints the reference.
+"""`ReferenceFromTextPipeline`: a reference generated from a text by a pipeline of diffusers.
 
-The paper's referential mode (Eq. 2) needs a color image of something alike, and each reference
-gives other colors (Fig. 2). Making the reference from a description goes beyond the paper.
+The paper's referential mode (Eq. 2) needs a color image of something similar, and each reference
+gives other colors (Fig. 2). Generating the reference from a description goes beyond the paper.
 """
 
 import inspect
@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from transformers.utils import logging
 
+from ..call_arguments import check_arguments
 from ..decoding import split_alpha
 from ..image_io import ImageSource, load_image
 from ..image_processing_scsnet import SCSNetImageProcessor
@@ -22,23 +23,32 @@ from ..pipeline_scsnet import ScsColorizeSrPipeline
 try:
     from diffusers import DiffusionPipeline
     from diffusers.utils import BaseOutput
-except ModuleNotFoundError as error:
-    raise ImportError("ReferenceFromTextPipeline needs diffusers: pip install diffusers") from error
+except ModuleNotFoundError:
+    BaseOutput = object
+
+    class DiffusionPipeline:
+        """Stands for the class of diffusers where it is missing, so that names and help work."""
+
+        def __init__(self, *args, **kwargs):
+            raise ImportError("ReferenceFromTextPipeline needs diffusers: pip install diffusers")
+
+        from_pretrained = classmethod(__init__)
+
 
 logger = logging.get_logger(__name__)
 
-_USUAL_SIDE = 1024  # pixels; of the pipelines that do not say what they were trained on
+_DEFAULT_SIDE = 1024  # pixels; for pipelines that do not say what they were trained on
 _STRUCTURE_ARGUMENTS = ("image", "control_image")
 
 
 @dataclass
 class ReferenceFromTextOutput(BaseOutput):
-    """What `ReferenceFromTextPipeline` returns; entry i of both lists belongs to version i.
+    """Result of `ReferenceFromTextPipeline`; entry i of both lists belongs to version i.
 
     Attributes:
-        images: the colored images.
-        references: the images whose colors they have; None where the safety checker of the
-            text-to-image pipeline withheld one, and the colors are the automatic ones.
+        images: the colorized images.
+        references: the images whose colors they have; None if the safety checker of the
+            text-to-image pipeline withheld one, so that the colors are the automatic ones.
     """
 
     images: list[Image.Image]
@@ -46,12 +56,17 @@ class ReferenceFromTextOutput(BaseOutput):
 
 
 class ReferenceFromTextPipeline(DiffusionPipeline):
-    """Colorizes a gray image as a text describes it, and enlarges it.
+    """Colorize a gray image as a text describes it, and enlarge it.
 
-    A text-to-image pipeline makes a color image from the text, and SCSNet colorizes with that
-    image as its reference. The gray image is handed on as structure to pipelines whose call
-    has an argument `control_image` or `image` (ControlNet, image to image), so that the reference
-    shows the same scene and colors find their place; others only get its aspect ratio.
+    A text-to-image pipeline generates a color image from the text, and SCSNet colorizes with that
+    image as its reference. Pipelines whose call has an argument `control_image` or `image`
+    (ControlNet, image to image) also receive the gray image as structure, so that the reference
+    shows the same scene and colors find their place; others only receive its aspect ratio.
+
+    `save_pretrained` writes a folder with one subfolder for each of the three components, and
+    `from_pretrained` of this class reads it (from the Hub: `snapshot_download(repo_id)` first).
+    `to` moves all of them. Where memory is short, call `pipe.model.to("cuda")` and
+    `pipe.text_to_image.enable_model_cpu_offload()` instead.
 
     Args:
         text_to_image: a pipeline of diffusers, called with `prompt`.
@@ -59,15 +74,11 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
         image_processor: its image processor.
 
     Raises:
+        ImportError: if diffusers is not installed.
         TypeError: if the call of `text_to_image` has no argument `prompt`.
 
-    `save_pretrained` writes a folder with one for each of the three; `from_pretrained` of this
-    class reads it (of the Hub, by `from_pretrained(snapshot_download(repo_id))`). `to` moves all of
-    them; where memory is short, use instead of it `pipe.model.to("cuda")` and
-    `pipe.text_to_image.enable_model_cpu_offload()`.
-
     Example:
-        With the gray image as structure, by a ControlNet for lightness:
+        With the gray image as structure, through a ControlNet for lightness:
 
         >>> import torch
         >>> from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
@@ -87,8 +98,7 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
         >>> prompts = ["a red tram in summer, photograph", "a green tram in autumn, photograph"]
         >>> summer, autumn = pipe("tram.jpg", prompts, seed=7, scale=2).images
 
-        By text alone: `StableDiffusionPipeline.from_pretrained(
-        "stable-diffusion-v1-5/stable-diffusion-v1-5", torch_dtype=torch.float16)`.
+        By text alone, `text_to_image` is a `StableDiffusionPipeline`.
     """
 
     def __init__(
@@ -124,34 +134,31 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
         luminance: str = "network",
         tile_size: int | str | None = "auto",
     ) -> ReferenceFromTextOutput:
-        """Make one reference for each prompt and seed, and colorize the image with each.
+        """Generate one reference for each prompt and seed, and colorize the image with each.
 
         Args:
-            image: path, URL, bytes, PIL, array or tensor (see `image_io.load_image`), (H, W)
-                pixels. Color in it is ignored; transparency is kept.
+            image: path, URL, bytes, PIL image, array or tensor (see `image_io.load_image`). Its
+                colors are ignored; its transparency is kept.
             prompt: what the image shows and in which colors; a list gives several versions.
-            negative_prompt: what not to paint, for all versions.
+            negative_prompt: what the reference should not show, for all versions.
             seed: one for all prompts, or a list with one for each. One prompt with several seeds
-                gives several versions. A version does not depend on the others made with it.
-            num_inference_steps: denoising steps, otherwise those that the pipeline takes by itself.
+                gives several versions. A version does not depend on the others.
+            num_inference_steps: denoising steps; the default of `text_to_image` if None.
             text_to_image_arguments: more keyword arguments of the call of `text_to_image`, such as
                 `guidance_scale`, `strength` or `controlnet_conditioning_scale`; also `height` and
-                `width`, otherwise the image's aspect ratio at about the area it was trained on.
-            reference_strength: 0 (automatic) to 1.
-            scale: magnification, 0.5 to 16; 4 unless `size` or `long_side` is given.
-            size: exact output size (width, height) in pixels, instead.
-            long_side: long side of the output in pixels, aspect ratio kept, instead.
-            saturation: factor on the colors, 0 (gray) to 4.
-            luminance: "network", or "source" to keep the image's own lightness.
-            tile_size: source pixels a side of a tile, "auto", or None for no tiles.
+                `width`, by default the image's aspect ratio at about the area of the training
+                images.
+            reference_strength, scale, size, long_side, saturation, luminance, tile_size: see
+                `ScsColorizeSrPipeline.__call__`.
 
         Returns:
             The colored images and their references, in the order of the prompts or seeds.
 
         Raises:
-            ValueError: on an argument out of its range, two of scale, size and long_side, or
-                different numbers of prompts and seeds; before any reference is made.
-            image_io.ImageError: a ValueError, if the image cannot be read; before as well.
+            ValueError: if an argument is out of its range, two of scale, size and long_side are
+                given, or the numbers of prompts and seeds differ; before any reference is
+                generated.
+            image_io.ImageError: a ValueError; if the image cannot be read; likewise before.
         """
         colorization = {
             "reference_strength": reference_strength,
@@ -162,24 +169,24 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
             "luminance": luminance,
             "tile_size": tile_size,
         }
+        check_arguments(**colorization)
+        versions = _pair_prompts_and_seeds(prompt, seed)
+        image = load_image(image)
+        given = {"negative_prompt": negative_prompt, "num_inference_steps": num_inference_steps}
+        arguments = {
+            **_size_and_structure(self.text_to_image, image),
+            **{name: value for name, value in given.items() if value is not None},
+            **(text_to_image_arguments or {}),
+        }
+        references = [self._generate(*version, arguments) for version in versions]
         colorize = ScsColorizeSrPipeline(
             model=self.model, image_processor=self.image_processor, device=self.model.device
         )
-        colorize._sanitize_parameters(**colorization)
-        versions = _versions(prompt, seed)
-        image = load_image(image)
-        asked = {"negative_prompt": negative_prompt, "num_inference_steps": num_inference_steps}
-        arguments = {
-            **_size_and_structure(self.text_to_image, image),
-            **{name: value for name, value in asked.items() if value is not None},
-            **(text_to_image_arguments or {}),
-        }
-        references = [self._reference(*version, arguments) for version in versions]
         images = colorize([image] * len(versions), reference=references, **colorization)
         return ReferenceFromTextOutput(images, references)
 
-    def _reference(self, prompt: str, seed: int, arguments: dict[str, Any]) -> Image.Image | None:
-        # On the CPU, so that a seed means the same on every device.
+    def _generate(self, prompt: str, seed: int, arguments: dict[str, Any]) -> Image.Image | None:
+        # On the CPU, so that a seed gives the same noise on every device.
         generator = torch.Generator("cpu").manual_seed(seed)
         output = self.text_to_image(prompt=prompt, generator=generator, **arguments)
         if any(getattr(output, "nsfw_content_detected", None) or ()):
@@ -193,11 +200,11 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
 
     def to(self, *args, **kwargs) -> "ReferenceFromTextPipeline":
         """Move all components, with the arguments of `DiffusionPipeline.to`."""
-        self.text_to_image.to(*args, **kwargs)  # left out by diffusers: no module but a pipeline
+        self.text_to_image.to(*args, **kwargs)  # diffusers moves modules only, not pipelines
         return super().to(*args, **kwargs)
 
     def set_progress_bar_config(self, **kwargs) -> None:
-        """Set up the progress bar of the denoising steps (`disable=True` hides it)."""
+        """Configure the progress bar of the denoising steps (`disable=True` hides it)."""
         self.text_to_image.set_progress_bar_config(**kwargs)
 
 
@@ -205,8 +212,10 @@ def _accepted_by(text_to_image: DiffusionPipeline) -> set[str]:
     return set(inspect.signature(type(text_to_image).__call__).parameters)
 
 
-def _versions(prompt: str | list[str], seed: int | list[int]) -> list[tuple[str, int]]:
-    """Pairs of prompt and seed, a single one of either going with all of the other."""
+def _pair_prompts_and_seeds(
+    prompt: str | list[str], seed: int | list[int]
+) -> list[tuple[str, int]]:
+    """Pair prompts and seeds; a single one of either is used with all of the other."""
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
     seeds = [seed] if isinstance(seed, int) else list(seed)
     count = max(len(prompts), len(seeds))
@@ -220,7 +229,7 @@ def _versions(prompt: str | list[str], seed: int | list[int]) -> list[tuple[str,
 
 
 def _size_and_structure(text_to_image: DiffusionPipeline, image: Image.Image) -> dict[str, Any]:
-    """Keyword arguments that hand on the gray image and its aspect ratio, as far as possible."""
+    """Return the arguments for the gray image and its aspect ratio that the call accepts."""
     width, height = _generated_size(text_to_image, image)
     gray = split_alpha(image)[0].convert("L").convert("RGB")
     structure = gray.resize((width, height), Image.Resampling.BICUBIC)
@@ -230,16 +239,16 @@ def _size_and_structure(text_to_image: DiffusionPipeline, image: Image.Image) ->
 
 
 def _generated_size(text_to_image: DiffusionPipeline, image: Image.Image) -> tuple[int, int]:
-    """Width and height with the image's aspect ratio and the area of the training images."""
+    """Return width and height: the image's aspect ratio at the area of the training images."""
     factor = getattr(text_to_image, "vae_scale_factor", 8)
     denoiser = getattr(text_to_image, "unet", None) or getattr(text_to_image, "transformer", None)
     latent = getattr(text_to_image, "default_sample_size", None)
     latent = latent or getattr(denoiser, "config", {}).get("sample_size")
     if latent is None:
-        latent = _USUAL_SIDE / factor
+        latent = _DEFAULT_SIDE / factor
     rows, columns = latent if isinstance(latent, list | tuple) else (latent, latent)
     enlarged = factor * math.sqrt(rows * columns / (image.width * image.height))
-    # All need multiples of 8; transformers also join latent pixels two by two.
+    # All pipelines need multiples of 8, and transformers join latent pixels two by two.
     step = max(8, 2 * factor)
     width, height = (max(step, round(side * enlarged / step) * step) for side in image.size)
     return width, height

@@ -1,7 +1,7 @@
-"""`ReferenceGallery`: of many color images, those that suit a gray one as references.
+"""`ReferenceGallery`: the images of an album that suit a gray one as its reference.
 
-No labels and no further network: images are compared by the model's own source encoder, which
-sees lightness only, so a color image and a gray one are described alike.
+It needs neither labels nor another network: images are compared by the model's own source encoder,
+which sees only lightness, so that a color image and a gray one are described in the same way.
 """
 
 import os
@@ -13,13 +13,13 @@ from typing import NamedTuple
 import torch
 from tqdm import tqdm
 
-from ..image_io import ImageError, ImageSource, load_image
+from ..image_io import ImageError, ImageSource
 from ..io.folders import images_in
 from ..pipeline_scsnet import ScsColorizeSrPipeline
 
 
 class Proposal(NamedTuple):
-    """An image of the gallery, and how much it looks like the one asked about."""
+    """An image of a gallery and its similarity to the image asked about."""
 
     path: Path
     similarity: float  # cosine, at most 1
@@ -29,12 +29,12 @@ class ReferenceGallery:
     """Color images, described once, from which references are proposed.
 
     Args:
-        pipe: whose model describes the images.
+        pipe: the pipeline whose model describes the images.
         images: their paths. One that cannot be read is left out with a warning.
-        progress: show a bar.
+        progress: show a progress bar.
 
     Raises:
-        ValueError: if none can be read.
+        ValueError: if no image can be read.
 
     Example:
         >>> gallery = ReferenceGallery.from_folder(pipe, "album/")
@@ -53,40 +53,45 @@ class ReferenceGallery:
         vectors = []
         for path in tqdm(list(images), unit="image", disable=not progress):
             try:
-                vectors.append(self._describe(path))
+                vectors.append(pipe.embed_image(path))
             except ImageError as error:
                 warnings.warn(f"left out of the gallery: {error}", stacklevel=2)
             else:
                 self.paths.append(Path(path))
         if not vectors:
             raise ValueError("a gallery needs at least one image that can be read")
-        self._vectors = torch.cat(vectors)  # (N, D)
+        self._vectors = torch.stack(vectors)  # (N, D)
 
     @classmethod
     def from_folder(
         cls, pipe: ScsColorizeSrPipeline, folder: str | os.PathLike, progress: bool = False
     ) -> "ReferenceGallery":
-        """All images of a folder, searched in depth.
+        """Build a gallery of all images of a folder and its subfolders.
+
+        Args:
+            pipe: the pipeline whose model describes the images.
+            folder: where the images are.
+            progress: show a progress bar.
 
         Raises:
-            ValueError: if it is no folder, or holds no image that can be read.
+            ValueError: if it is not a folder, or contains no image that can be read.
         """
         if not Path(folder).is_dir():
             raise ValueError(f"{folder}: is not a folder")
         images = list(images_in(Path(folder)))
         if not images:
-            raise ValueError(f"{folder}: holds no images")
+            raise ValueError(f"{folder}: contains no images")
         return cls(pipe, images, progress)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def propose(self, image: ImageSource, count: int = 5) -> list[Proposal]:
-        """The images most like `image`, the best first.
+        """Find the images that are most similar to an image, the best one first.
 
         Args:
             image: gray or color, as `image_io.load_image` takes it.
-            count: how many; all where the gallery has fewer.
+            count: how many images to propose; all of a gallery that has fewer.
 
         Raises:
             ValueError: if `count` is below 1.
@@ -94,15 +99,9 @@ class ReferenceGallery:
         """
         if count < 1:
             raise ValueError(f"count={count!r}: must be 1 or more")
-        similarities = self._vectors @ self._describe(image)[0]
+        similarities = self._vectors @ self.pipe.embed_image(image)
         best = similarities.topk(min(count, len(self)))
         return [
             Proposal(self.paths[index], similarity)
             for similarity, index in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         ]
-
-    @torch.no_grad()
-    def _describe(self, image: ImageSource) -> torch.Tensor:
-        """(1, D), on the CPU."""
-        tensor = self.pipe.image_processor.source_tensor(load_image(image))
-        return self.pipe.model.embed_images(tensor.to(self.pipe.device)).cpu()

@@ -9,14 +9,14 @@ from transformers import pipeline
 from helpers.images import make_image
 from helpers.tiny_models import build_tiny_model
 from scsnet_hf import AttentionMaps, SCSNetImageProcessor
-from scsnet_hf.guidance.attention_maps import draw_point
+from scsnet_hf.guidance.points import draw_point
 
 SOURCE, REFERENCE = make_image(61, 42), make_image(50, 33, seed=1)
 
 
 @pytest.fixture(scope="module")
 def maps(tiny_pipe):
-    return AttentionMaps.of(tiny_pipe, SOURCE, REFERENCE)
+    return AttentionMaps.from_images(tiny_pipe, SOURCE, REFERENCE)
 
 
 def test_there_is_a_map_of_the_reference_for_every_place_of_every_level(maps):
@@ -104,18 +104,18 @@ def build_pipe():
 
 def test_large_images_are_mapped_as_the_color_branch_sees_them(build_pipe):
     pipe = build_pipe(color_size=32)
-    maps = AttentionMaps.of(pipe, make_image(100, 50), make_image(300, 400))
+    maps = AttentionMaps.from_images(pipe, make_image(100, 50), make_image(300, 400))
     assert maps.source_size == (16, 32)
     assert maps.reference_size == (32, 24)
     assert tuple(maps.attentions[0].shape) == (4, 8, 8, 6)
 
 
 def test_a_model_without_valves_has_none(build_pipe):
-    maps = AttentionMaps.of(build_pipe(cross_attention="basic"), SOURCE, REFERENCE)
+    maps = AttentionMaps.from_images(build_pipe(cross_attention="basic"), SOURCE, REFERENCE)
     assert len(maps.attentions) == 1
     assert maps.draw_valves(SOURCE) == []
 
 
 def test_a_model_without_references_says_so(build_pipe):
     with pytest.raises(ValueError, match="cross_attention"):
-        AttentionMaps.of(build_pipe(cross_attention="none"), SOURCE, REFERENCE)
+        AttentionMaps.from_images(build_pipe(cross_attention="none"), SOURCE, REFERENCE)

@@ -363,8 +363,11 @@ class TestMistakes:
         name = "scsnet_hf.guidance.reference_from_text"
         monkeypatch.setitem(sys.modules, "diffusers", None)
         monkeypatch.delitem(sys.modules, name)
+        without_diffusers = importlib.import_module(name).ReferenceFromTextPipeline
         with pytest.raises(ImportError, match="pip install diffusers"):
-            importlib.import_module(name)
+            without_diffusers(None, None, None)
+        with pytest.raises(ImportError, match="pip install diffusers"):
+            without_diffusers.from_pretrained("folder")
 
 
 class TestSaving:

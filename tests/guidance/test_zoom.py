@@ -1,4 +1,4 @@
-"""Windows at any magnification are parts of the whole output; a journey leads where it should."""
+"""Windows at any magnification are parts of the whole output; a zoom ends where it should."""
 
 import numpy as np
 import pytest
@@ -71,9 +71,9 @@ class TestDraw:
             ZoomView(tiny_pipe, tmp_path / "a.png")
 
 
-class TestJourney:
+class TestZoomIn:
     def test_it_starts_where_the_image_fills_the_window_and_ends_at_scale(self, view):
-        frames = list(view.journey((0.2, 0.7), (90, 60), scale=6, count=5))
+        frames = list(view.zoom_in((0.2, 0.7), (90, 60), scale=6, count=5))
         assert [frame.size for frame in frames] == [(90, 60)] * 5
         assert frames[0] == view.draw(1.5, (0.2, 0.7), (90, 60))
         assert frames[-1] == view.draw(6, (0.2, 0.7), (90, 60))
@@ -88,20 +88,12 @@ class TestJourney:
     )
     def test_what_is_wrong_is_said_before_the_first_window(self, view, change, message):
         with pytest.raises(ValueError, match=message):
-            view.journey((0.5, 0.5), (90, 60), **change)
+            view.zoom_in((0.5, 0.5), (90, 60), **change)
 
 
-def test_one_region_at_several_magnifications(view):
-    strip = view.same_region((0.5, 0.5), 12, (1, 2.5))
-    assert {caption: image.size for caption, image in strip.items()} == {
-        "x1": (12, 12),
-        "x2.5": (30, 30),
-    }
-
-
-def test_a_strip_doubles_up_to_the_last_magnification(view):
-    strip = view.strip((0.5, 0.5), 6, 60)
-    assert {caption: image.size for caption, image in strip.items()} == {
+def test_a_comparison_doubles_up_to_the_last_magnification(view):
+    images = view.compare_scales((0.5, 0.5), 6, 60)
+    assert {caption: image.size for caption, image in images.items()} == {
         "x1": (10, 10),
         "x2": (20, 20),
         "x4": (40, 40),

@@ -1,0 +1,152 @@
+"""Arguments of a call of the pipeline: defaults, checks, and the size of the output."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+from .image_processing_scsnet import LUMINANCES
+from .modeling_scsnet import DEFAULT_SCALE, output_size_of
+
+MIN_SCALE, MAX_SCALE = 0.5, 16.0
+MAX_SATURATION = 4
+OUTPUT_TYPE_OF_DEPTH = {8: "np", 16: "np16"}  # bits per channel: of the image processor
+
+
+class Default:
+    """A default in the signature of a call, where it looks like its value.
+
+    Unlike the plain value it is told apart from the same value given by the caller, which takes
+    precedence over `pipeline(..., saturation=0)`, while a default does not.
+    """
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+@dataclass(frozen=True)
+class OutputSize:
+    """How large the output is: given by one of the three, or by a magnification of 4.
+
+    Args:
+        scale: magnification, 0.5 to 16.
+        size: (width, height) in pixels.
+        long_side: pixels of the longer side; the aspect ratio is kept.
+
+    Raises:
+        ValueError: if a value is out of its range, or more than one is given.
+    """
+
+    scale: float | None = None
+    size: tuple[int, int] | None = None
+    long_side: int | None = None
+
+    def __post_init__(self):
+        given = [name for name, value in vars(self).items() if value is not None]
+        if len(given) > 1:
+            raise ValueError(
+                f"give only one of scale, size and long_side, not {' and '.join(given)}"
+            )
+        if self.scale is not None:
+            _check_number("scale", self.scale, MIN_SCALE, MAX_SCALE)
+        if self.size is not None:
+            if not isinstance(self.size, tuple | list) or len(self.size) != 2:
+                raise ValueError(f"size={self.size!r}: must be (width, height)")
+            for side in self.size:
+                _check_pixels("size", side)
+        if self.long_side is not None:
+            _check_pixels("long_side", self.long_side)
+
+    def size_for(self, image: Image.Image) -> tuple[int, int]:
+        """Return (Ho, Wo) for a source, of which only `width` and `height` are used."""
+        if self.size is not None:
+            width, height = self.size
+            return height, width
+        source_size = (image.height, image.width)
+        if self.long_side is not None:
+            return output_size_of(source_size, self.long_side / max(source_size))
+        return output_size_of(source_size, DEFAULT_SCALE if self.scale is None else self.scale)
+
+
+def check_arguments(**arguments: Any) -> dict[str, Any]:
+    """Check arguments of a call of the pipeline, all but the images and the reference.
+
+    Args:
+        **arguments: see `ScsColorizeSrPipeline.__call__`. None, except for `tile_size`, and
+            `Default` mean that an argument is not given.
+
+    Returns:
+        The arguments given, with `output_size` instead of `scale`, `size` and `long_side`.
+
+    Raises:
+        ValueError: if a value is out of its range, or two of scale, size and long_side are given.
+        TypeError: if an argument is unknown.
+    """
+    unknown = arguments.keys() - _CHECKS.keys()
+    if unknown:
+        raise TypeError(
+            f"unknown argument {', '.join(sorted(unknown))}; accepted are reference, "
+            f"{', '.join(_CHECKS)} and batch_size"
+        )
+    given = {
+        name: value
+        for name, value in arguments.items()
+        if not isinstance(value, Default) and (value is not None or name == "tile_size")
+    }
+    for name, value in given.items():
+        if _CHECKS[name] is not None:
+            _CHECKS[name](name, value)
+    size = {name: given.pop(name) for name in _SIZES if name in given}
+    return given | ({"output_size": OutputSize(**size)} if size else {})
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not low <= value <= high:
+        raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
+
+
+def _check_pixels(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name}: {value!r} must be a whole number of pixels, 1 or more")
+
+
+def _check_strength(name: str, value: Any) -> None:
+    _check_number(name, value, 0, 1)
+
+
+def _check_saturation(name: str, value: Any) -> None:
+    _check_number(name, value, 0, MAX_SATURATION)
+
+
+def _check_luminance(name: str, value: Any) -> None:
+    if value not in LUMINANCES:
+        raise ValueError(f"{name}={value!r}: choose one of {', '.join(LUMINANCES)}")
+
+
+def _check_tile_size(name: str, value: Any) -> None:
+    if value not in ("auto", None):
+        _check_pixels(name, value)
+
+
+def _check_depth(name: str, value: Any) -> None:
+    if value not in OUTPUT_TYPE_OF_DEPTH:
+        raise ValueError(f"{name}={value!r}: choose 8 or 16 bits per channel")
+
+
+_SIZES = ("scale", "size", "long_side")
+# All arguments; None where there is nothing to check, or where `OutputSize` does it.
+_CHECKS = {
+    "reference_strength": _check_strength,
+    **dict.fromkeys(_SIZES),
+    "saturation": _check_saturation,
+    "luminance": _check_luminance,
+    "tile_size": _check_tile_size,
+    "return_attention": None,
+    "depth": _check_depth,
+    "reference_tokens": None,
+}
