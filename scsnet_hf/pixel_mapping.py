@@ -1,7 +1,7 @@
-"""From features at the source's resolution to pixels at any resolution (Sec. 3.2).
+"""Continuous pixel mapping: from features at the source's size to pixels at any size (Sec. 3.2).
 
-Coordinates are exact: they are computed in integers, so a window of a large output has the very
-same positions as the whole. All heads share one call, `head(features, grid)`.
+Coordinates are computed in integers and therefore exact: a window of a large output has the same
+positions as the whole. All heads have the same call, `head(features, grid)`.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,59 +13,33 @@ from torch import nn
 
 from .configuration_scsnet import SCSNetConfig
 
-_HAS_ONEDNN = torch.backends.mkldnn.is_available()  # its former name
-_MANY = 16  # images, from which on also one thread leaves such convolutions to oneDNN
-
-
-class PixelwiseLinear(nn.Linear):
-    """`nn.Linear` over (B, H, W, C), to what wraps or replaces layers by type too."""
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, H, W, in_features) -> (B, H, W, out_features)."""
-        is_float32_on_cpu = pixels.device.type == "cpu" and pixels.dtype == torch.float32
-        if is_traced() or not (is_float32_on_cpu and _HAS_ONEDNN):
-            return super().forward(pixels)
-        *size, channels = pixels.shape
-        rows, columns = size[0] * size[1], size[2]
-        while rows < _MANY and columns % 2 == 0:
-            rows, columns = 2 * rows, columns // 2
-        # Every row is an image, and strides are those of `channels_last` even where sides of
-        # length 1 leave a choice.
-        images = pixels.reshape(rows, 1, columns, channels).permute(0, 3, 1, 2)
-        kernel = self.weight.contiguous()[:, None, None].permute(0, 3, 1, 2)
-        mapped = nn.functional.conv2d(images, kernel, self.bias)
-        return mapped.permute(0, 2, 3, 1).reshape(*size, self.out_features)
-
-
-def is_traced() -> bool:
-    """Whether operations are recorded, for gradients or to be compiled or exported."""
-    return torch.is_grad_enabled() or torch.compiler.is_compiling()
-
-
-_CACHED_ELEMENTS = 2**20  # 4 MB of float32: a block of rows that stays in the cache
-_PIXELSHUFFLE_FACTOR = 4
-_META_KERNEL = 3
-_META_HIDDEN = 256
-
 Axis = int | torch.Tensor
+Taps = Callable[[torch.Tensor], dict[int, torch.Tensor]]  # fractions to weights by pixel offset
+
+
+# Coordinates (Eq. 3)
 
 
 class PixelGrid(NamedTuple):
-    """Which output pixels to compute, and where the features at hand lie in the source.
+    """The output pixels to compute, and the position of the available features in the source.
 
-    Every pair is (vertical, horizontal). Entries of all but `length` may be int64 tensors, scalars
-    or (B,), one value per item of a batch.
+    Every pair is (vertical, horizontal). Entries of all but `length` may also be int64 tensors,
+    scalars or (B,) with one value per item.
+
+    Example:
+        >>> PixelGrid.whole((48, 64), (192, 256))  # all pixels at magnification 4
+        >>> PixelGrid((48, 64), (192, 256), start=(96, 0), length=(96, 256))  # the lower half
     """
 
     source: tuple[Axis, Axis]  # H, W of the whole source
     output: tuple[Axis, Axis]  # Ho, Wo of the whole output
-    start: tuple[Axis, Axis]  # first output row and column wanted
-    length: tuple[int, int]  # how many of them
+    start: tuple[Axis, Axis]  # first output row and column to compute
+    length: tuple[int, int]  # number of output rows and columns to compute
     origin: tuple[Axis, Axis] = (0, 0)  # source position of the features' first pixel
 
     @classmethod
     def whole(cls, source: tuple[int, int], output: tuple[int, int]) -> "PixelGrid":
-        """The grid of a complete output image."""
+        """Return the grid of a complete output image."""
         return cls(tuple(source), tuple(output), (0, 0), tuple(output))
 
 
@@ -73,22 +47,26 @@ class AxisCoordinates(NamedTuple):
     """Positions along one axis, each (1, n) or (B, n)."""
 
     lower: torch.Tensor  # int64, index of the source pixel at or before the position
-    fraction: torch.Tensor  # float32 in [0, 1), distance from it
+    fraction: torch.Tensor  # float32 in [0, 1), distance from that pixel
     relative: torch.Tensor  # float32, Z_rel in [-1, 1], position inside the nearest source pixel
 
     def rows(self, start: int, stop: int) -> "AxisCoordinates":
-        """The coordinates start..stop."""
+        """Return the coordinates from `start` to `stop`."""
         return AxisCoordinates(*(values[:, start:stop] for values in self))
 
 
 def axis_coordinates(
     grid: PixelGrid, axis: int, device: torch.device, align_corners: bool = False
 ) -> AxisCoordinates:
-    """Source positions of the grid's pixels along `axis` (0 vertical, 1 horizontal); Eq. 3.
+    """Compute the source positions of the grid's pixels along one axis.
 
-    Output pixel i stands at (i + 0.5) / output, source pixel j at (j + 0.5) / source. With
-    `align_corners` both stand at i / (size - 1), and Z_rel still divides the unit interval in cells
-    of 1 / source, as the paper has it.
+    Args:
+        grid: sizes and window.
+        axis: 0 vertical, 1 horizontal.
+        device: of the result.
+        align_corners: False puts output pixel i at (i + 0.5) / output and source pixel j at
+            (j + 0.5) / source. True puts both at i / (size - 1), while Z_rel still divides the unit
+            interval into cells of 1 / source, as in the paper.
     """
     source, output, start, origin = (
         _column(values[axis], device)
@@ -102,7 +80,7 @@ def axis_coordinates(
         denominator = 2 * output
         cell = (2 * index + 1) * source
         position = cell - output
-    # Not torch.div with a rounding mode, which becomes a division of float32 in ONNX.
+    # Not torch.div with a rounding mode, which becomes a float32 division in ONNX.
     lower = position // denominator
     anchor = (cell // denominator).clamp(max=source - 1)
     return AxisCoordinates(
@@ -113,56 +91,98 @@ def axis_coordinates(
 
 
 def _column(value: Axis, device: torch.device) -> torch.Tensor:
-    """One value or one per item as int64 (1, 1) or (B, 1)."""
+    """One value, or one per item, as int64 (1, 1) or (B, 1)."""
     if torch.is_tensor(value):
         return value.to(device).reshape(-1, 1)
-    # torch.as_tensor would tie compiled code to this very number.
+    # torch.as_tensor would tie compiled code to this number.
     return torch.full((1, 1), value, device=device)
 
 
-def _linear_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
+# Interpolation
+
+
+def linear_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
+    """Return the weights of bilinear interpolation by pixel offset."""
     return {0: 1 - fraction, 1: fraction}
 
 
-def _cubic_near(distance: torch.Tensor) -> torch.Tensor:
-    """Keys' kernel with a = -0.5, the one of Pillow's BICUBIC, at distances of 0 to 1."""
-    return (1.5 * distance - 2.5) * distance * distance + 1
-
-
-def _cubic_far(distance: torch.Tensor) -> torch.Tensor:
-    """The same at distances of 1 to 2; it is 0 beyond."""
-    return ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
-
-
-def cubic_kernel(distance: torch.Tensor) -> torch.Tensor:
-    """Keys' kernel (a = -0.5) at distances of 0 or more, in pixels."""
-    far = torch.where(distance < 2, _cubic_far(distance), torch.zeros_like(distance))
-    return torch.where(distance < 1, _cubic_near(distance), far)
-
-
-def _cubic_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
-    """The kernel's weights by offset, without a choice at every pixel."""
+def cubic_taps(fraction: torch.Tensor) -> dict[int, torch.Tensor]:
+    """Return the weights of bicubic interpolation (Keys 1981, a = -0.5) by pixel offset."""
     t = fraction
     return {-1: _cubic_far(1 + t), 0: _cubic_near(t), 1: _cubic_near(1 - t), 2: _cubic_far(2 - t)}
 
 
-def _interpolate(
-    values: torch.Tensor, axis: AxisCoordinates, taps, added: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Interpolate dim 1 of (B, N, K) at `axis`, and add `added`, that broadcasts: (B, n, K).
+def cubic_kernel(distance: torch.Tensor) -> torch.Tensor:
+    """Evaluate Keys' kernel (a = -0.5, that of Pillow's BICUBIC) at distances in pixels."""
+    far = torch.where(distance < 2, _cubic_far(distance), torch.zeros_like(distance))
+    return torch.where(distance < 1, _cubic_near(distance), far)
 
-    Border pixels are repeated outwards.
+
+def _cubic_near(distance: torch.Tensor) -> torch.Tensor:
+    """Keys' kernel at distances from 0 to 1."""
+    return (1.5 * distance - 2.5) * distance * distance + 1
+
+
+def _cubic_far(distance: torch.Tensor) -> torch.Tensor:
+    """Keys' kernel at distances from 1 to 2."""
+    return ((-0.5 * distance + 2.5) * distance - 4) * distance + 2
+
+
+def lookup(
+    features: torch.Tensor,
+    vertical: AxisCoordinates,
+    horizontal: AxisCoordinates,
+    taps: Taps = linear_taps,
+    along_y: torch.Tensor | None = None,
+    along_x: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Interpolate features at every crossing of the coordinates, first rows, then columns.
+
+    The weights sum to 1, so a constant stays constant. Border pixels are repeated outwards.
+
+    Args:
+        features: (B, H, W, C).
+        vertical: ho positions.
+        horizontal: wo positions.
+        taps: the kernel.
+        along_y: (1 or B, ho, C), added to all columns, while these are still few.
+        along_x: (1 or B, wo, C), added to all rows.
+
+    Returns:
+        (B, ho, wo, C).
     """
+    batch, _, width, channels = features.shape
+    rows = _interpolate(features.reshape(batch, -1, width * channels), vertical, taps)
+    height = rows.shape[1]
+    rows = rows.view(batch, height, width, channels)
+    if along_y is not None:
+        rows = rows + along_y[:, :, None]
+    horizontal = AxisCoordinates(*(_repeat(values, height) for values in horizontal))
+    if along_x is not None:
+        along_x = _repeat(along_x, height)
+    pixels = _interpolate(rows.view(batch * height, width, channels), horizontal, taps, along_x)
+    return pixels.view(batch, height, -1, channels)
+
+
+def _repeat(values: torch.Tensor, rows: int) -> torch.Tensor:
+    """(B, n, ...) -> (B rows, n, ...), for interpolation with the rows in the batch dimension."""
+    return values if len(values) == 1 else values.repeat_interleave(rows, dim=0)
+
+
+def _interpolate(
+    values: torch.Tensor, axis: AxisCoordinates, taps: Taps, added: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Interpolate (B, N, K) along dim 1, and add `added`, which is broadcast: (B, n, K)."""
     weights = taps(axis.fraction)
     indices = [(axis.lower + offset).clamp(0, values.shape[1] - 1) for offset in weights]
     weights = [weight.to(values.dtype) for weight in weights.values()]
-    # Single numbers are gathered faster, and hardly a runtime of exported graphs can sum bags.
+    # Single numbers are gathered faster, and few runtimes of exported graphs support embedding_bag.
     in_bags = values.device.type == "cpu" and values.shape[2] > 1 and not is_traced()
     return (_sum_bags if in_bags else _sum_tap_by_tap)(values, indices, weights, added)
 
 
 def _sum_bags(values, indices, weights, added) -> torch.Tensor:
-    """All taps in one pass, in less than half the time and memory traffic."""
+    """Sum all taps in one pass, in less than half the time and memory traffic."""
     batch, size, width = values.shape
     first = size * torch.arange(batch)[:, None, None]
     bags = nn.functional.embedding_bag(
@@ -194,47 +214,22 @@ def _sum_tap_by_tap(values, indices, weights, added) -> torch.Tensor:
     return result
 
 
-def _repeat(values: torch.Tensor, rows: int) -> torch.Tensor:
-    """What belongs to the columns of a batch, for one whose rows are in the batch dimension."""
-    return values if len(values) == 1 else values.repeat_interleave(rows, dim=0)
-
-
-def lookup(
-    features: torch.Tensor,
-    vertical: AxisCoordinates,
-    horizontal: AxisCoordinates,
-    taps=_linear_taps,
-    along_y: torch.Tensor | None = None,
-    along_x: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Interpolate (B, H, W, C) at every crossing of the coordinates: rows first, then columns.
-
-    Returns (B, ho, wo, C). Bilinear unless `taps` says otherwise; weights sum to 1, so a constant
-    stays constant. `along_y`, (1 or B, ho, C), and `along_x`, (1 or B, wo, C), are added to it, the
-    former while there are few columns.
-    """
-    batch, _, width, channels = features.shape
-    rows = _interpolate(features.reshape(batch, -1, width * channels), vertical, taps)
-    height = rows.shape[1]
-    rows = rows.view(batch, height, width, channels)
-    if along_y is not None:
-        rows = rows + along_y[:, :, None]
-    horizontal = AxisCoordinates(*(_repeat(values, height) for values in horizontal))
-    if along_x is not None:
-        along_x = _repeat(along_x, height)
-    pixels = _interpolate(rows.view(batch * height, width, channels), horizontal, taps, along_x)
-    return pixels.view(batch, height, -1, channels)
+# Sizes of feature maps
 
 
 def resize(features: torch.Tensor, grid: PixelGrid, cubic: bool = False) -> torch.Tensor:
-    """Bilinear or bicubic lookup of (B, C, H, W) on `grid`, cell-centered: (B, C, ho, wo)."""
+    """Interpolate (B, C, H, W) on a grid of cell-centered pixels, bilinear or bicubic.
+
+    Returns:
+        (B, C, *grid.length).
+    """
     axes = (axis_coordinates(grid, axis, features.device) for axis in (0, 1))
-    pixels = lookup(features.permute(0, 2, 3, 1), *axes, _cubic_taps if cubic else _linear_taps)
+    pixels = lookup(features.permute(0, 2, 3, 1), *axes, cubic_taps if cubic else linear_taps)
     return pixels.permute(0, 3, 1, 2)
 
 
 def resize_to(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bilinear lookup of whole (B, C, H, W) at `size`; as they are where they have it."""
+    """Interpolate (B, C, H, W) bilinearly to (B, C, *size), if it does not have that size."""
     own = tuple(features.shape[-2:])
     return features if own == tuple(size) else resize(features, PixelGrid.whole(own, size))
 
@@ -243,41 +238,67 @@ def pad_to_multiple(pixels: torch.Tensor, multiple: int) -> torch.Tensor:
     """Repeat the last row and column of (B, C, H, W) until both sides are multiples."""
     for axis in (-2, -1):
         size = pixels.shape[axis]
-        # By index, since padding ties exported code to the sizes that it was made with.
+        # By index, since padding ties exported code to the sizes that it was traced with.
         index = torch.arange(size + -size % multiple, device=pixels.device).clamp(max=size - 1)
         pixels = pixels.index_select(axis, index)
     return pixels
 
 
 def crop(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """The first rows and columns of (B, C, H, W): (B, C, *size)."""
+    """Take the first rows and columns of (B, C, H, W): (B, C, *size)."""
     if not torch.compiler.is_compiling() and tuple(features.shape[-2:]) == tuple(size):
-        return features  # as they are stored: what follows is slower on a copy by channel
+        return features  # index_select would lose the memory format channels_last
     for axis, length in zip((-2, -1), size, strict=True):  # by index, as in pad_to_multiple
         features = features.index_select(axis, torch.arange(length, device=features.device))
     return features
 
 
-def row_blocks(height: int, elements_per_row: int) -> Iterator[tuple[int, int]]:
-    """(start, stop) of output rows: blocks that fit the cache, or all rows where gradients flow.
+# Blocks of rows, which stay in the cache
 
-    All rows in compiled and exported code too, where `height` may be a symbol.
+_CACHED_ELEMENTS = 2**20  # 4 MB of float32
+
+
+def is_traced() -> bool:
+    """Return whether operations are recorded, for gradients, a compiler or an export."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
+
+
+def row_blocks(
+    height: int, elements_per_row: int, max_elements: int = _CACHED_ELEMENTS
+) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of blocks of output rows with at most `max_elements`, at least one row.
+
+    Where operations are recorded all rows are one block; `height` may be symbolic there.
     """
     if is_traced():
         yield 0, height
         return
-    block = max(1, _CACHED_ELEMENTS // max(1, elements_per_row))
+    block = max(1, max_elements // max(1, elements_per_row))
     for start in range(0, height, block):
         yield start, min(start + block, height)
 
 
+def conversion_blocks(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """Yield `row_blocks` for converting an image: larger, since conversion is many small steps."""
+    return row_blocks(height, 2 * width)
+
+
 def in_row_blocks(
-    rows: Callable[[int, int], torch.Tensor], height: int, elements_per_row: int
+    compute_rows: Callable[[int, int], torch.Tensor], height: int, elements_per_row: int
 ) -> torch.Tensor:
-    """(B, height, W, C), of which `rows(start, stop)` makes those rows, by `row_blocks`."""
+    """Compute an image block by block, see `row_blocks`.
+
+    Args:
+        compute_rows: from (start, stop) to these rows, (B, stop - start, W, C).
+        height: number of rows.
+        elements_per_row: size of the largest intermediate result per row.
+
+    Returns:
+        (B, height, W, C).
+    """
     result = None
     for start, stop in row_blocks(height, elements_per_row):
-        block = rows(start, stop)
+        block = compute_rows(start, stop)
         if stop - start == height:
             return block
         if result is None:
@@ -286,17 +307,44 @@ def in_row_blocks(
     return result
 
 
-def conversion_blocks(height: int, width: int) -> Iterator[tuple[int, int]]:
-    """`row_blocks` of images whose pixels are converted, by many small steps: larger blocks."""
-    return row_blocks(height, 2 * width)
+# Heads
+
+_HAS_ONEDNN = torch.backends.mkldnn.is_available()  # oneDNN by its former name
+_ONEDNN_BATCH = 16  # from which on PyTorch uses oneDNN for 1x1 convolutions on a single thread too
+_PIXELSHUFFLE_FACTOR = 4
+_META_KERNEL = 3
+_META_HIDDEN = 256
+
+
+class PixelwiseLinear(nn.Linear):
+    """`nn.Linear` on (B, H, W, C), computed on CPUs as a 1x1 convolution, which is faster there.
+
+    It stays an `nn.Linear` for adapters and quantizers, which replace layers by type.
+    """
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, H, W, in_features) -> (B, H, W, out_features)."""
+        is_float32_on_cpu = pixels.device.type == "cpu" and pixels.dtype == torch.float32
+        if is_traced() or not (is_float32_on_cpu and _HAS_ONEDNN):
+            return super().forward(pixels)
+        *size, channels = pixels.shape
+        rows, columns = size[0] * size[1], size[2]
+        while rows < _ONEDNN_BATCH and columns % 2 == 0:
+            rows, columns = 2 * rows, columns // 2
+        # Every row becomes an image of the batch. The permutations give strides of `channels_last`
+        # even where sides of length 1 leave a choice.
+        images = pixels.reshape(rows, 1, columns, channels).permute(0, 3, 1, 2)
+        kernel = self.weight.contiguous()[:, None, None].permute(0, 3, 1, 2)
+        mapped = nn.functional.conv2d(images, kernel, self.bias)
+        return mapped.permute(0, 2, 3, 1).reshape(*size, self.out_features)
 
 
 class ContinuousPixelMapping(nn.Module):
     """CPM: four linear layers on (interpolated F_cs, Z_rel) per output pixel (Sec. 3.2, Fig. 6).
 
-    Bilinear interpolation commutes with a per-pixel linear map, so the feature part of the first
-    layer runs at the source's resolution: the same result with p^2 times fewer operations. There it
-    follows the convolution that makes F_cs with nothing in between, and both are one convolution.
+    Bilinear interpolation commutes with a linear map of the channels, so the first layer's share of
+    the features is computed at the source's size: the same result with p^2 times fewer operations.
+    There it directly follows the convolution that makes F_cs, and the two become one convolution.
     """
 
     def __init__(self, config: SCSNetConfig):
@@ -312,23 +360,23 @@ class ContinuousPixelMapping(nn.Module):
 
     @property
     def last(self) -> nn.Module:
-        """The layer that makes the pixels."""
+        """The layer whose outputs are the pixels."""
         return self.layers[-1]
 
     def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
-        """Features (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
+        """F_tex + F_color (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
         of_features, of_position = self.first.weight[:, :-2], self.first.weight[:, -2:]
-        features = self._first_of_features(features, of_features)
+        features = self._first_layer(features, of_features)
         vertical, horizontal = (
             axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
         )
-        # Z_rel is (x, y): its share of the first layer is a row vector plus a column vector.
+        # Z_rel is (x, y): its share of the first layer is a sum of a row and a column vector.
         along_x, along_y = (
             axis.relative[..., None].to(features.dtype) * weight
             for axis, weight in zip((horizontal, vertical), of_position.unbind(1), strict=True)
         )
 
-        def rows(start: int, stop: int) -> torch.Tensor:
+        def compute_rows(start: int, stop: int) -> torch.Tensor:
             pixels = lookup(
                 features,
                 vertical.rows(start, stop),
@@ -341,11 +389,12 @@ class ContinuousPixelMapping(nn.Module):
             return pixels
 
         height, width = grid.length
-        return in_row_blocks(rows, height, width * features.shape[-1]).permute(0, 3, 1, 2)
+        pixels = in_row_blocks(compute_rows, height, width * features.shape[-1])
+        return pixels.permute(0, 3, 1, 2)
 
-    def _first_of_features(self, features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """First layer of F_cs, (B, H, W, N), by one convolution: fewer operations where N <= M."""
-        # A copy, or where a file's weights happen to begin would decide how sums are rounded.
+    def _first_layer(self, features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """F_cs and the first layer's share of it in one convolution: (B, H, W, first layer)."""
+        # A copy, or the address of the weights in a file would decide how sums are rounded.
         weight = weight.contiguous()
         kernel = torch.einsum("nm,mchw->nchw", weight, self.aggregate.weight)
         bias = nn.functional.linear(self.aggregate.bias, weight, self.first.bias)
@@ -369,11 +418,11 @@ class PixelShuffle(nn.Module):
 
     @property
     def last(self) -> nn.Module:
-        """The layer that makes the pixels."""
+        """The layer whose outputs are the pixels."""
         return self.expand
 
     def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
-        """Features (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
+        """F_tex + F_color (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
         pixels = self.shuffle(self.expand(self.aggregate(features).relu()))
         source, origin = (
             tuple(value * _PIXELSHUFFLE_FACTOR for value in pair)
@@ -397,11 +446,11 @@ class MetaUpscale(nn.Module):
 
     @property
     def last(self) -> nn.Module:
-        """The layer that makes the kernels."""
+        """The layer whose outputs are the kernels."""
         return self.predict[-1]
 
     def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
-        """Features (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
+        """F_tex + F_color (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
         batch, _, height, width = features.shape
         padded = nn.functional.pad(features, (_META_KERNEL // 2,) * 4, mode="replicate")
         patches = nn.functional.unfold(padded, _META_KERNEL)  # (B, 9C, H*W)
@@ -411,7 +460,7 @@ class MetaUpscale(nn.Module):
             axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
         )
 
-        def rows(start: int, stop: int) -> torch.Tensor:
+        def compute_rows(start: int, stop: int) -> torch.Tensor:
             here = vertical.rows(start, stop)
             nearest = lookup(patches, _to_anchor(here), _to_anchor(horizontal))
             kernels = self.predict(self._conditions(here, horizontal, grid, features.dtype))
@@ -419,10 +468,16 @@ class MetaUpscale(nn.Module):
             return torch.einsum("bhwk,bhwkc->bhwc", nearest, kernels.expand(batch, -1, -1, -1, -1))
 
         length, columns = grid.length
-        pixels = in_row_blocks(rows, length, columns * self.kernel_size * 3)
+        pixels = in_row_blocks(compute_rows, length, columns * self.kernel_size * 3)
         return pixels.permute(0, 3, 1, 2)
 
-    def _conditions(self, vertical, horizontal, grid, dtype) -> torch.Tensor:
+    def _conditions(
+        self,
+        vertical: AxisCoordinates,
+        horizontal: AxisCoordinates,
+        grid: PixelGrid,
+        dtype: torch.dtype,
+    ) -> torch.Tensor:
         """(offset y, offset x, 1 / p) of every pixel: (1 or B, ho, wo, 3)."""
         device = vertical.relative.device
         y, x = vertical.relative[:, :, None], horizontal.relative[:, None]
@@ -433,7 +488,7 @@ class MetaUpscale(nn.Module):
 
 
 def _to_anchor(axis: AxisCoordinates) -> AxisCoordinates:
-    """The nearest source pixel instead of an interpolated position."""
+    """Round positions to the nearest source pixel."""
     nearest = axis.lower + (axis.fraction >= 0.5)
     return AxisCoordinates(nearest, torch.zeros_like(axis.fraction), axis.relative)
 
