@@ -1,4 +1,7 @@
-"""The command `scsnet colorize`: files and folders in, larger color images out."""
+"""The command `scsnet colorize`: files and folders in, larger color images out.
+
+Nothing that takes long to import is imported before the arguments are known to be right.
+"""
 
 import argparse
 import signal
@@ -8,32 +11,70 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from . import __version__
 from .io.error_lines import one_line
-from .registration import (
-    DEFAULT_CHECKPOINT,
-    DTYPES,
-    find_checkpoint,
-    load_pipeline,
-)
+from .registration import DEFAULT_CHECKPOINT, DTYPES, find_checkpoint, load_pipeline
 
 if TYPE_CHECKING:
-    from .io.jobs import Work
+    from PIL import Image
+
+    from .io.jobs import Job
+    from .pipeline_scsnet import ScsColorizeSrPipeline
 
 ALL_DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 INTERRUPTED, TERMINATED = 130, 143  # as shells count the signals 2 and 15
 
-# Errors that concern one input; the others are still done.
-_OF_ONE_FILE = (ValueError, OSError, MemoryError, RuntimeError, ArithmeticError, ImportError)
-
 FORMATS = "png tif jpg webp avif gif bmp ppm".split()
 FIRST = "first"  # --reference
 
+# Errors that concern one input; the others are still processed.
+_INPUT_ERRORS = (ValueError, OSError, MemoryError, RuntimeError, ArithmeticError, ImportError)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command `scsnet`.
+
+    Args:
+        argv: its arguments; those of the process if None.
+
+    Returns:
+        The exit code: 0 all done, 1 some inputs failed, 2 wrong arguments or nothing done.
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        with _interrupted_by_sigterm():
+            return colorize(args)
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"scsnet: error: {one_line(error)}\n")
+        return NOTHING_DONE
+    except KeyboardInterrupt:
+        sys.stderr.write("scsnet: stopped\n")
+        return INTERRUPTED
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, so that temporary files are removed."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(TERMINATED)
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+# Arguments
+
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command."""
     parser = argparse.ArgumentParser(
         prog="scsnet", description="Colorize and enlarge gray images (SCSNet)."
     )
+    parser.add_argument("--version", action="version", version=f"scsnet {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     colorize = commands.add_parser(
         "colorize",
@@ -41,91 +82,86 @@ def build_parser() -> argparse.ArgumentParser:
         description="Colorize and enlarge images. Exit code: 0 all done, 1 some inputs failed, "
         "2 wrong arguments or every input failed.",
     )
-    colorize.add_argument("inputs", nargs="+", metavar="INPUT", help="image, video or folder")
-    colorize.add_argument(
+    add = colorize.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="image, video or folder")
+    add(
         "-o",
         "--output",
         metavar="OUT",
-        help="file for one input, else a folder that mirrors the tree; "
-        "without it NAME.scs.png beside the input",
+        help="a file for one input, otherwise a folder that mirrors the tree; without it "
+        "NAME.scs.png beside the input",
     )
-    add_look(colorize)
-    _add_series(colorize)
-    _add_files(colorize)
+    add_pipeline_options(colorize)
+    _add_series_options(colorize)
+    _add_file_options(colorize)
     return parser
 
 
-def add_look(parser: argparse.ArgumentParser) -> None:
-    """Add the options of how results look, which `call_arguments` reads, and of the model."""
-    how_large = parser.add_mutually_exclusive_group()
-    how_large.add_argument("--scale", type=float, metavar="P", help="magnification (default 4)")
-    how_large.add_argument("--size", type=_size, metavar="WxH", help="exact output size in pixels")
-    how_large.add_argument("--long-side", type=int, metavar="N", help="long side in pixels")
-    parser.add_argument(
-        "--reference-strength", type=float, metavar="S", help="0 (automatic) to 1 (default)"
+def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the model and of a call of the pipeline, which `call_arguments` reads."""
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--scale", type=float, metavar="P", help="magnification (default 4)")
+    size.add_argument("--size", type=_size, metavar="WxH", help="exact output size in pixels")
+    size.add_argument("--long-side", type=int, metavar="N", help="longer side in pixels")
+    add = parser.add_argument
+    add("--reference-strength", type=float, metavar="S", help="0 (automatic) to 1 (default)")
+    add("--saturation", type=float, metavar="S", help="0 is gray, 1 the default")
+    add(
+        "--luminance",
+        choices=("network", "source"),
+        help="source keeps the lightness of the image",
     )
-    parser.add_argument("--saturation", type=float, metavar="S", help="0 is gray, 1 the default")
-    parser.add_argument(
-        "--luminance", choices=("network", "source"), help="source keeps the image's lightness"
-    )
-    parser.add_argument(
+    add(
         "--model",
         default=DEFAULT_CHECKPOINT,
         metavar="ID_OR_FOLDER",
         help="other weights; small is a lighter network in the package",
     )
-    parser.add_argument("--device", metavar="D", help="cpu, cuda, mps, ... (default: the best)")
-    parser.add_argument(
+    add("--device", metavar="D", help="cpu, cuda, mps, ... (default: the best)")
+    add(
         "--dtype",
         choices=DTYPES,
         help="number format of the network (default: the model's, float32); bfloat16 is faster on "
         "GPUs and on CPUs with AVX512-BF16 or AMX",
     )
-    parser.add_argument("--tile-size", type=int, metavar="N", help="source pixels a side")
+    add("--tile-size", type=int, metavar="N", help="source pixels per side of a tile")
 
 
-def _add_series(colorize: argparse.ArgumentParser) -> None:
-    colorize.add_argument(
+def _add_series_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--reference",
         metavar="IMG",
         help=f"image whose colors to use; {FIRST}: the first result of a series, so that "
-        "colors stay (default of videos and animations)",
+        "colors stay the same (default for videos and animations)",
     )
-    colorize.add_argument(
+    parser.add_argument(
         "--propagate",
         action=argparse.BooleanOptionalAction,
-        help="hold the colors of the result before where nothing has changed (default of videos "
-        "and animations)",
+        help="keep the colors of the previous result where nothing has changed (default for "
+        "videos and animations)",
     )
 
 
-def _add_files(colorize: argparse.ArgumentParser) -> None:
-    colorize.add_argument(
-        "--format", choices=FORMATS, help="of image files (default: png, nothing is lost)"
-    )
-    colorize.add_argument(
-        "--quality", type=int, metavar="Q", help="1 to 100, of jpg, webp, avif and videos"
-    )
-    colorize.add_argument(
-        "--keep-metadata", action="store_true", help="carry EXIF, XMP, text and dpi over"
-    )
-    colorize.add_argument(
-        "--skip-existing", action="store_true", help="leave inputs whose result is there"
-    )
-    colorize.add_argument(
+def _add_file_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--format", choices=FORMATS, help="of image files (default: png, lossless)")
+    add("--quality", type=int, metavar="Q", help="1 to 100, for jpg, webp, avif and videos")
+    add("--keep-metadata", action="store_true", help="carry over EXIF, XMP, text and dpi")
+    add("--skip-existing", action="store_true", help="skip inputs whose result exists")
+    add(
         "--jobs",
-        type=_whole,
+        type=_whole_number,
         metavar="N",
-        help="images at once, unless each hangs on the one before (default: as many as suit the "
-        "cores, at most 4); videos and large images are done alone",
+        help="images at once, unless each depends on the previous one (default: as the cores "
+        "allow, at most 4); videos and large images are processed alone",
     )
-    colorize.add_argument(
+    add(
         "--max-megapixels",
-        type=_positive,
+        type=_positive_number,
         metavar="N",
         help="refuse images with more pixels (default: 89.5)",
     )
-    colorize.add_argument(
+    add(
         "--max-frames",
         type=int,
         default=1000,
@@ -134,13 +170,13 @@ def _add_files(colorize: argparse.ArgumentParser) -> None:
     )
 
 
-def _whole(text: str) -> int:
+def _whole_number(text: str) -> int:
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 
-def _positive(text: str) -> float:
+def _positive_number(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
@@ -157,7 +193,142 @@ def _size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
-def _load_pipeline(model: str, device: str | None, dtype: str | None):
+def call_arguments(args: argparse.Namespace) -> dict:
+    """Return the given arguments of a call of the pipeline, except for the reference."""
+    names = "scale size long_side reference_strength saturation luminance tile_size".split()
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
+# The command
+
+
+def colorize(args: argparse.Namespace) -> int:
+    """Run `scsnet colorize` and return its exit code.
+
+    Args:
+        args: from the parser of `build_parser`.
+
+    Raises:
+        ValueError, OSError: if an argument is wrong; nothing has been written then.
+    """
+    from tqdm import tqdm
+
+    from .io.jobs import plan_jobs
+    from .io.warning_lines import redirect_warnings
+
+    jobs = plan_jobs(args.inputs, args.output, args.format)
+    _check_quality(args.quality, jobs)
+    _limit_pixels(args.max_megapixels)
+    keep_freed_memory()
+    todo = [job for job in jobs if not (args.skip_existing and job.is_done)]
+    pipe = _load_pipeline(args.model, args.device, args.dtype)
+    failed, last = 0, None
+    with tqdm(total=len(todo), unit="file", disable=None) as bar:
+        print_line = partial(bar.write, file=sys.stderr)
+        with (
+            redirect_warnings(print_line),
+            closing(_run_jobs(pipe, args, jobs, todo, print_line)) as outcomes,
+        ):
+            for job, outcome in outcomes:
+                bar.update()
+                if isinstance(outcome, Exception):
+                    failed += 1
+                    print_line(f"scsnet: error: {_name_input(job, outcome)}")
+                else:
+                    last = outcome
+    done, skipped = len(todo) - failed, len(jobs) - len(todo)
+    result = f": {last}" if done == 1 else ""
+    sys.stderr.write(f"scsnet: {done} done, {failed} failed, {skipped} already there{result}\n")
+    if not failed:
+        return ALL_DONE
+    return SOME_FAILED if done or skipped else NOTHING_DONE
+
+
+def _name_input(job: "Job", error: Exception) -> str:
+    message = one_line(error)
+    return message if str(job.source) in message else f"{job.source}: {message}"
+
+
+def _run_jobs(
+    pipe: "ScsColorizeSrPipeline",
+    args: argparse.Namespace,
+    jobs: "list[Job]",
+    todo: "list[Job]",
+    on_warning: Callable[[str], None],
+) -> "Iterator[tuple[Job, str | Exception]]":
+    """Yield the jobs of `todo` as they are done, with what was written or with the error.
+
+    Wrong arguments are raised before the first job.
+    """
+    from .io.parallel import automatic_jobs, run_parallel
+
+    run = _build_colorizer(pipe, args, jobs, on_warning)
+    depend_on_previous = args.reference == FIRST or args.propagate
+    at_once = 1 if depend_on_previous else args.jobs or automatic_jobs(pipe.device)
+    return run_parallel(todo, run, at_once, _INPUT_ERRORS, on_warning)
+
+
+def _build_colorizer(
+    pipe: "ScsColorizeSrPipeline",
+    args: argparse.Namespace,
+    jobs: "list[Job]",
+    on_warning: Callable[[str], None],
+) -> "Callable[[Job, bool], str]":
+    """Return what runs one job: called with it and whether it runs alone."""
+    from .call_arguments import OutputSize
+    from .image_io import load_image
+    from .io.image_colorizer import ImageColorizer
+    from .io.image_file import ImageFile
+    from .io.parallel import NotAloneError, is_large
+    from .video.series import Series
+    from .video.video_colorizer import VideoColorizer
+
+    reference = args.reference
+    if reference not in (None, FIRST):
+        reference = load_image(reference)
+    new_series = partial(Series, pipe, **call_arguments(args))
+    takes_references = pipe.model.config.cross_attention != "none"
+    new_video_series = partial(
+        new_series,
+        reference or (FIRST if takes_references else None),
+        propagate=args.propagate is not False,
+    )
+    images = new_series(
+        _first_result_of_earlier_run(pipe, args, jobs) or reference,
+        propagate=bool(args.propagate),
+        follow_scenes=False,
+    )
+    colorize_video = VideoColorizer(new_video_series, args.quality, on_warning)
+    colorize_image = ImageColorizer(
+        images.strips, lambda: new_video_series().strips, args.quality, on_warning
+    )
+    output_size = OutputSize(args.scale, args.size, args.long_side)
+
+    def run(job: "Job", alone: bool) -> str:
+        if job.is_video:
+            if not alone:
+                raise NotAloneError
+            return colorize_video(job.source, job.target)
+        with ImageFile(job.source, args.max_frames, args.keep_metadata) as source:
+            if not alone and is_large(source, output_size.size_for(source), pipe.device):
+                raise NotAloneError
+            return colorize_image(source, job.target)
+
+    return run
+
+
+def _first_result_of_earlier_run(
+    pipe: "ScsColorizeSrPipeline", args: argparse.Namespace, jobs: "list[Job]"
+) -> "Image.Image | None":
+    """The reference of a series whose first image is skipped, as an earlier run finished it."""
+    images = [job for job in jobs if not job.is_video]
+    resumes = args.reference == FIRST and args.skip_existing
+    if not (resumes and images and images[0].is_done):
+        return None
+    return pipe(str(images[0].source), **call_arguments(args))
+
+
+def _load_pipeline(model: str, device: str | None, dtype: str | None) -> "ScsColorizeSrPipeline":
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -169,123 +340,13 @@ def _load_pipeline(model: str, device: str | None, dtype: str | None):
         raise ValueError(f"--model {model}: cannot be loaded{where} ({one_line(error)})") from error
 
 
-def call_arguments(args: argparse.Namespace) -> dict:
-    """Those of a call of the pipeline that were given, but for the reference."""
-    names = "scale size long_side reference_strength saturation luminance tile_size".split()
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
-
-def colorize(args: argparse.Namespace) -> int:
-    """Run `scsnet colorize`; returns the exit code."""
-    from tqdm import tqdm
-
-    from .io.jobs import plan
-    from .io.warning_lines import warnings_as_remarks
-
-    work = plan(args.inputs, args.output, args.format)
-    _check_quality(args.quality, work)
-    _limit_pixels(args.max_megapixels)
-    keep_freed_memory()
-    todo = [w for w in work if not (args.skip_existing and w.is_done)]
-    pipe = _load_pipeline(args.model, args.device, args.dtype)
-    failed, last = 0, None
-    with tqdm(total=len(todo), unit="file", disable=None) as progress:
-        remark = partial(progress.write, file=sys.stderr)
-        with (
-            warnings_as_remarks(remark),
-            closing(_outcomes(pipe, args, work, todo, remark)) as outcomes,
-        ):
-            for item, outcome in outcomes:
-                progress.update()
-                if not isinstance(outcome, Exception):
-                    last = outcome
-                    continue
-                failed += 1
-                message = one_line(outcome)
-                named = message if str(item.source) in message else f"{item.source}: {message}"
-                remark(f"scsnet: error: {named}")
-    done, skipped = len(todo) - failed, len(work) - len(todo)
-    summary = [f"{done} done", f"{failed} failed", f"{skipped} already there"]
-    where = f": {last}" if done == 1 else ""
-    sys.stderr.write(f"scsnet: {', '.join(summary)}{where}\n")
-    if not failed:
-        return ALL_DONE
-    return SOME_FAILED if done or skipped else NOTHING_DONE
-
-
-def _outcomes(
-    pipe,
-    args: argparse.Namespace,
-    work: "list[Work]",
-    todo: "list[Work]",
-    remark: "Callable[[str], None]",
-) -> "Iterator[tuple[Work, str | Exception]]":
-    """Files of `todo` as they are done, with what was written, in words, or what is wrong.
-
-    Raises what is wrong with the arguments before any is read.
-    """
-    from .io.parallel import automatic_jobs, done_side_by_side, is_large
-    from .pipeline_scsnet import OutputSize
-
-    colorize_file = _file_colorizer(pipe, args, work, remark)
-    handed_on = args.reference == FIRST or args.propagate
-    jobs = 1 if handed_on else args.jobs or automatic_jobs(pipe.device)
-    alone = partial(
-        is_large,
-        output_size=OutputSize(args.scale, args.size, args.long_side),
-        device=pipe.device,
-        most_frames=args.max_frames,
-    )
-    return done_side_by_side(todo, colorize_file, jobs, alone, _OF_ONE_FILE, remark)
-
-
-def _file_colorizer(
-    pipe, args: argparse.Namespace, work: "list[Work]", remark: "Callable[[str], None]"
-) -> "Callable[[Work], str]":
-    """What colorizes one file; raises what is wrong with the arguments before any is read."""
-    from .image_io import load_image
-    from .io.colorizing import ImageColorizer, VideoColorizer
-    from .video.series import Series
-
-    reference = args.reference
-    if reference not in (None, FIRST):
-        reference = load_image(reference)
-    series = partial(Series, pipe, **call_arguments(args))
-    steady = FIRST if pipe.model.config.cross_attention != "none" else None
-    moving = partial(series, reference or steady, propagate=args.propagate is not False)
-    video = VideoColorizer(moving, args.quality, remark)
-    album = series(
-        _earlier_first(pipe, args, work) or reference,
-        propagate=bool(args.propagate),
-        follow_scenes=False,
-    )
-    image = ImageColorizer(
-        still=album.strips,
-        animation=lambda: moving().strips,
-        quality=args.quality,
-        keep_metadata=args.keep_metadata,
-        most_frames=args.max_frames,
-        remark=remark,
-    )
-    return lambda item: video(item) if item.is_video else image(item)
-
-
-def _earlier_first(pipe, args: argparse.Namespace, work: "list[Work]"):
-    """What was "first" in a series of which an earlier run made the first image, else None."""
-    images = [item for item in work if not item.is_video]
-    goes_on = args.reference == FIRST and args.skip_existing
-    if not (goes_on and images and images[0].is_done):
-        return None
-    return pipe(str(images[0].source), **call_arguments(args))
-
-
-def _check_quality(quality: int | None, work: "list[Work]") -> None:
+def _check_quality(quality: int | None, jobs: "list[Job]") -> None:
     if quality is None:
         return
     if not 1 <= quality <= 100:
         raise ValueError(f"--quality {quality}: must be from 1 to 100")
-    if not any(item.has_quality for item in work):
-        raise ValueError("--quality: png loses nothing; add --format jpg, webp or avif")
+    if not any(job.has_quality for job in jobs):
+        raise ValueError("--quality: png is lossless; add --format jpg, webp or avif")
 
 
 def _limit_pixels(megapixels: float | None) -> None:
@@ -306,34 +367,6 @@ def keep_freed_memory() -> None:
     import torch
 
     torch.empty(31 * 2**20, dtype=torch.uint8)  # bytes; freed blocks of 32 MiB or more do not count
-
-
-@contextmanager
-def _ending_well() -> Iterator[None]:
-    """Let SIGTERM end the block like Ctrl-C, so that temporary files are removed."""
-
-    def stop(number: int, frame) -> None:
-        raise SystemExit(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Entry point of the command `scsnet`."""
-    args = build_parser().parse_args(argv)
-    try:
-        with _ending_well():
-            return colorize(args)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"scsnet: error: {one_line(error)}\n")
-        return NOTHING_DONE
-    except KeyboardInterrupt:
-        sys.stderr.write("scsnet: stopped\n")
-        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from helpers.image_files import (
 )
 from helpers.images import make_image
 from scsnet_hf.image_io import ImageError, load_image
-from scsnet_hf.io.colorizing import ImageColorizer
-from scsnet_hf.io.frames import describe_file, read_frames
-from scsnet_hf.io.jobs import Work
+from scsnet_hf.io.image_colorizer import ImageColorizer
+from scsnet_hf.io.image_file import ImageFile
+from scsnet_hf.io.jobs import Job
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Pillow, about these files
 
@@ -166,34 +166,35 @@ def test_size_is_what_is_said_about_a_file_that_is_too_large(name):
 
 def test_neighbors_of_bad_files_are_done(tmp_path, tiny_pipe):
     good = sorted(sample_files().items())[::3]
-    work = []
+    jobs = []
     for index, (name, content) in enumerate(BAD.items()):
         neighbor_name, neighbor = good[index % len(good)]
         for kind, file, data in (("bad", name, content), ("good", neighbor_name, neighbor)):
             source = tmp_path / "in" / kind / f"{index} {file}"
             source.parent.mkdir(parents=True, exist_ok=True)
             source.write_bytes(data)
-            work.append(Work(source, tmp_path / kind / f"{index}.png"))
+            jobs.append(Job(source, tmp_path / kind / f"{index}.png"))
 
     def colorize(image, depth):
         return tiny_pipe.strips(image, scale=0.5, depth=depth)
 
     colorizer = ImageColorizer(colorize, lambda: colorize)
     refused = set()
-    for one in work:
+    for job in jobs:
         try:
-            colorizer(one)
+            with ImageFile(job.source) as source:
+                colorizer(source, job.target)
         except ImageError as error:
-            assert str(error).startswith(str(one.source))
-            refused.add(one)
-    assert all(one.source.parent.name == "bad" for one in refused)
+            assert str(error).startswith(str(job.source))
+            refused.add(job)
+    assert all(job.source.parent.name == "bad" for job in refused)
     assert len(refused) >= 0.8 * len(BAD)
-    for one in work:
-        pages = one.target.with_suffix(".tif")
-        assert (one.target.is_file() or pages.is_file()) == (one not in refused)
-        assert one.source.is_file()
+    for job in jobs:
+        pages = job.target.with_suffix(".tif")
+        assert (job.target.is_file() or pages.is_file()) == (job not in refused)
+        assert job.source.is_file()
     left = [file.name for kind in ("bad", "good") for file in (tmp_path / kind).iterdir()]
-    assert len(left) == len(work) - len(refused)
+    assert len(left) == len(jobs) - len(refused)
 
 
 def test_flipped_bytes_leave_a_image_or_a_refusal(tmp_path):
@@ -252,7 +253,8 @@ def test_limit_on_pixels_holds_for_every_page(tmp_path, monkeypatch, factor):
     path.write_bytes(encoded_frames(pages, "TIFF"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 120)
     with pytest.raises(ImageError, match="pixels"):
-        list(read_frames(path, describe_file(path)))
+        with ImageFile(path) as file:
+            list(file.frames())
 
 
 def test_thousands_of_pages_are_refused_and_not_counted(tmp_path):
@@ -267,7 +269,7 @@ def test_thousands_of_pages_are_refused_and_not_counted(tmp_path):
     path = tmp_path / "pages.tif"
     path.write_bytes(struct.pack("<2sHI", b"II", 42, 8) + pages)
     with pytest.raises(ImageError, match="more frames than the limit of 50"):
-        describe_file(path, most_frames=50)
+        ImageFile(path, max_frames=50)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
@@ -275,9 +277,10 @@ def test_limit_on_frames_holds_for_every_format(tmp_path, kind):
     path = tmp_path / "animation"
     path.write_bytes(encoded_frames(moving(frames=4), kind))
     with pytest.raises(ImageError, match="more frames than the limit of 3") as caught:
-        describe_file(path, most_frames=3)
+        ImageFile(path, max_frames=3)
     assert str(caught.value).startswith(str(path))
-    assert describe_file(path, most_frames=4).frames == 4
+    with ImageFile(path, max_frames=4) as file:
+        assert file.frame_count == 4
 
 
 def test_damaged_exif_does_not_lose_the_image():

@@ -20,7 +20,7 @@ from PIL import Image
 
 from helpers.image_files import sample_files, with_checksums
 from scsnet_hf.image_io import ImageError, load_image
-from scsnet_hf.io.frames import describe_file, read_frames, read_metadata
+from scsnet_hf.io.image_file import ImageFile
 
 FILES = int(os.environ.get("SCSNET_FUZZ", "600"))
 PARTS = 10
@@ -88,13 +88,12 @@ def mutated(seed: int) -> tuple[str, bytes]:
 
 
 def read_in_every_way(path: Path) -> int:
-    """Read a file as an image, as frames and for its metadata; how often that was refused."""
+    """Read a file as an image and as the command does; how often that was refused."""
     refused = 0
     for read in (
-        lambda: load_image(path, deep=True),
+        lambda: load_image(path, keep_16_bits=True),
         lambda: load_image(path.read_bytes()),
-        lambda: list(read_frames(path, describe_file(path, most_frames=20), deep=True)),
-        lambda: read_metadata(path).save_arguments("PNG"),
+        lambda: read_file(path),
     ):
         try:
             read()
@@ -102,6 +101,13 @@ def read_in_every_way(path: Path) -> int:
             assert "\n" not in str(error)
             refused += 1
     return refused
+
+
+def read_file(path: Path) -> None:
+    """Read all frames and the metadata of a file."""
+    with ImageFile(path, max_frames=20, keep_metadata=True) as file:
+        for _ in file.frames(keep_16_bits=True):
+            file.metadata.save_arguments("PNG")
 
 
 def memory() -> int:

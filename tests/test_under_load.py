@@ -14,7 +14,7 @@ from PIL import Image
 
 from helpers.images import make_image
 from scsnet_hf.cli import main
-from scsnet_hf.io.colorizing import ImageColorizer
+from scsnet_hf.io.image_file import ImageFile
 
 THREADS, CALLS = 16, 50
 
@@ -114,13 +114,13 @@ def test_an_input_that_vanishes_fails_alone(checkpoint, tmp_path, capsys, monkey
     inputs = [tmp_path / f"{name}.png" for name in "abc"]
     for file in inputs:
         make_image(8, 8).save(file)
-    colorize = ImageColorizer.__call__
+    open_file = ImageFile.__init__
 
-    def colorize_and_delete(self, work):
+    def delete_and_open(self, *arguments):
         inputs[1].unlink(missing_ok=True)
-        return colorize(self, work)
+        open_file(self, *arguments)
 
-    monkeypatch.setattr(ImageColorizer, "__call__", colorize_and_delete)
+    monkeypatch.setattr(ImageFile, "__init__", delete_and_open)
     assert main(command(checkpoint, *inputs, "-o", tmp_path / "out")[3:]) == 1
     assert f"{inputs[1]}: no such file" in capsys.readouterr().err
     assert assert_whole(tmp_path / "out") == {"a.png", "c.png"}

@@ -4,6 +4,9 @@ _LONGEST = 300  # characters
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one line of at most 300 characters; its kind if it says nothing."""
+    """Return the message of an error in one line of at most 300 characters.
+
+    An error without a message gives the name of its class.
+    """
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -1,4 +1,4 @@
-"""Files of a folder that concern us."""
+"""Image and video files of a folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,11 +6,21 @@ from pathlib import Path
 from ..image_io import READABLE_SUFFIXES
 from .atomic_files import TEMPORARY_PREFIX
 
-RESULT_MARK = ".scs"  # before the suffix of a result that lies beside its input
+RESULT_MARK = ".scs"  # before the suffix of a result that is beside its input
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .vob .ts .mts .m2ts .wmv .asf .flv .3gp .ogv"
+    " .mxf .dv".split()
+)
+WRITABLE_VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv".split())
 
 
 def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
-    """Files of a folder with one of `suffixes` (lower case), searched in depth, in order."""
+    """Yield the files of a folder and its subfolders, sorted, that have one of `suffixes`.
+
+    Args:
+        folder: where to search.
+        suffixes: in lower case; those of files may be in any case.
+    """
     for file in sorted(folder.rglob("*")):
         left_behind = file.name.startswith(TEMPORARY_PREFIX)  # by a run that was killed
         if file.suffix.lower() in suffixes and not left_behind and file.is_file():
@@ -18,5 +28,5 @@ def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
 
 
 def images_in(folder: Path) -> Iterator[Path]:
-    """Files of a folder, searched in depth, in order, whose suffix is one that can be read."""
+    """Yield the image files of a folder and its subfolders, sorted, by their suffixes."""
     return files_in(folder, READABLE_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Which files the command line reads, and where their results go."""
+"""Which files the command reads, and where their results go."""
 
 import re
 from collections.abc import Iterator
@@ -6,24 +6,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..image_io import READABLE_SUFFIXES
-from ..video.colorize import VIDEO_SUFFIXES, WRITABLE_VIDEO_SUFFIXES, video_target
-from .folders import RESULT_MARK, files_in
+from .folders import RESULT_MARK, VIDEO_SUFFIXES, WRITABLE_VIDEO_SUFFIXES, files_in
 from .saving import LOSSY_FORMATS, check_writable_suffix, format_of
 
 DEFAULT_FORMAT = "png"
+_RESULT_NAME = re.compile(rf"{re.escape(RESULT_MARK)}\.[a-z0-9]+$", re.IGNORECASE)
 
-_RESULT = re.compile(rf"{re.escape(RESULT_MARK)}\.[a-z0-9]+$", re.IGNORECASE)
 
+class Job(NamedTuple):
+    """One image or video file to colorize.
 
-class Work(NamedTuple):
-    """One image or video to read and where its result goes."""
+    Attributes:
+        source: the file to read.
+        target: the file to write.
+    """
 
     source: Path
     target: Path
 
     @property
     def is_done(self) -> bool:
-        """Whether the result is there, also as the pages that a `.tif` holds instead."""
+        """Whether the result exists, perhaps as the `.tif` that holds the pages of a TIFF."""
         pages = self.target.with_suffix(".tif")
         return self.target.exists() or (_may_have_pages(self.source) and pages.exists())
 
@@ -34,7 +37,7 @@ class Work(NamedTuple):
 
     @property
     def has_quality(self) -> bool:
-        """Whether the target can be written at different qualities."""
+        """Whether the format of the target is lossy, with a quality to choose."""
         return self.is_video or format_of(self.target) in LOSSY_FORMATS
 
 
@@ -47,9 +50,14 @@ def _is_video(path: Path) -> bool:
 
 
 def find_inputs(inputs: list[str], output: str | None) -> Iterator[tuple[Path, Path]]:
-    """(file, its place in the output folder) for every input; folders are searched in depth.
+    """Yield each input file with its path relative to the output folder.
 
-    Results of earlier runs inside a folder (`*.scs.*`, or the output folder) are left out.
+    Folders are searched with their subfolders. Results of earlier runs (`*.scs.*`, and what is in
+    the output folder) are left out.
+
+    Args:
+        inputs: files and folders.
+        output: the output folder, if there is one.
     """
     for name in inputs:
         path = Path(name)
@@ -59,47 +67,44 @@ def find_inputs(inputs: list[str], output: str | None) -> Iterator[tuple[Path, P
         results = Path(output).resolve() if output else None
         for file in files_in(path, READABLE_SUFFIXES | VIDEO_SUFFIXES):
             inside = results != path.resolve() and results in file.resolve().parents
-            if not inside and not _RESULT.search(file.name):
+            if not inside and not _RESULT_NAME.search(file.name):
                 yield file, file.relative_to(path)
 
 
-def plan(inputs: list[str], output: str | None, image_format: str | None = None) -> list[Work]:
-    """Pair every input with its target.
+def plan_jobs(inputs: list[str], output: str | None, image_format: str | None = None) -> list[Job]:
+    """Pair every input file with the file of its result.
 
     Args:
         inputs: files and folders.
-        output: file for one input, else a folder; beside the inputs if None.
-        image_format: suffix of the results, without dot; videos keep theirs.
+        output: a file for one input, otherwise a folder; None puts results beside their inputs.
+        image_format: suffix of image results, without dot; videos keep theirs.
 
     Raises:
-        ValueError: where that is impossible, or a result would overwrite an input or another one.
+        ValueError: if there are no inputs, `output` does not fit them, or a result would overwrite
+            an input or another result.
     """
     found = list(find_inputs(inputs, output))
     if not found:
         raise ValueError(f"no images in {', '.join(inputs)}")
     if output is not None and _is_one_file(inputs, Path(output)):
-        work = [Work(found[0][0], _as_one_file(found[0][0], Path(output), image_format))]
+        jobs = [Job(found[0][0], _check_output_file(found[0][0], Path(output), image_format))]
     elif output is not None and Path(output).is_file():
         raise ValueError(f"{output}: is a file, but several images need a folder")
     else:
-        suffixes = [_suffix(source, image_format) for source, _ in found]
-        work = [
-            Work(source, _beside(source, suffix) if output is None else Path(output) / inside)
-            for (source, place), suffix in zip(found, suffixes, strict=True)
-            for inside in [place.with_suffix(suffix)]
-        ]
-    _check_targets(work)
-    return work
+        jobs = []
+        for source, place in found:
+            suffix = _result_suffix(source, image_format)
+            beside = source.with_suffix(f"{RESULT_MARK}{suffix}")
+            inside = place.with_suffix(suffix)
+            jobs.append(Job(source, beside if output is None else Path(output) / inside))
+    _check_targets(jobs)
+    return jobs
 
 
-def _suffix(source: Path, image_format: str | None) -> str:
-    if _is_video(source):
-        return video_target(source).suffix
-    return f".{image_format or DEFAULT_FORMAT}"
-
-
-def _beside(source: Path, suffix: str) -> Path:
-    return source.with_suffix(f"{RESULT_MARK}{suffix}")
+def _result_suffix(source: Path, image_format: str | None) -> str:
+    if not _is_video(source):
+        return f".{image_format or DEFAULT_FORMAT}"
+    return source.suffix if source.suffix.lower() in WRITABLE_VIDEO_SUFFIXES else ".mkv"
 
 
 def _is_one_file(inputs: list[str], output: Path) -> bool:
@@ -107,12 +112,11 @@ def _is_one_file(inputs: list[str], output: Path) -> bool:
     return one_input and bool(output.suffix) and not output.is_dir()
 
 
-def _as_one_file(source: Path, output: Path, image_format: str | None) -> Path:
+def _check_output_file(source: Path, output: Path, image_format: str | None) -> Path:
     if _is_video(source):
         if output.suffix.lower() not in WRITABLE_VIDEO_SUFFIXES:
-            raise ValueError(
-                f"{output}: a video is written as {' '.join(sorted(WRITABLE_VIDEO_SUFFIXES))}"
-            )
+            suffixes = " ".join(sorted(WRITABLE_VIDEO_SUFFIXES))
+            raise ValueError(f"{output}: a video is written as {suffixes}")
         return output
     check_writable_suffix(output)
     if image_format is not None and output.suffix.lower() != f".{image_format}":
@@ -120,11 +124,11 @@ def _as_one_file(source: Path, output: Path, image_format: str | None) -> Path:
     return output
 
 
-def _check_targets(work: list[Work]) -> None:
+def _check_targets(jobs: list[Job]) -> None:
     """Raise ValueError if a result would overwrite an input or another result."""
-    sources = {source.resolve() for source, _ in work}
+    sources = {source.resolve() for source, _ in jobs}
     first: dict[Path, Path] = {}
-    for source, target in work:
+    for source, target in jobs:
         place = target.resolve()
         if place in sources:
             raise ValueError(f"{target}: the result would overwrite an input")

@@ -1,11 +1,11 @@
-"""What an image file says beside its pixels, to be carried over to its result."""
+"""Metadata of an image file, carried over to its result."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePlugin
 
-# Tags of EXIF 2.3 that are about the image, not about how the file stores it.
+# Tags of EXIF 2.3 that describe the image, not how the file stores it.
 _DESCRIPTIVE_TAGS = frozenset(
     {
         270,  # ImageDescription
@@ -28,11 +28,16 @@ _STORED_SIZE = {40962, 40963}  # PixelXDimension, PixelYDimension
 class Metadata:
     """Metadata of an image, in the form that Pillow writes.
 
+    Example:
+        >>> image = Image.open("old.jpg")
+        >>> image.load()
+        >>> result.save("new.jpg", **Metadata.from_image(image).save_arguments("JPEG"))
+
     Attributes:
-        exif: EXIF block, upright and without sizes and thumbnail; empty if there is none.
-        dpi: horizontal and vertical pixels per inch, as in the source.
-        xmp: XMP packet.
-        text: text of PNG files by keyword, the comment of others as `Comment`.
+        exif: EXIF block without orientation, sizes and thumbnail; empty if there is none.
+        dpi: horizontal and vertical pixels per inch; None if the file does not say.
+        xmp: XMP packet; empty if there is none.
+        text: text of a PNG by keyword; comments of other formats under `Comment`.
     """
 
     exif: bytes = b""
@@ -41,8 +46,8 @@ class Metadata:
     text: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, image: Image.Image) -> "Metadata":
-        """Of an image as Pillow opened it, its pixels loaded."""
+    def from_image(cls, image: Image.Image) -> "Metadata":
+        """Read the metadata of an image that Pillow opened and loaded."""
         xmp = ImageOps.exif_transpose(image).info.get("xmp", b"")  # without the orientation
         return cls(
             _descriptive(image.getexif()),
@@ -52,9 +57,12 @@ class Metadata:
         )
 
     def save_arguments(self, image_format: str) -> dict[str, Any]:
-        """Keyword arguments of `PIL.Image.Image.save` for a format; what it cannot hold is left.
+        """Return keyword arguments of `PIL.Image.Image.save`: what a format can hold.
 
-        The result is tagged as sRGB, which it is.
+        They include an sRGB profile, as results are sRGB.
+
+        Args:
+            image_format: Pillow's name of the format.
         """
         arguments: dict[str, Any] = {"icc_profile": _srgb_profile()}
         if image_format == "TIFF":
@@ -91,9 +99,9 @@ class Metadata:
 
 
 def as_written(value: Any) -> Any:
-    """A tag of EXIF or TIFF with the bytes that it was read from.
+    """Return the value of an EXIF or TIFF tag with the bytes that it was read from.
 
-    Pillow reads text as Latin-1, whatever it is, and would write it as ASCII.
+    Pillow reads text as Latin-1, whatever its encoding, and would write it as ASCII.
     """
     return value.encode("latin-1", "replace") if isinstance(value, str) else value
 
@@ -111,7 +119,7 @@ def _descriptive(exif: Image.Exif) -> bytes:
 
 
 def _dots_per_inch(image: Image.Image) -> tuple[float, float] | None:
-    """None where a file gives only the aspect ratio, or nonsense."""
+    """The resolution; None where a file gives only an aspect ratio, or nonsense."""
     horizontal, vertical = (float(value) for value in image.info.get("dpi", (0, 0)))
     sensible = 1 < horizontal < 2**16 and 1 < vertical < 2**16
     return (horizontal, vertical) if sensible else None

@@ -1,6 +1,6 @@
 """Several files at once: threads of this process, each with its share of the cores.
 
-While one thread computes, others decode and encode: PyTorch and Pillow let go of Python's lock. And
+While one thread computes, others decode and encode: PyTorch and Pillow release Python's lock. And
 small images are computed faster by one core each than by all cores one after the other.
 """
 
@@ -8,17 +8,19 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import torch
 
-from ..image_io import ImageError, opened
-from ..pipeline_scsnet import OutputSize
-from .frames import MOST_FRAMES, describe_file
-from .jobs import Work
+from .image_file import ImageFile
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class NotAloneError(Exception):
+    """An item should be processed alone, with all cores and all memory."""
 
 
 class _Limits(NamedTuple):
@@ -26,17 +28,17 @@ class _Limits(NamedTuple):
     pixels: int  # that take a few seconds, for which Ctrl-C may have to wait
 
 
-_OF_CPU = _Limits(4, 2**22)
-_OF_ACCELERATOR = _Limits(3, 2**24)  # while one computes, one reads and one writes
+_CPU_LIMITS = _Limits(4, 2**22)
+_ACCELERATOR_LIMITS = _Limits(3, 2**24)  # while one computes, one reads and one writes
 
 
-def _limits_of(device: torch.device) -> _Limits:
-    return _OF_CPU if device.type == "cpu" else _OF_ACCELERATOR
+def _limits_for(device: torch.device) -> _Limits:
+    return _CPU_LIMITS if device.type == "cpu" else _ACCELERATOR_LIMITS
 
 
 def automatic_jobs(device: torch.device) -> int:
-    """How many files to work on at once where the network runs on `device`."""
-    return min(_cores(), _limits_of(device).jobs)
+    """Return how many files to process at once where the network runs on `device`."""
+    return min(_cores(), _limits_for(device).jobs)
 
 
 def _cores() -> int:
@@ -46,84 +48,69 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def is_large(
-    work: Work, output_size: OutputSize, device: torch.device, most_frames: int = MOST_FRAMES
-) -> bool:
-    """Whether a file is better off alone, with all cores and all memory: videos and large images.
+def is_large(source: ImageFile, output_size: tuple[int, int], device: torch.device) -> bool:
+    """Return whether an image file is better processed alone.
 
     Args:
-        work: its source; one that cannot be read is not large.
-        output_size: how large its result will be.
+        source: the file.
+        output_size: (Ho, Wo) of a result.
         device: where the network runs.
-        most_frames: files with more frames will be refused.
     """
-    if work.is_video:
-        return True
-    try:
-        frames = describe_file(work.source, most_frames).frames
-        with opened(work.source) as (image, _):
-            height, width = output_size.of(image)
-            pixels = max(image.width * image.height, width * height)
-    except ImageError:
-        return False
-    return frames * pixels > _limits_of(device).pixels
+    height, width = output_size
+    pixels = max(source.width * source.height, width * height)
+    return source.frame_count * pixels > _limits_for(device).pixels
 
 
-def done_side_by_side(
+def run_parallel(
     items: Sequence[Item],
-    do: Callable[[Item], Result],
+    run: Callable[[Item, bool], Result],
     jobs: int,
-    alone: Callable[[Item], bool] = lambda item: False,
     errors: tuple[type[Exception], ...] = (Exception,),
-    remark: Callable[[str], None] = print,
+    on_warning: Callable[[str], None] = print,
 ) -> Iterator[tuple[Item, Result | Exception]]:
-    """Do something with every item, with several at once.
+    """Process items, several at once.
 
-    An item is taken up when another is done, so no more than `jobs` are held at a time. Those that
-    are to be alone come last, one after the other, in the thread of the caller; and so do those for
-    which memory did not suffice beside others. Where the generator is closed or interrupted, it
-    takes up no more and ends when what it has begun is done.
+    An item starts when another one is done, so at most `jobs` are held at a time. Items that raise
+    NotAloneError or MemoryError beside others are processed again at the end, one after the other,
+    in the thread of the caller. When the generator is closed or interrupted, it starts no more
+    items and ends when those in progress are done.
 
     Args:
-        items: what to work on.
-        do: called in other threads, unless `jobs` is 1.
-        jobs: items at once; PyTorch has as many threads less in each.
-        alone: which items to do alone.
-        errors: of `do` that concern one item; others are raised here and end it all.
-        remark: takes a line about what an interruption waits for.
+        items: what to process.
+        run: called with an item and whether it is processed alone; in other threads, unless `jobs`
+            is 1.
+        jobs: items at once, between which PyTorch's threads are divided.
+        errors: exceptions of `run` that concern one item; others are raised here and end it all.
+        on_warning: called with one line about what an interruption waits for.
 
     Yields:
-        Every item once with what `do` returned, or with its error, as they are done.
+        Every item once with what `run` returned, or with its error, as they are done.
     """
 
-    def attempt(item: Item) -> Result | Exception:
+    def attempt(item: Item, alone: bool) -> Result | Exception:
         try:
-            return do(item)
-        except errors as error:
+            return run(item, alone)
+        except (NotAloneError, *errors) as error:
             return error
 
     jobs = min(jobs, len(items))
     last = [] if jobs > 1 else list(items)
-
-    def together() -> Iterator[Item]:
-        for item in items:
-            if alone(item):
-                last.append(item)
-            else:
-                yield item
-
     if jobs > 1:
-        for item, outcome in _done_in_threads(together(), attempt, jobs, remark):
-            if isinstance(outcome, MemoryError):
+        beside_others = partial(attempt, alone=False)
+        for item, outcome in _run_in_threads(items, beside_others, jobs, on_warning):
+            if isinstance(outcome, NotAloneError | MemoryError):
                 last.append(item)
             else:
                 yield item, outcome
     for item in last:
-        yield item, attempt(item)
+        yield item, attempt(item, alone=True)
 
 
-def _done_in_threads(
-    items: Iterable[Item], do: Callable[[Item], Result], jobs: int, remark: Callable[[str], None]
+def _run_in_threads(
+    items: Iterable[Item],
+    run: Callable[[Item], Result],
+    jobs: int,
+    on_warning: Callable[[str], None],
 ) -> Iterator[tuple[Item, Result]]:
     running: dict[Future, Item] = {}
 
@@ -137,19 +124,19 @@ def _done_in_threads(
             for item in items:
                 if len(running) == jobs:
                     yield from first_done()
-                running[pool.submit(do, item)] = item
+                running[pool.submit(run, item)] = item
             while running:
                 yield from first_done()
         except BaseException:
-            under_way = sum(not future.done() for future in running)
-            if under_way:
-                remark(f"stopping; files still under way: {under_way}")
+            in_progress = sum(not future.done() for future in running)
+            if in_progress:
+                on_warning(f"stopping; files still in progress: {in_progress}")
             raise
 
 
 @contextmanager
 def _sharing_cores(jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """`jobs` threads, each of which computes with its share of PyTorch's threads."""
+    """Yield a pool of `jobs` threads, each with its share of PyTorch's threads."""
     threads = torch.get_num_threads()
     share = max(1, threads // jobs)
     pool = ThreadPoolExecutor(jobs, initializer=torch.set_num_threads, initargs=(share,))
@@ -157,5 +144,5 @@ def _sharing_cores(jobs: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-        # This thread still has its number, but threads that are yet to come would have the share.
+        # This thread still has its number, but later threads would start with the share.
         torch.set_num_threads(threads)

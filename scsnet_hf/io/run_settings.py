@@ -1,4 +1,4 @@
-"""Runs that can go on where they were: what they were begun with, and small files of theirs."""
+"""Small JSON files of runs that can be resumed, and the check that settings did not change."""
 
 import json
 from pathlib import Path
@@ -8,32 +8,32 @@ from .atomic_files import replacing
 
 
 def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
-    """Write a JSON file under its name only once it is whole."""
+    """Write a JSON file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent) + "\n")
 
 
-def begin_or_go_on(path: Path, settings: dict[str, Any]) -> None:
-    """Write what a run is begun with, or check that it goes on with the same.
+def check_same_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Record the settings of a new run, or check that a resumed run has the recorded ones.
 
     Args:
-        path: JSON file in the folder of the run.
-        settings: all that its results hang on, as JSON takes it.
+        path: JSON file in the folder of the run; written if it does not exist.
+        settings: everything that the results depend on, as JSON values.
 
     Raises:
-        ValueError: if the file is there and says something else; it tells what.
+        ValueError: if the recorded settings differ; the message names each difference.
     """
     if not path.exists():
         write_json(path, settings)
         return
-    kept, given = json.loads(path.read_text()), json.loads(json.dumps(settings))
+    recorded, given = json.loads(path.read_text()), json.loads(json.dumps(settings))
     changes = [
-        f"{name} {kept.get(name)}, now {given.get(name)}"
-        for name in {**kept, **given}
-        if kept.get(name) != given.get(name)
+        f"{name} {recorded.get(name)}, now {given.get(name)}"
+        for name in {**recorded, **given}
+        if recorded.get(name) != given.get(name)
     ]
     if changes:
         raise ValueError(
-            f"{path.parent}: holds another run, begun with {'; '.join(changes)}; "
-            "give the same, choose a new folder, or remove this one"
+            f"{path.parent}: belongs to another run, started with {'; '.join(changes)}; "
+            "use the same settings, choose a new folder, or remove this one"
         )

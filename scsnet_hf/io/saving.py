@@ -1,4 +1,4 @@
-"""Images out: files of any format, written whole or not at all."""
+"""Images to files of any format, atomically."""
 
 import zlib
 from pathlib import Path
@@ -17,11 +17,11 @@ WRITABLE_SUFFIXES = frozenset(".jpg .jpeg .png .apng .webp .tif .tiff .bmp .gif 
 LOSSY_FORMATS = ("JPEG", "WEBP", "AVIF")
 
 _OPAQUE_FORMATS = ("JPEG", "PPM", "BMP")
-_LARGE = 2**26  # pixels
+_STREAMED_PIXELS = 2**26  # from so many on, a result is written while it is computed
 
 
 def check_writable_suffix(path: Path) -> None:
-    """Raise ValueError unless the suffix of `path` names a format that can be written."""
+    """Raise ValueError unless the suffix of `path` is that of a format that can be written."""
     if path.suffix.lower() not in WRITABLE_SUFFIXES:
         raise ValueError(
             f"{path}: cannot write {path.suffix or 'a file without suffix'}; "
@@ -30,24 +30,24 @@ def check_writable_suffix(path: Path) -> None:
 
 
 def check_quality(quality: int | None, path: Path) -> None:
-    """Raise ValueError unless `quality` is None, or 1 to 100 for a format that has one."""
+    """Raise ValueError unless `quality` is None, or 1 to 100 for a lossy format."""
     if quality is None:
         return
     if not 1 <= quality <= 100:
         raise ValueError(f"quality={quality}: must be from 1 to 100")
     if format_of(path) not in LOSSY_FORMATS:
         raise ValueError(
-            f"{path}: {path.suffix} has no quality, nothing is lost; use .jpg, .webp or .avif"
+            f"{path}: {path.suffix} is lossless and has no quality; use .jpg, .webp or .avif"
         )
 
 
 def format_of(path: Path) -> str:
-    """The name that Pillow has for the format of a file, by its suffix."""
+    """Return Pillow's name of the format of a file, by its suffix."""
     return Image.registered_extensions()[path.suffix.lower()]
 
 
-def holds_deep(path: Path) -> bool:
-    """Whether a file with this suffix keeps 16 bits a channel."""
+def keeps_16_bits(path: Path) -> bool:
+    """Return whether the format of a file, by its suffix, keeps 16 bits a channel here."""
     return format_of(path) in STRIP_FORMATS
 
 
@@ -57,19 +57,19 @@ def save_image(
     quality: int | None = None,
     metadata: Metadata | None = None,
 ) -> None:
-    """Write an image in the format of the suffix: to a temporary name, then renamed.
+    """Write an image atomically, in the format of the suffix of `path`.
 
     Args:
-        image: an image of Pillow, or (H, W, 3 or 4) uint16 for 16 bits a channel, which PNG and
-            TIFF hold. A format without transparency gets it on white.
-        path: file; missing folders are made.
-        quality: 1 to 100 for JPEG, WebP and AVIF. Without it nothing is lost (WebP), or as little
-            as the format allows: 95 and full color resolution (JPEG), 100 (AVIF).
-        metadata: of the source, to be carried over.
+        image: a Pillow image, or (H, W, 3 or 4) uint16 for 16 bits a channel, which only PNG and
+            TIFF hold. In a format without transparency it is put on white.
+        path: the file; missing folders are created.
+        quality: 1 to 100 for JPEG, WebP and AVIF. None is lossless for WebP and loses as little as
+            the format allows in others: 95 with full color resolution (JPEG), 100 (AVIF).
+        metadata: of the source, to carry over.
 
     Raises:
-        ValueError: if the format cannot be written, has no quality or not so many bits.
-        OSError: if the file cannot be written; what was there before stays.
+        ValueError: if the format cannot be written, has no quality or does not hold 16 bits.
+        OSError: if the file cannot be written; an earlier file stays as it was.
     """
     check_writable_suffix(path)
     check_quality(quality, path)
@@ -84,28 +84,39 @@ def write_image(
     quality: int | None = None,
     metadata: Metadata | None = None,
 ) -> None:
-    """As `save_image`, into an open file, in a format as Pillow names it."""
+    """Write an image to an open file.
+
+    Args:
+        image: see `save_image`.
+        file: open for writing, TIFF also for reading.
+        image_format: Pillow's name of the format.
+        quality: see `save_image`.
+        metadata: of the source, to carry over.
+
+    Raises:
+        ValueError: if the format does not hold 16 bits.
+    """
     arguments = metadata.save_arguments(image_format) if metadata else {}
     if metadata and image_format == "TIFF" and isinstance(image, Image.Image):
-        # Pillow compresses with libtiff, which takes no directories of EXIF.
+        # Pillow compresses with libtiff, which takes no EXIF directories.
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if isinstance(image, np.ndarray) and image_format not in STRIP_FORMATS:
         raise ValueError(f"{image_format} does not hold 16 bits a channel, PNG and TIFF do")
     if image_format in STRIP_FORMATS and _has_channels(image):
-        profile = getattr(image, "info", {}).get("icc_profile")  # which Pillow would write too
+        profile = getattr(image, "info", {}).get("icc_profile")  # Pillow would write it too
         arguments = {"icc_profile": profile} | arguments
         write_strips(Strips.from_image(image), file, image_format, arguments)
         return
     arguments |= encoding_arguments(image_format, quality)
-    fitting(image, image_format).save(file, image_format, **arguments)
+    fit_to_format(image, image_format).save(file, image_format, **arguments)
 
 
 def _has_channels(image: Image.Image | np.ndarray) -> bool:
-    """Whether an image is of colors, and transparent by a channel if at all."""
+    """Whether an image is RGB or RGBA, without a transparent color."""
     if isinstance(image, np.ndarray):
         return True
-    by_color = image.mode == "RGB" and image.has_transparency_data
-    return image.mode in STRIP_MODES.values() and not by_color
+    has_transparent_color = image.mode == "RGB" and image.has_transparency_data
+    return image.mode in STRIP_MODES.values() and not has_transparent_color
 
 
 def write_result(
@@ -115,18 +126,23 @@ def write_result(
     quality: int | None = None,
     metadata: Metadata | None = None,
 ) -> None:
-    """As `write_image`; PNG and TIFF of a large image are written while it is computed."""
-    if strips.pixels < _LARGE or image_format not in STRIP_FORMATS:
+    """Write a result to an open file; a large PNG or TIFF is written while it is computed.
+
+    Args:
+        strips: the result.
+        file, image_format, quality, metadata: see `write_image`.
+    """
+    if strips.pixels < _STREAMED_PIXELS or image_format not in STRIP_FORMATS:
         write_image(strips.to_image(), file, image_format, quality, metadata)
         return
     arguments = metadata.save_arguments(image_format) if metadata else {}
     write_strips(strips, file, image_format, arguments)
 
 
-def fitting(image: Image.Image, image_format: str) -> Image.Image:
-    """An image as the format can hold it: on white, where it has no transparency.
+def fit_to_format(image: Image.Image, image_format: str) -> Image.Image:
+    """Return an image as a format can hold it: on white, if it holds no transparency.
 
-    Pixels of a GIF are transparent or not; those at least half opaque are not.
+    A pixel of a GIF is either transparent or opaque; it is opaque if it was so by half or more.
     """
     colors, alpha = split_alpha(image)
     if alpha is None:
@@ -141,7 +157,7 @@ def fitting(image: Image.Image, image_format: str) -> Image.Image:
 
 
 def _with_transparent_index(colors: Image.Image, alpha: Image.Image) -> Image.Image:
-    """255 colors and one more index for what is transparent, declared also where nothing is."""
+    """Quantize to 255 colors and one transparent index, declared even if it is not used."""
     indices = colors.convert("RGB").quantize(255)
     indices.paste(255, mask=alpha.point(lambda level: 255 * (level < 128)))
     indices.info["transparency"] = 255
@@ -149,7 +165,7 @@ def _with_transparent_index(colors: Image.Image, alpha: Image.Image) -> Image.Im
 
 
 def encoding_arguments(image_format: str, quality: int | None) -> dict[str, Any]:
-    """How Pillow is to encode, see `save_image`."""
+    """Return keyword arguments of `PIL.Image.Image.save` for a quality, see `save_image`."""
     if image_format == "JPEG":
         return {"quality": 95, "subsampling": 0} if quality is None else {"quality": quality}
     if image_format == "WEBP":

@@ -1,4 +1,4 @@
-"""Warnings of this package as remarks to the user."""
+"""Warnings of this package as lines for the user of the command."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -6,12 +6,12 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def warnings_as_remarks(remark: Callable[[str], None]) -> Iterator[None]:
-    """Hand the warnings of this package to `remark`, each once, instead of to standard error.
+def redirect_warnings(on_warning: Callable[[str], None]) -> Iterator[None]:
+    """Pass the warnings of this package to `on_warning`, each once, instead of standard error.
 
-    `warning_once` alone says them twice when two threads come to it together.
+    `warning_once` alone repeats a warning when two threads reach it at the same time.
     """
-    logger, handler = logging.getLogger(__package__.partition(".")[0]), _Once(remark)
+    logger, handler = logging.getLogger(__package__.partition(".")[0]), _OnceHandler(on_warning)
     propagates = logger.propagate
     logger.addHandler(handler)
     logger.propagate = False
@@ -22,16 +22,16 @@ def warnings_as_remarks(remark: Callable[[str], None]) -> Iterator[None]:
         logger.propagate = propagates
 
 
-class _Once(logging.Handler):
-    """Calls of `emit` come one at a time, whatever the threads."""
+class _OnceHandler(logging.Handler):
+    """Passes each message on once; `logging` calls `emit` under a lock."""
 
-    def __init__(self, remark: Callable[[str], None]):
+    def __init__(self, on_warning: Callable[[str], None]):
         super().__init__(logging.WARNING)
-        self._remark = remark
-        self._said: set[str] = set()
+        self._on_warning = on_warning
+        self._seen: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if message not in self._said:
-            self._said.add(message)
-            self._remark(message)
+        if message not in self._seen:
+            self._seen.add(message)
+            self._on_warning(message)

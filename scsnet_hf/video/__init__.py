@@ -1,13 +1,11 @@
-"""Images that belong together, and videos, in steady colors.
+"""Videos, animations and albums in steady colors.
 
-series.py         images one after the other, with the state that they share
-scenes.py         where a scene ends
-color_holding.py  what has not changed keeps its colors
-video.py          videos in, color videos with the same sound out
-making.py         a video from end to end, to be killed and resumed
-parts.py          what is finished of a video
-reading.py        frames of a video
-writing.py        frames to a video
-
-Nothing is imported here, so that what a video is can be asked without PyTorch.
+series.py             images that belong together, colorized one after the other
+color_propagation.py  where nothing changed, colors of the previous image
+scenes.py             where a scene ends
+colorize.py           a video from file to file, resumable
+segments.py           the finished segments of a video
+reading.py            frames of a video (needs PyAV)
+writing.py            segments and the video from them (needs PyAV)
+video_colorizer.py    one video file of the command
 """

@@ -1,21 +1,25 @@
-"""`colorize_video`: videos in, color videos with the same sound out, to be killed and resumed.
+"""`colorize_video`: a video in, a color video with the same sound out.
 
-It needs PyAV: `pip install 'scsnet_hf[video]'`.
+PyAV is imported when a video is colorized: `pip install 'scsnet_hf[video]'`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import __version__
+from ..io.atomic_files import replacing
+from ..io.folders import WRITABLE_VIDEO_SUFFIXES
+from .segments import Layout, Segments, VideoProgress, file_sha256
+
 if TYPE_CHECKING:
+    from .reading import Frame, Video
     from .series import Series
 
-VIDEO_SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .vob .ts .mts .m2ts .wmv .asf .flv .3gp .ogv"
-    " .mxf .dv".split()
-)
-WRITABLE_VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv".split())
+SEGMENT_FRAMES = 24  # what a killed run loses at most
 
 _DEFAULT_CRF = 16  # of x264; differences are hard to see
 _WORST_CRF = 51
@@ -25,15 +29,15 @@ OnFrame = Callable[[int, int | None], None]
 
 @dataclass(frozen=True)
 class ColorizedVideo:
-    """What was made of a video.
+    """The result of `colorize_video`.
 
     Attributes:
-        target: its file.
-        frames: how many there are.
+        target: the file.
+        frames: number of frames.
         size: (width, height) in pixels.
-        resumed: how many of the frames an earlier run had made.
+        resumed: number of frames that an earlier run had finished.
         damaged: packets of the source that could not be decoded; their frames are missing.
-        interlaced: whether the source has frames of two fields. They were colorized as they are:
+        interlaced: whether the source is interlaced. Its frames were colorized as they are:
             deinterlace such a video first.
     """
 
@@ -43,11 +47,6 @@ class ColorizedVideo:
     resumed: int
     damaged: int
     interlaced: bool
-
-
-def video_target(target: Path) -> Path:
-    """`target`, with the suffix .mkv where a video of its suffix is not written."""
-    return target if _is_writable(target) else target.with_suffix(".mkv")
 
 
 def colorize_video(
@@ -60,55 +59,80 @@ def colorize_video(
 ) -> ColorizedVideo:
     """Colorize a video.
 
-    A run that was killed at any moment goes on where it was, at most 24 frames before, when the
-    same call is made again, and ends at the same file to the bit as a run that was not. What is
-    finished lies in the folder TARGET.parts until then; it is decoded again, but not colorized
-    again. The video appears under its name only when it is whole.
+    A run that was killed resumes when the same call is made again, at most 24 frames before where
+    it was, and ends with the same file, bit for bit. Until then the finished segments are in the
+    folder TARGET.parts; they are not colorized again. The video appears under its name only when it
+    is complete.
 
-    Kept: the number of frames and their time stamps (in .mkv files to a millisecond, the first at
-    0), sound and subtitles bit for bit, chapters, titles, the shape of pixels. Rotation is applied.
-    Left out: covers, attachments, transparency, further streams of images.
+    Kept: the number of frames and their time stamps (in .mkv files to a millisecond, from 0), sound
+    and subtitles bit for bit, chapters, titles, the pixel aspect ratio. Rotation is applied.
+    Dropped: covers, attachments, transparency, further video streams.
 
-    Frames are R'G'B' of 8 bits to the network; high dynamic range is not mapped. The result is
-    H.264 in BT.709, 4:2:0, 8 bits, which every player shows. A result with an odd side gets its
-    last row or column twice. Where the source changes its size on the way, frames are brought to
-    the size of the first result. Memory does not grow with the length of the video.
+    The network sees frames as R'G'B' of 8 bits; high dynamic range is not tone-mapped. The result
+    is H.264 in BT.709, 4:2:0, 8 bits, which every player shows. In a result with an odd side the
+    last row or column is repeated. If the source changes its size, frames are resized to the first
+    result. Memory does not grow with the length of the video.
 
-    Damage: what cannot be decoded is left out, the frame before stays for as long, and `damaged`
-    counts it, but for what the container itself skips. A file that is cut off gives the video up to
-    there. Where time stamps jump back, as in videos put together from several, frames follow at
-    once and sound is left out: let FFmpeg write such a video anew first.
+    Damage: what cannot be decoded is left out, the previous frame stays for as long, and `damaged`
+    counts it, except for what the container skips by itself. A truncated file gives the video up to
+    its end. Where time stamps jump back, as in concatenated videos, frames follow at once and sound
+    is left out: remux such a video with FFmpeg first.
 
     Args:
-        source: any video that FFmpeg decodes; read only.
-        target: .mp4, .m4v, .mov or .mkv; one that is there is replaced.
-        series: what colorizes the frames; it begins anew.
+        source: any video that FFmpeg decodes.
+        target: .mp4, .m4v, .mov or .mkv; an existing file is replaced.
+        series: colorizes the frames; its state is reset.
         quality: 1 to 100, which is CRF 50 to 0 of x264. None is CRF 16, hard to tell from the
-            network's output. At 100 only resolution of colors is lost, but few players show it.
-        progress: called with the number of finished frames and that of all of them, which may be an
-            estimate, or None if unknown: once at the beginning and after each frame.
+            network's output. At 100 only color resolution is lost, but few players show it.
+        progress: called with the number of finished frames and of all frames, which may be an
+            estimate, or None if unknown: once at the start and after each frame.
+
+    Returns:
+        The file and what is in it.
 
     Raises:
         ImportError: if PyAV is not installed.
-        reading.VideoError: a ValueError that names the file: if the source is no video or no
-            frame of it can be decoded, or the target cannot be written or cannot hold the sound.
-        ValueError: on a `quality` out of its range, or if TARGET.parts holds a video that was begun
-            with other arguments.
-        OSError: if a file cannot be read or written. What is finished stays.
+        reading.VideoError: a ValueError that names the file: if the source is not a video or none
+            of its frames can be decoded, or the target cannot be written or cannot hold the sound.
+        ValueError: if `quality` is out of range, or TARGET.parts belongs to a video that was
+            started with other arguments.
+        OSError: if a file cannot be read or written. Finished segments stay.
     """
     _check_arguments(source, target, quality)
     try:
-        from .making import make_video
+        from .reading import open_video
+        from .writing import check_holds_sound, encoder_version, join_segments
     except ImportError as error:
         raise ImportError(
             "videos need PyAV 17.1 or newer: pip install 'scsnet_hf[video]'"
         ) from error
     crf = _DEFAULT_CRF if quality is None else round(_WORST_CRF * (100 - quality) / 100)
-    return make_video(source, target, series, crf, progress)
+    with open_video(source) as video:
+        check_holds_sound(source, target)
+        settings = {
+            "source": file_sha256(source),
+            "quality": crf,
+            "version": __version__,
+            "encoder": encoder_version(),
+            **series.settings(),
+        }
+        segments = Segments(target, settings)
+        done, state = segments.load()
+        resumed = done.frames
+        progress(resumed, done.frames if done.finished else video.expected_frames)
+        if not done.finished:
+            series.load_state(state)
+            _colorize_segments(video, series, segments, done, crf, progress)
+        layout = _layout(video, done, crf)
+        last_duration = done.last_duration * video.time_base
+    files = [segments.path(index) for index in range(done.segments)]
+    join_segments(files, layout, last_duration, source, segments.joined)
+    segments.finish()
+    return ColorizedVideo(target, done.frames, done.size, resumed, done.damaged, done.interlaced)
 
 
 def _check_arguments(source: Path, target: Path, quality: int | None) -> None:
-    if not _is_writable(target):
+    if target.suffix.lower() not in WRITABLE_VIDEO_SUFFIXES:
         raise ValueError(
             f"{target}: a video is written as {' '.join(sorted(WRITABLE_VIDEO_SUFFIXES))}, not as "
             f"{target.suffix or 'a file without suffix'}"
@@ -119,5 +143,44 @@ def _check_arguments(source: Path, target: Path, quality: int | None) -> None:
         raise ValueError(f"quality={quality}: must be from 1 to 100")
 
 
-def _is_writable(target: Path) -> bool:
-    return target.suffix.lower() in WRITABLE_VIDEO_SUFFIXES
+def _colorize_segments(
+    video: "Video",
+    series: "Series",
+    segments: Segments,
+    done: VideoProgress,
+    crf: int,
+    progress: OnFrame,
+) -> None:
+    """Colorize the rest of a video; `done` and the state are saved after every segment."""
+    from .writing import even_size, write_segment
+
+    def colorized(frames: "Iterable[Frame]") -> "Iterator[Frame]":
+        for frame in frames:
+            image = series(frame.image)
+            done.frames += 1
+            done.last_duration = frame.duration
+            progress(done.frames, video.expected_frames)
+            yield replace(frame, image=image)
+
+    def save() -> None:
+        done.damaged, done.interlaced = video.damaged, video.interlaced
+        segments.save(done, series.state())
+
+    frames = video.frames(skip=done.frames)
+    for first in frames:
+        results = colorized(chain([first], islice(frames, SEGMENT_FRAMES - 1)))
+        first_result = next(results)
+        if done.size is None:
+            done.size = even_size(first_result.image)
+            done.aspect = video.aspect and str(video.aspect)
+        with replacing(segments.path(done.segments)) as temporary:
+            write_segment(temporary, chain([first_result], results), _layout(video, done, crf))
+        done.segments += 1
+        save()
+    done.finished = True
+    save()
+
+
+def _layout(video: "Video", done: VideoProgress, crf: int) -> Layout:
+    aspect = done.aspect and Fraction(done.aspect)
+    return Layout(done.size, video.time_base, video.rate, aspect, crf)

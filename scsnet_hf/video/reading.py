@@ -1,7 +1,4 @@
-"""Videos in: every frame upright, in R'G'B' of 8 bits, with its time stamp.
-
-PyAV is needed; `scsnet_hf.video.colorize` imports this module when there is a video.
-"""
+"""Frames of a video: upright, in R'G'B' of 8 bits, with their time stamps. It needs PyAV."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +11,15 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from PIL import Image
 
-# Flags of FFmpeg's scaler, which not every version of PyAV has names for: bicubic, full resolution
-# of colors both ways, accurate rounding, the same bits on every machine.
-EXACT = 0x4 | 0x2000 | 0x4000 | 0x40000 | 0x80000
+# Flags of FFmpeg's scaler, not all of which PyAV has names for: bicubic, full chroma resolution
+# both ways, accurate rounding, bit-exact on every machine.
+BIT_EXACT_BICUBIC = 0x4 | 0x2000 | 0x4000 | 0x40000 | 0x80000
 
-_UNTOLD = 2  # AVCOL_SPC_UNSPECIFIED
-_LARGEST_SD = (1279, 576)  # pixels, from which on players take BT.709 for granted
+_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+_LARGEST_SD = (1279, 576)  # pixels; players assume BT.709 for larger frames
 
-# How a display matrix (a, b, c, d), x' = a x + c y and y' = b x + d y, is undone by Pillow.
-_UPRIGHT = {
+# What Pillow does to apply a display matrix (a, b, c, d): x' = a x + c y and y' = b x + d y.
+_TRANSPOSITIONS = {
     (0, -1, 1, 0): Image.Transpose.ROTATE_90,
     (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
     (0, 1, -1, 0): Image.Transpose.ROTATE_270,
@@ -31,20 +28,26 @@ _UPRIGHT = {
     (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
     (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
 }
-_TURNING = tuple(matrix for matrix in _UPRIGHT if matrix[0] == 0)
+_QUARTER_TURNS = tuple(matrix for matrix in _TRANSPOSITIONS if matrix[0] == 0)
 
 
 class VideoError(ValueError):
-    """A video that cannot be read or written; the message is one line that names it."""
+    """A video cannot be read or written; the message is one line that names it."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame of a video."""
+    """A frame of a video.
 
-    image: Image.Image  # RGB, upright
-    time: int  # in `Video.time_base`, larger than that of the frame before
-    duration: int  # the same
+    Attributes:
+        image: RGB, upright.
+        time: in units of `Video.time_base`, later than that of the previous frame.
+        duration: in the same units.
+    """
+
+    image: Image.Image
+    time: int
+    duration: int
 
 
 @dataclass
@@ -52,20 +55,21 @@ class Video:
     """An open video.
 
     Attributes:
-        path: its file.
-        time_base: seconds a unit of time stamps.
-        rate: frames a second, on average.
-        expected: number of frames, as the file says or as length and rate tell; None if unknown.
-        damaged: packets that could not be decoded so far.
-        interlaced: whether a frame so far was marked as two fields.
-        aspect: of a pixel of upright frames; None if the file does not say. Known from the first
-            frame on.
+        path: the file.
+        time_base: unit of time stamps in seconds.
+        rate: frames per second, on average.
+        expected_frames: number of frames, from the file or from its duration and rate; None if
+            unknown.
+        damaged: packets so far that could not be decoded.
+        interlaced: whether a frame so far was marked as interlaced.
+        aspect: width of a pixel of upright frames over its height; None if the file does not say,
+            and before the first frame.
     """
 
     path: Path
     time_base: Fraction
     rate: Fraction
-    expected: int | None
+    expected_frames: int | None
     _container: av.container.InputContainer = field(repr=False)
     _stream: av.VideoStream = field(repr=False)
     damaged: int = 0
@@ -73,25 +77,30 @@ class Video:
     aspect: Fraction | None = None
 
     def frames(self, skip: int = 0) -> Iterator[Frame]:
-        """Frames in the order in which they are shown; what is damaged is left out.
+        """Yield the frames in the order in which they are shown, without damaged ones.
 
         Args:
-            skip: how many to leave out at the beginning; they are decoded all the same.
+            skip: number of frames to leave out at the start; they are decoded all the same.
+
+        Raises:
+            VideoError: at the end, if none of the frames can be decoded.
         """
         time = None
         usual = max(1, round(1 / (self.rate * self.time_base)))
         for index, decoded in enumerate(self._decoded()):
-            following = None if time is None else time + 1
+            earliest = None if time is None else time + 1
             if decoded.pts is None:
                 time = 0 if time is None else time + usual
             else:
-                time = decoded.pts if following is None else max(decoded.pts, following)
+                time = decoded.pts if earliest is None else max(decoded.pts, earliest)
             self.interlaced |= decoded.interlaced_frame
             matrix = _display_matrix(decoded)
             if self.aspect is None:
                 self.aspect = _pixel_aspect(self._stream, matrix)
             if index >= skip:
                 yield Frame(_upright_image(decoded, matrix), time, decoded.duration or usual)
+        if time is None:
+            raise VideoError(f"{self.path}: none of its frames can be decoded")
 
     def _decoded(self) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
@@ -112,47 +121,53 @@ def open_video(path: Path) -> Iterator[Video]:
     """Open a video to read its frames.
 
     Raises:
-        VideoError: if it is no video, or has no images that can be decoded.
-        OSError: if there is no such file, or it cannot be read.
+        VideoError: if the file is not a video, or has no video stream that can be decoded.
+        OSError: if the file does not exist or cannot be read.
     """
-    with opened(path) as container:
-        stream = image_stream(container, path)
+    with open_container(path) as container:
+        stream = video_stream(container, path)
         rate = stream.guessed_rate or stream.average_rate or Fraction(25)
-        yield Video(path, stream.time_base, rate, _expected(container, stream), container, stream)
+        expected = _expected_frames(container, stream)
+        yield Video(path, stream.time_base, rate, expected, container, stream)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """A file as PyAV opens it.
+def open_container(path: Path) -> Iterator[av.container.InputContainer]:
+    """Open a file with PyAV.
 
     Raises:
-        VideoError, OSError: see `open_video`.
+        VideoError: if the file is not a video.
+        OSError: if the file does not exist or cannot be read.
     """
     try:
         container = av.open(str(path), metadata_errors="replace")
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             raise
-        raise VideoError(f"{path}: is no video that can be read ({error.strerror})") from None
+        raise VideoError(f"{path}: is not a video that can be read ({error.strerror})") from None
     with container:
         yield container
 
 
-def image_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    """The moving images of a container; a cover is none. Raises VideoError without any."""
+def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """Return the first video stream of a container that is not a cover.
+
+    Raises:
+        VideoError: if there is none, or PyAV cannot decode it.
+    """
     streams = [
         stream
         for stream in container.streams.video
         if not stream.disposition & av.stream.Disposition.attached_pic
     ]
     if not streams:
-        raise VideoError(f"{path}: has no moving images")
+        raise VideoError(f"{path}: has no video stream")
     if streams[0].codec_context is None:
-        raise VideoError(f"{path}: its images are of a kind that cannot be decoded")
+        raise VideoError(f"{path}: its video codec is not supported")
     return streams[0]
 
 
-def _expected(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
+def _expected_frames(container: av.container.InputContainer, stream: av.VideoStream) -> int | None:
     if stream.frames:
         return stream.frames
     if container.duration is None or stream.average_rate is None:
@@ -161,7 +176,7 @@ def _expected(container: av.container.InputContainer, stream: av.VideoStream) ->
 
 
 def _display_matrix(frame: av.VideoFrame) -> tuple[int, ...]:
-    """Signs of a, b, c, d; what is no multiple of a quarter turn is left as it is."""
+    """Signs of a, b, c, d, which only matter for multiples of quarter turns."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return (1, 0, 0, 1)
@@ -173,16 +188,16 @@ def _pixel_aspect(stream: av.VideoStream, matrix: tuple[int, ...]) -> Fraction |
     aspect = stream.sample_aspect_ratio
     if not aspect:
         return None
-    return 1 / aspect if matrix in _TURNING else aspect
+    return 1 / aspect if matrix in _QUARTER_TURNS else aspect
 
 
 def _upright_image(frame: av.VideoFrame, matrix: tuple[int, ...]) -> Image.Image:
     large = frame.width > _LARGEST_SD[0] or frame.height > _LARGEST_SD[1]
-    untold = frame.colorspace == _UNTOLD
+    unspecified = frame.colorspace == _UNSPECIFIED
     rgb = frame.reformat(
         format="rgb24",
-        src_colorspace=Colorspace.ITU709 if untold and large else None,
-        interpolation=EXACT,
+        src_colorspace=Colorspace.ITU709 if unspecified and large else None,
+        interpolation=BIT_EXACT_BICUBIC,
     )
     image = Image.fromarray(rgb.to_ndarray())
-    return image.transpose(_UPRIGHT[matrix]) if matrix in _UPRIGHT else image
+    return image.transpose(_TRANSPOSITIONS[matrix]) if matrix in _TRANSPOSITIONS else image

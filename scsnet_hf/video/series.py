@@ -1,4 +1,4 @@
-"""`Series`: images that belong together, in steady colors."""
+"""`Series`: images that belong together, colorized in steady colors."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 from ..attention import Tokens
+from ..call_arguments import check_arguments
 from ..image_io import ImageSource, load_image
 from ..modeling_scsnet import check_takes_references
 from ..pipeline_scsnet import ScsColorizeSrPipeline
 from ..tiling import Strips
-from .color_propagation import hold_colors
+from .color_propagation import propagate_colors
 from .scenes import is_blank, is_cut, thumbnail_of
 
 FIRST = "first"
@@ -23,18 +24,19 @@ _SIZES = ("scale", "size", "long_side")
 
 @dataclass(frozen=True)
 class _Scene:
-    """What an image hands on to the next one."""
+    """What the next image depends on."""
 
-    thumbnail: torch.Tensor  # see scenes.py
-    reference: Tokens | None  # for all images of the scene
-    last: torch.Tensor | None  # result (H, W, 3 or 4), uint8 or uint16; only where it is needed
+    thumbnail: torch.Tensor  # of the last image, see scenes.py
+    reference: Tokens | None  # of all images of the scene
+    last: torch.Tensor | None  # result (H, W, 3 or 4), uint8 or uint16; only if colors propagate
 
 
 class Series:
-    """Colorizes images that belong together, one after the other, with steady colors.
+    """Colorizes images that belong together, one after the other, in steady colors.
 
-    All state lives here; the pipeline has none. Without `reference` and `propagate`, results are
-    those of the pipeline. There is no model of motion: see `color_holding` for what is propagated.
+    The state between images is here; the pipeline has none. Without `reference` and `propagate`,
+    results are those of the pipeline. There is no motion model: `propagate_colors` says what is
+    propagated.
 
     Example:
         >>> series = Series(pipe, reference="first", propagate=True, scale=2)
@@ -43,18 +45,18 @@ class Series:
 
     Args:
         pipe: a `scs-colorize-sr` pipeline.
-        reference: None, each image is automatic; an image or a list of images, encoded once,
-            whose colors all take; or "first": the automatic result of a scene's first image is
-            the reference of all of that scene, itself included. (A file of that name is "./first".)
-        propagate: where an image shows the same as the one before, colors of its result are mixed
-            in. Stops at cuts.
-        follow_scenes: begin anew with "first" where a video cuts to another scene. False for an
-            album: its first image counts for all.
+        reference: None for automatic colors; an image or a list of images, encoded once, as the
+            reference of all; or "first": the automatic result of the first image of a scene is the
+            reference of all its images, itself included. (A file of that name is "./first".)
+        propagate: mix in the colors of the previous result where an image shows the same, except
+            after a cut.
+        follow_scenes: with "first", take a new reference at every cut. False for an album: its
+            first image is the reference of all.
         **call_arguments: of every call of the pipeline: `scale`, `size`, `saturation` and so on.
 
     Raises:
-        ValueError: on an argument out of its range, or a reference for a model that takes none.
-        TypeError: on an unknown argument.
+        ValueError: if an argument is out of range, or the model takes no references.
+        TypeError: if an argument is unknown.
         image_io.ImageError: if a reference cannot be read.
     """
 
@@ -67,67 +69,74 @@ class Series:
         **call_arguments: Any,
     ):
         if "return_attention" in call_arguments:
-            raise TypeError("return_attention: a series gives images; call the pipeline for maps")
-        pipe._sanitize_parameters(**call_arguments)
+            raise TypeError("return_attention: a series returns images; call the pipeline for maps")
+        check_arguments(**call_arguments)
         self._pipe = pipe
         self._from_first = isinstance(reference, str) and reference == FIRST
         self._propagate = propagate
         self._follow_scenes = follow_scenes
         self._arguments = call_arguments
-        self._given = None  # tokens
+        self._reference_tokens: Tokens | None = None
         if self._from_first:
             check_takes_references(pipe.model.config)
         elif reference is not None:
-            self._given = pipe.encode_reference(reference)
+            self._reference_tokens = pipe.encode_reference(reference)
         self._scene: _Scene | None = None
 
     def __call__(self, image: ImageSource, depth: int = 8) -> Image.Image | np.ndarray:
         """Colorize the next image.
 
         Args:
-            image: as `image_io.load_image` takes it.
-            depth: bits a channel, see `ScsColorizeSrPipeline.__call__`.
+            image: path, URL, bytes, PIL image, array or tensor, see `image_io.load_image`.
+            depth: 8 for a PIL image, 16 for an array (Ho, Wo, 3 or 4) of uint16.
 
         Returns:
-            What the pipeline returns for one image.
+            The result, as from the pipeline.
 
         Raises:
-            image_io.ImageError: if it cannot be read; the series goes on as if it were not there.
+            image_io.ImageError: if the image cannot be read; the series continues without it.
         """
-        if not self._hands_on:
-            return self._colorize(image, self._given, depth)
-        image = load_image(image, deep=True)
+        if not self._has_state:
+            return self._colorize(image, self._reference_tokens, depth)
+        image = load_image(image, keep_16_bits=True)
         thumbnail = thumbnail_of(load_image(image))
-        if is_blank(thumbnail):  # nothing to take colors from, nor to compare with
-            return self._colorize(image, self._given, depth)
+        if is_blank(thumbnail):  # nothing to compare with or take colors from
+            return self._colorize(image, self._reference_tokens, depth)
         scene = self._scene
         cut = scene is None or is_cut(scene.thumbnail, thumbnail)
-        goes_on = scene is not None and not (cut and self._follow_scenes)
-        reference = scene.reference if goes_on else self._reference_from(image)
+        continues = scene is not None and not (cut and self._follow_scenes)
+        reference = scene.reference if continues else self._reference_from(image)
         result = self._colorize(image, reference, depth)
         if self._propagate and not cut:
-            result = _with_held_colors(scene.last, result)
+            result = _propagate(scene.last, result)
         last = torch.from_numpy(np.array(result)) if self._propagate else None
         self._scene = _Scene(thumbnail, reference, last)
         return result
 
     def strips(self, image: ImageSource, depth: int = 8) -> Strips:
-        """As a call; computed while the strips are taken, where nothing is handed on."""
-        if self._hands_on:
+        """Colorize the next image in strips, computed as they are taken if no image has a state.
+
+        Args:
+            image, depth: see `__call__`.
+
+        Raises:
+            image_io.ImageError: if the image cannot be read; the series continues without it.
+        """
+        if self._has_state:
             return Strips.from_image(self(image, depth))
         return self._pipe.strips(
-            image, reference_tokens=self._given, depth=depth, **self._arguments
+            image, reference_tokens=self._reference_tokens, depth=depth, **self._arguments
         )
 
     @property
-    def _hands_on(self) -> bool:
-        """Whether results hang on the images before."""
+    def _has_state(self) -> bool:
+        """Whether results depend on earlier images."""
         return self._from_first or self._propagate
 
     def _reference_from(self, image: Image.Image) -> Tokens | None:
-        """The reference of a scene that begins with `image`."""
+        """The reference of a scene whose first image is `image`."""
         if not self._from_first:
-            return self._given
+            return self._reference_tokens
         return self._pipe.encode_reference(self._colorize(image, None))
 
     def _colorize(
@@ -136,9 +145,10 @@ class Series:
         return self._pipe(image, reference_tokens=reference, depth=depth, **self._arguments)
 
     def state(self) -> dict[str, torch.Tensor]:
-        """All that the next result hangs on, for `restore` or a safetensors file.
+        """Return everything that the next result depends on, as `load_state` takes it.
 
-        Empty before the first image, and where nothing is handed on.
+        It can be saved as a safetensors file. It is empty before the first image, and if results
+        do not depend on earlier images.
         """
         if self._scene is None:
             return {}
@@ -147,8 +157,12 @@ class Series:
         tensors = {"thumbnail": self._scene.thumbnail, **reference, **last}
         return {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
 
-    def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from a `state` of a series with the same settings, to the same bits; {} begins."""
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue, bit-exact, from the state of a series with the same settings.
+
+        Args:
+            state: from `state`; an empty one resets the series.
+        """
         self._scene = None
         if state:
             levels = sum(name.startswith("reference.") for name in state)
@@ -156,17 +170,19 @@ class Series:
             self._scene = _Scene(state["thumbnail"], reference or None, state.get("last"))
 
     def settings(self) -> dict[str, Any]:
-        """What tells this series from others, as JSON takes it.
+        """Return the settings that results depend on, as JSON values.
 
-        Model and references are told by what becomes of a small test image.
+        Model and references are identified by the result of a small test image.
         """
-        look = {name: value for name, value in self._arguments.items() if name not in _SIZES}
+        appearance = {name: value for name, value in self._arguments.items() if name not in _SIZES}
         levels = np.random.default_rng(0).integers(0, 256, (16, 16), dtype=np.uint8)
         test = Image.fromarray(levels).resize((64, 64), Image.Resampling.BICUBIC)
-        reference = self._pipe.encode_reference(test) if self._from_first else self._given
-        result = self._pipe(test, reference_tokens=reference, scale=1, **look)
+        reference = (
+            self._pipe.encode_reference(test) if self._from_first else self._reference_tokens
+        )
+        result = self._pipe(test, reference_tokens=reference, scale=1, **appearance)
         return {
-            "reference": FIRST if self._from_first else self._given is not None,
+            "reference": FIRST if self._from_first else self._reference_tokens is not None,
             "propagate": self._propagate,
             "follow_scenes": self._follow_scenes,
             "arguments": {name: repr(value) for name, value in sorted(self._arguments.items())},
@@ -174,18 +190,18 @@ class Series:
         }
 
 
-def _with_held_colors(
-    before: torch.Tensor, result: Image.Image | np.ndarray
+def _propagate(
+    previous: torch.Tensor, result: Image.Image | np.ndarray
 ) -> Image.Image | np.ndarray:
-    """`hold_colors` of a result; its transparency and depth stay."""
+    """Apply `propagate_colors` to a result; its transparency and depth stay."""
     levels = np.array(result)
     white = np.iinfo(levels.dtype).max
-    held = hold_colors(_rgb(before.numpy()), _rgb(levels)).permute(1, 2, 0).numpy()
-    levels[..., :3] = (held * white).round()
+    colors = propagate_colors(_to_rgb(previous.numpy()), _to_rgb(levels))
+    levels[..., :3] = (colors.permute(1, 2, 0).numpy() * white).round()
     return Image.fromarray(levels) if isinstance(result, Image.Image) else levels
 
 
-def _rgb(levels: np.ndarray) -> torch.Tensor:
-    """(H, W, 3 or 4) uint8 or uint16 to sRGB in [0, 1], (3, H, W)."""
+def _to_rgb(levels: np.ndarray) -> torch.Tensor:
+    """Convert (H, W, 3 or 4) uint8 or uint16 to sRGB in [0, 1], (3, H, W)."""
     scaled = levels[..., :3].astype(np.float32) / np.iinfo(levels.dtype).max
     return torch.from_numpy(scaled).permute(2, 0, 1)

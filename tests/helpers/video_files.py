@@ -1,4 +1,4 @@
-"""Small videos made on the spot, what is in them, and runs that can be killed."""
+"""Small generated videos, their content, and runs that can be killed."""
 
 import os
 import signal
@@ -13,18 +13,16 @@ from transformers import pipeline
 
 from helpers.forkserver import forkserver
 from helpers.images import make_image
-from scsnet_hf.video import making
-from scsnet_hf.video import segments as parts
+from scsnet_hf.video import segments, writing
 from scsnet_hf.video.colorize import colorize_video
 from scsnet_hf.video.series import Series
 
 TIME_BASE = Fraction(1, 12800)
 RATE = 25
-USUAL = 512  # units of time a frame
 
 
 def images(count: int, size: tuple[int, int] = (48, 32), seed: int = 0) -> list[Image.Image]:
-    """A gray window that moves by a pixel a frame."""
+    """A gray window that moves by one pixel per frame."""
     width, height = size
     scene = make_image(width + count, height, "L", seed)
     return [scene.crop((i, 0, i + width, height)) for i in range(count)]
@@ -41,7 +39,6 @@ def write_video(
     time_base: Fraction = TIME_BASE,
     turned: tuple[float, bool, bool] | None = None,
     aspect: Fraction | None = None,
-    subtitle: str | None = None,
     **options: str,
 ) -> Path:
     """Write a video.
@@ -53,9 +50,8 @@ def write_video(
         sound: codec of a tone; None for silence.
         times: time stamps in units of `time_base`.
         time_base: in seconds.
-        turned: degrees and flips (horizontal, vertical) that a player is told to apply.
-        aspect: of a pixel.
-        subtitle: codec of a line of text in .mkv.
+        turned: degrees and flips (horizontal, vertical) that a player is to apply.
+        aspect: of a pixel, width over height.
     """
     with av.open(str(path), "w") as video:
         stream = video.add_stream(codec, rate=RATE, options=options)
@@ -101,12 +97,12 @@ def frames_of(path: Path) -> list:
 
 
 def times_of(path: Path) -> list[Fraction]:
-    """Seconds at which the frames are shown."""
+    """Times at which the frames are shown, in seconds."""
     return [frame.pts * frame.time_base for frame in frames_of(path)]
 
 
 def packets_of(path: Path, kind: str) -> list[bytes]:
-    """What the packets of all streams of a kind hold."""
+    """The packets of all streams of one type."""
     with av.open(str(path)) as video:
         streams = [stream for stream in video.streams if stream.type == kind]
         return [bytes(packet) for packet in video.demux(streams) if packet.size] if streams else []
@@ -118,7 +114,7 @@ def levels_of(path: Path) -> list[np.ndarray]:
 
 
 class Painter:
-    """Stands in for a series: notes what it gets, and gives what `paint` makes of it."""
+    """Replaces a series: records its images and returns `paint(image)` for each."""
 
     def __init__(self, paint=lambda image: image):
         self.paint = paint
@@ -134,14 +130,14 @@ class Painter:
     def state(self) -> dict:
         return {}
 
-    def restore(self, state: dict) -> None:
+    def load_state(self, state: dict) -> None:
         self.seen.clear()
 
 
 def colorize_in_process(
     source: Path, target: Path, checkpoint: Path, dies_at: int | str | None = None
 ) -> int:
-    """Colorize a video in a process of its own; returns its exit code, -9 if it was killed.
+    """Colorize a video in a process of its own; return its exit code, -9 if it was killed.
 
     Args:
         source, target: of `colorize_video`.
@@ -177,11 +173,11 @@ def _die() -> None:
 
 
 def _die_after(step: str) -> None:
-    """Die between the step and what follows it."""
+    """Die after a step, before the next one."""
     module, name = {
-        "segment": (making, "write_segment"),
-        "state": (parts, "save_file"),
-        "join": (making, "join_segments"),
+        "segment": (writing, "write_segment"),
+        "state": (segments, "save_file"),
+        "join": (writing, "join_segments"),
     }[step]
     original = getattr(module, name)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from scsnet_hf.io.deflate import deflate, in_order
+from scsnet_hf.io.deflate import deflate, map_in_threads
 
 NOISE = np.random.default_rng(0).normal(0, 3, 50_000).astype(np.int8).tobytes()
 
@@ -45,13 +45,16 @@ def test_runs_nearly_vanish(run):
 
 
 def test_order_is_that_of_the_parts(threads):
-    assert list(in_order(lambda part: -part, range(50))) == [-part for part in range(50)]
-    assert list(in_order(abs, [])) == []
+    assert list(map_in_threads(lambda part: -part, range(50))) == [-part for part in range(50)]
+    assert list(map_in_threads(abs, [])) == []
 
 
 def test_several_parts_are_under_way_at_once(threads):
     together = threading.Barrier(threads)  # passed only by as many at a time
-    assert list(in_order(lambda part: together.wait(10) >= 0, range(threads))) == [True] * threads
+    assert (
+        list(map_in_threads(lambda part: together.wait(10) >= 0, range(threads)))
+        == [True] * threads
+    )
 
 
 def test_no_more_than_a_few_parts_are_taken_ahead(threads):
@@ -63,10 +66,10 @@ def test_no_more_than_a_few_parts_are_taken_ahead(threads):
             taken += 1
             yield part
 
-    for done in in_order(abs, parts()):
+    for done in map_in_threads(abs, parts()):
         assert taken - done <= threads + 1
 
 
 def test_error_of_a_part_is_raised(threads):
     with pytest.raises(ZeroDivisionError):
-        list(in_order(lambda part: 1 / part, [1, 2, 0, 3]))
+        list(map_in_threads(lambda part: 1 / part, [1, 2, 0, 3]))

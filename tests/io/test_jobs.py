@@ -2,7 +2,7 @@
 
 import pytest
 
-from scsnet_hf.io.jobs import Work, find_inputs, plan
+from scsnet_hf.io.jobs import Job, find_inputs, plan_jobs
 
 
 @pytest.fixture
@@ -19,7 +19,9 @@ def tree(tmp_path, monkeypatch):
 
 
 def planned(*arguments, **options) -> dict[str, str]:
-    return {work.source.as_posix(): work.target.as_posix() for work in plan(*arguments, **options)}
+    return {
+        job.source.as_posix(): job.target.as_posix() for job in plan_jobs(*arguments, **options)
+    }
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_what_cannot_be_is_refused_before_anything_is_done(
 ):
     tree("a.jpg", "a.png", "in/a.jpg", "notes.txt", "empty/notes.txt", "video.mp4")
     with pytest.raises(ValueError, match=reason):
-        plan(inputs, output, image_format)
+        plan_jobs(inputs, output, image_format)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_what_cannot_be_is_refused_before_anything_is_done(
 )
 def test_result_that_is_there_is_done(tree, tmp_path, source, there, done):
     tree(source, there)
-    assert Work(tmp_path / source, tmp_path / "a.scs.png").is_done == done
+    assert Job(tmp_path / source, tmp_path / "a.scs.png").is_done == done
 
 
 @pytest.mark.parametrize(
@@ -127,4 +129,4 @@ def test_result_that_is_there_is_done(tree, tmp_path, source, there, done):
     ],
 )
 def test_quality_is_a_matter_of_the_target(tmp_path, source, target, has):
-    assert Work(tmp_path / source, tmp_path / target).has_quality == has
+    assert Job(tmp_path / source, tmp_path / target).has_quality == has

@@ -119,7 +119,7 @@ def test_strips_become_one_file(monkeypatch, image_format, channels, rows):
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint8])
 def test_large_tiff_is_a_big_one(monkeypatch, tmp_path, dtype):
     monkeypatch.setattr(tiff, "_STRIP", 2000)
-    monkeypatch.setattr(tiff, "_LARGEST", 10_000)
+    monkeypatch.setattr(tiff, "_LARGEST_CLASSIC", 10_000)
     image = deep_image(201, 31).astype(dtype)
     with (tmp_path / "big.tif").open("wb+") as file:
         write_strips(made_while_taken(image, 50), file, "TIFF", {"dpi": (300, 300)})
@@ -132,7 +132,7 @@ def test_large_tiff_is_a_big_one(monkeypatch, tmp_path, dtype):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
 def test_large_results_are_written_as_others_are(monkeypatch, tmp_path, suffix):
-    monkeypatch.setattr(saving, "_LARGE", 1000)
+    monkeypatch.setattr(saving, "_STREAMED_PIXELS", 1000)
     image = np.full((100, 20, 3), 90, np.uint8)
     path = tmp_path / f"large{suffix}"
     with path.open("wb+") as file:

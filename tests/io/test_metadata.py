@@ -9,8 +9,7 @@ from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin, feat
 from helpers.image_checks import encoded
 from helpers.image_files import SIZE, exif_block, heic_bytes
 from helpers.images import make_image
-from scsnet_hf.image_io import load_image
-from scsnet_hf.io.frames import read_metadata
+from scsnet_hf.io.image_file import ImageFile
 from scsnet_hf.io.metadata import Metadata
 from scsnet_hf.io.saving import save_image
 
@@ -55,15 +54,14 @@ def source(image_format: str, **options) -> bytes:
 def copied(tmp_path):
     """Saves the image in a format with the metadata of a file; gives the result, opened."""
 
-    def copy(content: bytes, image_format: str, deep: bool = False) -> Image.Image:
+    def copy(content: bytes, image_format: str, keep_16_bits: bool = False) -> Image.Image:
         path = tmp_path / "source"
         path.write_bytes(content)
         result = tmp_path / f"result{SUFFIXES.get(image_format, '.bmp')}"
-        image = load_image(path)
-        pixels = image
-        if deep:
-            pixels = np.asarray(image).astype(np.uint16) * 257
-        save_image(pixels, result, metadata=read_metadata(path))
+        with ImageFile(path, keep_metadata=True) as file:
+            image = next(file.frames())
+        pixels = np.asarray(image).astype(np.uint16) * 257 if keep_16_bits else image
+        save_image(pixels, result, metadata=file.metadata)
         opened = Image.open(result)
         opened.load()
         assert opened.size == image.size
@@ -99,7 +97,7 @@ def test_exif_of_any_letters_is_kept(copied, target):
 @pytest.mark.parametrize("target", ["PNG", "TIFF"])
 def test_files_of_16_bits_keep_it_all(copied, target):
     content = source("JPEG", exif=full_exif(), dpi=(300, 150), xmp=XMP)
-    result = copied(content, target, deep=True)
+    result = copied(content, target, keep_16_bits=True)
     exif = result.getexif()
     assert exif[Base.Artist] == "A. Person"
     assert exif.get_ifd(Directory.Exif)[Base.DateTimeOriginal] == "1931:05:17 12:00:00"
@@ -166,7 +164,7 @@ def test_every_format_takes_full_metadata(target):
 def read_metadata_of(content: bytes) -> Metadata:
     with Image.open(io.BytesIO(content)) as image:
         image.load()
-        return Metadata.of(image)
+        return Metadata.from_image(image)
 
 
 def _xmp(image: Image.Image) -> bytes:

@@ -13,9 +13,9 @@ from scsnet_hf.tiling import Strips
 
 def written(levels: np.ndarray) -> io.BytesIO:
     """The file of an image (H, W, 3 or 4)."""
-    model, file = io.BytesIO(), io.BytesIO()
-    Image.new({3: "RGB", 4: "RGBA"}[levels.shape[2]], (1, 1)).save(model, "PNG", dpi=(300, 300))
-    write_png(Strips.from_image(levels), model.getvalue(), file)
+    template, file = io.BytesIO(), io.BytesIO()
+    Image.new({3: "RGB", 4: "RGBA"}[levels.shape[2]], (1, 1)).save(template, "PNG", dpi=(300, 300))
+    write_png(Strips.from_image(levels), template.getvalue(), file)
     return file
 
 

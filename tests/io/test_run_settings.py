@@ -1,32 +1,32 @@
-"""Runs go on only with the settings that they were begun with."""
+"""A run resumes only with the settings that it was started with."""
 
 import json
 
 import pytest
 
-from scsnet_hf.io.run_settings import begin_or_go_on, write_json
+from scsnet_hf.io.run_settings import check_same_settings, write_json
 
 
-def test_a_run_goes_on_with_the_same_settings(tmp_path):
+def test_a_run_resumes_with_the_same_settings(tmp_path):
     path = tmp_path / "new" / "settings.json"
     for _ in range(2):
-        begin_or_go_on(path, {"scale": 2, "size": (3, 4)})
+        check_same_settings(path, {"scale": 2, "size": (3, 4)})
     assert json.loads(path.read_text()) == {"scale": 2, "size": [3, 4]}
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "change"),
     [
         ({"scale": 3}, "scale 2, now 3"),
         ({}, "scale 2, now None"),
         ({"scale": 2, "size": 4}, "size None, now 4"),
     ],
 )
-def test_other_settings_are_refused_and_named(tmp_path, settings, told):
+def test_other_settings_are_refused_and_named(tmp_path, settings, change):
     path = tmp_path / "settings.json"
-    begin_or_go_on(path, {"scale": 2})
-    with pytest.raises(ValueError, match=f"{tmp_path}: .*{told}"):
-        begin_or_go_on(path, settings)
+    check_same_settings(path, {"scale": 2})
+    with pytest.raises(ValueError, match=f"{tmp_path}: .*{change}"):
+        check_same_settings(path, settings)
     assert json.loads(path.read_text()) == {"scale": 2}
 
 

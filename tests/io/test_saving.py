@@ -14,7 +14,7 @@ from scsnet_hf.io.saving import (
     check_quality,
     check_writable_suffix,
     format_of,
-    holds_deep,
+    keeps_16_bits,
     save_image,
 )
 
@@ -114,7 +114,7 @@ def test_jpeg_without_quality_keeps_colors_in_full_resolution(tmp_path):
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp", ".gif", ".ppm"])
 def test_quality_of_a_format_without_loss_is_refused_by_name(tmp_path, suffix):
     path = tmp_path / f"image{suffix}"
-    with pytest.raises(ValueError, match=rf"image\{suffix}: \{suffix} has no quality"):
+    with pytest.raises(ValueError, match=rf"image\{suffix}: \{suffix} is lossless"):
         save_image(IMAGE, path, quality=90)
     assert list(tmp_path.iterdir()) == []
     check_quality(None, path)
@@ -128,7 +128,7 @@ def test_quality_out_of_range_is_refused(quality):
 
 @pytest.mark.parametrize("suffix", sorted(WRITABLE_SUFFIXES))
 def test_deep_formats_are_png_and_tiff(suffix):
-    assert holds_deep(Path(f"a{suffix}")) == (suffix in (".png", ".apng", ".tif", ".tiff"))
+    assert keeps_16_bits(Path(f"a{suffix}")) == (suffix in (".png", ".apng", ".tif", ".tiff"))
 
 
 def test_nothing_but_pixels_is_written_by_default(tmp_path):

@@ -1,4 +1,4 @@
-"""Videos: nothing but the colors changes, and a killed run ends at the same file."""
+"""Only the colors of a video change, and a killed run ends with the same file."""
 
 import random
 import subprocess
@@ -22,15 +22,10 @@ from helpers.video_files import (
     times_of,
     write_video,
 )
-from scsnet_hf.video.colorize import (
-    VIDEO_SUFFIXES,
-    WRITABLE_VIDEO_SUFFIXES,
-    colorize_video,
-    video_target,
-)
-from scsnet_hf.video.making import SEGMENT_FRAMES
+from scsnet_hf.io.folders import VIDEO_SUFFIXES, WRITABLE_VIDEO_SUFFIXES
+from scsnet_hf.video.colorize import SEGMENT_FRAMES, colorize_video
 from scsnet_hf.video.reading import VideoError, open_video
-from scsnet_hf.video.segments import Parts
+from scsnet_hf.video.segments import Segments
 from scsnet_hf.video.series import Series
 
 FRAMES = SEGMENT_FRAMES + 5  # two segments
@@ -199,8 +194,13 @@ def add_cover(inner, path: Path) -> None:
 
 
 class TestImages:
-    @pytest.mark.parametrize("flips", [(False, False), (True, False), (False, True)])
-    @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+    @pytest.mark.parametrize(
+        ("degrees", "flips"),
+        [
+            *((degrees, (False, False)) for degrees in (0, 90, 180, 270)),
+            *((degrees, flips) for degrees in (0, 90) for flips in ((True, False), (False, True))),
+        ],
+    )
     def test_frames_are_upright(self, tmp_path, degrees, flips):
         corner = np.zeros((32, 48), dtype=np.uint8)
         corner[:8, :16] = 255
@@ -234,7 +234,7 @@ class TestImages:
         seen = np.asarray(painter.seen[0], int)
         assert np.abs(seen - np.arange(256)[:, None]).max() <= 3
 
-    def test_colors_survive_and_are_told(self, tmp_path, video):
+    def test_colors_survive_and_are_tagged(self, tmp_path, video):
         patches = np.array(
             [[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 150, 90]],
             dtype=np.uint8,
@@ -243,8 +243,8 @@ class TestImages:
         target = tmp_path / "result.mp4"
         colorize_video(video, target, Painter(lambda _: painted))
         frame = frames_of(target)[0]
-        told = (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)
-        assert told == (1, 1, 1, 1)  # BT.709, and 16 to 235
+        tags = (frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range)
+        assert tags == (1, 1, 1, 1)  # BT.709, and 16 to 235
         assert frame.format.name == "yuv420p"
         middles = levels_of(target)[-1][16, 8::16].astype(int)
         assert np.abs(middles - patches).max() <= 3
@@ -280,24 +280,24 @@ class TestImages:
         assert errors == sorted(errors, reverse=True)
         assert errors[-1] < 1
 
-    def test_fields_are_told(self, tmp_path):
+    def test_interlaced_videos_are_reported(self, tmp_path):
         source = write_video(tmp_path / "a.mp4", images(4), flags="+ildct")
         assert colorize(source).interlaced
         assert not colorize(write_video(tmp_path / "b.mp4", images(4))).interlaced
 
 
 class TestProgress:
-    def test_every_frame_is_told_and_how_many_there_are(self, video, tmp_path):
-        told = []
+    def test_every_frame_is_reported_with_their_number(self, video, tmp_path):
+        calls = []
         colorize_video(
-            video, tmp_path / "result.mp4", Painter(), progress=lambda *now: told.append(now)
+            video, tmp_path / "result.mp4", Painter(), progress=lambda *call: calls.append(call)
         )
-        assert told == [(done, FRAMES) for done in range(FRAMES + 1)]
+        assert calls == [(done, FRAMES) for done in range(FRAMES + 1)]
 
     def test_frames_are_estimated_where_the_file_does_not_count_them(self, tmp_path):
         path = write_video(tmp_path / "a.mkv", images(40))
         with open_video(path) as video:
-            assert video.expected == pytest.approx(40, abs=2)
+            assert video.expected_frames == pytest.approx(40, abs=2)
 
     def test_frames_are_read_one_at_a_time(self, video, tmp_path):
         """Nothing is read ahead, so memory does not grow with the video."""
@@ -337,7 +337,7 @@ class TestDamage:
         source.write_bytes(content[: len(content) * 2 // 3])
         assert 0 < colorize(source, ".mkv").frames < FRAMES
 
-    @pytest.mark.parametrize("seed", range(6))
+    @pytest.mark.parametrize("seed", range(3))
     def test_random_damage_ends_in_a_video_or_in_one_line(self, tmp_path, seed):
         source = write_video(tmp_path / "a.mp4", images(FRAMES))
         content = bytearray(source.read_bytes())
@@ -374,7 +374,7 @@ class TestDamage:
             frame.sample_rate, frame.pts = 48000, 0
             container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
-        with pytest.raises(VideoError, match="has no moving images"):
+        with pytest.raises(VideoError, match="has no video stream"):
             colorize(source)
 
     def test_a_file_that_is_not_there(self, tmp_path):
@@ -387,11 +387,9 @@ class TestRefusals:
     def test_suffixes_that_are_not_written(self, video, tmp_path, name):
         with pytest.raises(ValueError, match=r"written as \.m4v \.mkv \.mov \.mp4"):
             colorize_video(video, tmp_path / name, Painter())
-        assert video_target(tmp_path / name).suffix == ".mkv"
 
     def test_suffixes_that_are_written_can_be_read(self):
         assert WRITABLE_VIDEO_SUFFIXES <= VIDEO_SUFFIXES
-        assert all(video_target(Path(f"a{s}")).suffix == s for s in WRITABLE_VIDEO_SUFFIXES)
 
     def test_the_source_is_not_overwritten(self, video):
         with pytest.raises(ValueError, match="overwrite"):
@@ -403,25 +401,27 @@ class TestRefusals:
             colorize_video(video, tmp_path / "a.mp4", Painter(), quality=quality)
 
     @pytest.mark.parametrize(("suffix", "advice"), [(".mp4", r"\.mkv"), (".mkv", "FLAC")])
-    def test_sound_that_a_file_does_not_hold_is_told_before_the_work(
+    def test_sound_that_a_file_does_not_hold_is_refused_before_the_work(
         self, tmp_path, suffix, advice
     ):
         source = write_video(tmp_path / "a.wmv", images(3), codec="wmv2", sound="wmav2")
         painter = Painter()
-        with pytest.raises(VideoError, match=rf"does not hold audio .*wmav2.*{advice}"):
+        with pytest.raises(VideoError, match=rf"does not hold audio in the codec wmav2.*{advice}"):
             colorize(source, suffix, painter)
         assert painter.seen == []
         assert list(tmp_path.iterdir()) == [source]
 
     def test_without_pyav(self, video, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "av", None)
-        for name in ("making", "reading", "writing"):
+        for name in ("reading", "writing"):
             monkeypatch.delitem(sys.modules, f"scsnet_hf.video.{name}")
+        from scsnet_hf import colorize_video
+
         with pytest.raises(ImportError, match=r"pip install 'scsnet_hf\[video\]'"):
             colorize_video(video, tmp_path / "a.mp4", Painter())
 
     def test_pyav_is_not_imported_before_there_is_a_video(self):
-        code = "import sys, scsnet_hf.video.colorize; sys.exit('av' in sys.modules)"
+        code = "import sys; from scsnet_hf import colorize_video; sys.exit('av' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
     def test_the_result_that_was_there_stays_until_the_new_one_is_whole(self, video, tmp_path):
@@ -438,14 +438,15 @@ class TestRefusals:
         assert len(frames_of(target)) == FRAMES
 
 
-class TestGoingOn:
+class TestResuming:
     @pytest.fixture
     def source(self, tmp_path):
         """Three segments and a bit; a cut in the second; a rest that is not whole."""
         frames = images(30) + images(3 * SEGMENT_FRAMES - 23, seed=5)
         return write_video(tmp_path / "source.mp4", frames)
 
-    def test_killed_anywhere_it_ends_at_the_same_file(self, tmp_path, source, tiny_checkpoint):
+    @pytest.mark.slow
+    def test_killed_anywhere_it_ends_with_the_same_file(self, tmp_path, source, tiny_checkpoint):
         whole, killed = tmp_path / "whole" / "video.mp4", tmp_path / "killed" / "video.mp4"
         assert colorize_in_process(source, whole, tiny_checkpoint) == 0
         chance = random.Random(1)
@@ -469,15 +470,15 @@ class TestGoingOn:
 
         with pytest.raises(KeyboardInterrupt):
             colorize_video(source, target, Painter(), progress=until_the_last)
-        painter, told = Painter(), []
+        painter, calls = Painter(), []
         result = colorize_video(
-            source, target, painter, progress=lambda done, total: told.append(done)
+            source, target, painter, progress=lambda done, total: calls.append(done)
         )
-        assert result.resumed == told[0] == 2 * SEGMENT_FRAMES
+        assert result.resumed == calls[0] == 2 * SEGMENT_FRAMES
         assert len(painter.seen) == result.frames - result.resumed
         assert len(frames_of(target)) == result.frames
 
-    def test_other_arguments_do_not_go_on(self, tmp_path, source, video, tiny_pipe):
+    def test_other_arguments_do_not_resume(self, tmp_path, source, video, tiny_pipe):
         target = tmp_path / "video.mp4"
 
         def stop(done: int, total: int) -> None:
@@ -497,13 +498,13 @@ class TestGoingOn:
                 colorize_video(**call)
         assert colorize_video(source, target, Series(tiny_pipe, scale=1)).resumed == SEGMENT_FRAMES
 
-    def test_a_video_that_only_was_to_be_joined(self, tmp_path, video, monkeypatch):
+    def test_a_video_whose_segments_are_complete(self, tmp_path, video, monkeypatch):
         def fail(*args):
             raise OSError("no space left")
 
         target = tmp_path / "video.mp4"
         with monkeypatch.context() as patch:
-            patch.setattr(Parts, "deliver", fail)
+            patch.setattr(Segments, "finish", fail)
             with pytest.raises(OSError, match="no space"):
                 colorize_video(video, target, Painter())
         painter = Painter()
@@ -511,7 +512,7 @@ class TestGoingOn:
         assert result.resumed == result.frames == FRAMES
         assert painter.seen == []
 
-    def test_a_series_begins_anew_with_every_video(self, tmp_path, video, tiny_pipe):
+    def test_a_series_starts_over_with_every_video(self, tmp_path, video, tiny_pipe):
         series = Series(tiny_pipe, "first", propagate=True, scale=1)
         results = [
             colorize_video(video, tmp_path / name, series).target.read_bytes()
