@@ -1,14 +1,14 @@
-"""The numbers of the paper's Sec. 4: as `evaluate` modules, and as functions.
+"""The metrics of the paper's Sec. 4, as `evaluate` modules and as functions.
 
 psnr/ ssim/ fid/ kid/ colorfulness/ perceptual/   `evaluate` modules: `metric("psnr")` or
-                  `evaluate.load(folder)`; they need the extra `eval`
-modules.py        what these have in common: images in, stored without loss, taken out one by one
-images.py       the images that metrics take, and the channels that they compare
-fidelity.py       numbers of a result and its truth: psnr, ssim, perceptual_distance
-distributions.py  distances of sets of images, by their features
-networks.py       networks that give the features
+                  `evaluate.load(folder)`
+modules.py        base classes of the modules; images are stored as PNG and decoded one by one
+images.py         which images metrics accept, and which channels they compare
+per_image.py      metrics of a result and its reference: psnr, ssim, perceptual_distance
+distributions.py  distances between sets of images, computed on features
+networks.py       networks that compute the features
 
-Sums and matrices are float64. Nothing here imports `evaluate` or scikit-image before it is used.
+Sums and matrices are float64. `evaluate` and scikit-image are only imported when they are needed.
 """
 
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from .distributions import (
     FeatureStatistics,
+    compute_statistics,
     frechet_distance,
     kernel_distance,
-    statistics_of,
 )
 from .networks import FeatureNetwork
 
@@ -31,25 +31,31 @@ __all__ = [
     "NAMES",
     "FeatureNetwork",
     "FeatureStatistics",
+    "compute_statistics",
     "frechet_distance",
     "kernel_distance",
     "metric",
-    "statistics_of",
 ]
 
 
 def metric(name: str, **arguments) -> "evaluate.Metric":
-    """Load a metric of this package: `evaluate.load` of its folder, without network.
+    """Load a metric of this package by `evaluate.load`, which needs no network connection.
+
+        metric("psnr").compute(predictions=results, references=originals)["psnr"]
 
     Args:
         name: one of `NAMES`.
-        **arguments: of `evaluate.load`, such as `keep_in_memory`, `num_process` or `cache_dir`.
+        **arguments: arguments of `evaluate.load`, such as `num_process` or `cache_dir`.
 
     Raises:
         ValueError: if there is no metric of that name.
+        ImportError: if the extra `eval` is not installed.
     """
     if name not in NAMES:
         raise ValueError(f"no metric is named {name!r}; accepted are {', '.join(NAMES)}")
-    import evaluate
+    try:
+        import evaluate
+    except ImportError as error:
+        raise ImportError("metrics need evaluate: pip install 'scsnet_hf[eval]'") from error
 
     return evaluate.load(str(Path(__file__).parent / name), **arguments)

@@ -1,4 +1,8 @@
-"""Distances of two sets of images, by the features that a network has of them."""
+"""Distances between two sets of images, computed on the features of a network.
+
+This is not torchmetrics' code because FID must also compare with stored statistics of references,
+and its covariance must not be a difference of large sums; the tests compare with torchmetrics.
+"""
 
 import os
 import zipfile
@@ -8,9 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-_ROWS = 1024  # images whose kernel values with all others are in memory at once
-
-# What numpy raises on files that are no archives of arrays.
+# What numpy raises for files that are not archives of arrays.
 _READING_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
 
 
@@ -18,11 +20,13 @@ _READING_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.B
 class FeatureStatistics:
     """Mean and covariance of the features of a set of images.
 
+        FeatureStatistics.load("originals.npz")
+
     Args:
         mean: (D,), float64.
         covariance: (D, D), float64, with Bessel's correction.
-        network: the name of the network that made the features; empty if it is not known.
-        count: how many images; 0 if it is not known.
+        network: name of the network that computed the features; empty if unknown.
+        count: number of images; 0 if unknown.
     """
 
     mean: np.ndarray
@@ -31,18 +35,18 @@ class FeatureStatistics:
     count: int = 0
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write an .npz file; `mu` and `sigma` in it are what pytorch-fid writes and reads."""
-        with Path(path).open("wb") as file:  # a name would get .npz appended
+        """Write an .npz file, whose `mu` and `sigma` are those of pytorch-fid."""
+        with Path(path).open("wb") as file:  # numpy would append .npz to a name
             np.savez(
                 file, mu=self.mean, sigma=self.covariance, network=self.network, count=self.count
             )
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "FeatureStatistics":
-        """Read an .npz file of `save`, or of pytorch-fid, which has no `network` and `count`.
+        """Read an .npz file of `save` or of pytorch-fid, which has no `network` and `count`.
 
         Raises:
-            ValueError: if it is no such file.
+            ValueError: if it is not such a file.
         """
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -60,12 +64,12 @@ def _not_statistics(path: str | os.PathLike, reason: object) -> str:
     return f"{path}: not an .npz file with mu (D,) and sigma (D, D) ({reason})"
 
 
-def statistics_of(batches: Iterable[np.ndarray], network: str = "") -> FeatureStatistics:
-    """Statistics of features that come in batches, of which one at a time is in memory.
+def compute_statistics(batches: Iterable[np.ndarray], network: str = "") -> FeatureStatistics:
+    """Compute the statistics of features, with one batch at a time in memory.
 
     Args:
-        batches: (N, D) each, N may vary; `FeatureNetwork.features` makes them.
-        network: the name of the network that made them.
+        batches: features (N, D), N may vary; `FeatureNetwork.features` yields them.
+        network: name of the network that computed them.
 
     Raises:
         ValueError: if there are fewer than two rows, or rows are not finite.
@@ -89,48 +93,49 @@ def statistics_of(batches: Iterable[np.ndarray], network: str = "") -> FeatureSt
 
 
 def frechet_distance(first: FeatureStatistics, second: FeatureStatistics) -> float:
-    """Frechet distance of two normal distributions, squared: FID of Heusel et al. (2017).
+    """Compute the squared Frechet distance of two normal distributions: FID (Heusel et al. 2017).
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). With Ci = Ri Ri^T the trace of the root is the sum
-    of the singular values of R1^T R2: real, and exact also where covariances are singular.
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). With Ci = Ri Ri^T, the trace of the root is the sum
+    of the singular values of R1^T R2, which is real, and exact also for singular covariances.
 
     Raises:
-        ValueError: if the features are of different networks.
+        ValueError: if the features are from different networks.
     """
     if first.mean.shape != second.mean.shape:
         raise ValueError(
-            f"features have {len(first.mean)} and {len(second.mean)} dimensions: they are of "
+            f"features have {len(first.mean)} and {len(second.mean)} dimensions: they are from "
             "different networks"
         )
     if first.network and second.network and first.network != second.network:
         raise ValueError(
-            f"features are of different networks, {first.network} and {second.network}: "
-            "compare those of one"
+            f"features are from different networks, {first.network} and {second.network}: "
+            "compare features of one network"
         )
     roots = _root(first.covariance).T @ _root(second.covariance)
     means = np.square(first.mean - second.mean).sum()
     traces = np.trace(first.covariance) + np.trace(second.covariance)
     distance = means + traces - 2 * np.linalg.svd(roots, compute_uv=False).sum()
-    return max(float(distance), 0.0)  # rounding may leave less
+    return max(float(distance), 0.0)  # rounding may make it negative
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """R with C = R R^T."""
+    """Return R with C = R R^T."""
     values, vectors = np.linalg.eigh(covariance)
     return vectors * np.sqrt(values.clip(min=0))
 
 
-def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """Squared maximum mean discrepancy, unbiased: KID of Binkowski et al. (2018).
+def kernel_distance(first: np.ndarray, second: np.ndarray, block_rows: int = 1024) -> float:
+    """Compute the unbiased squared maximum mean discrepancy: KID (Binkowski et al. 2018).
 
-    The kernel is (x . y / D + 1)^3. Without bias also for few images, and so below 0 at times.
+    The kernel is (x . y / D + 1)^3. As it has no bias for few images either, it can be negative.
 
     Args:
-        first: (M, D) features, M at least 2.
-        second: (N, D) features, N at least 2.
+        first: features (M, D), M at least 2.
+        second: features (N, D), N at least 2.
+        block_rows: images whose kernel values with all others are in memory at once.
 
     Raises:
-        ValueError: if the shapes are others.
+        ValueError: if the features have other shapes.
     """
     if first.ndim != 2 or second.ndim != 2 or first.shape[1] != second.shape[1]:
         raise ValueError(f"accepted are (M, D) and (N, D), got {first.shape} and {second.shape}")
@@ -139,36 +144,38 @@ def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
             f"KID takes at least 2 images of each set, got {len(first)} and {len(second)}"
         )
     first, second = first.astype(np.float64), second.astype(np.float64)
-    within = sum(_mean_of_different(features) for features in (first, second))
-    return within - 2 * _sum_of_kernel(first, second) / (len(first) * len(second))
+    within = sum(_mean_within(features, block_rows) for features in (first, second))
+    between = _sum_kernel(first, second, block_rows) / (len(first) * len(second))
+    return within - 2 * between
 
 
-def _mean_of_different(features: np.ndarray) -> float:
-    """Mean kernel value of two different rows."""
+def _mean_within(features: np.ndarray, block_rows: int) -> float:
+    """Return the mean kernel value of two different rows."""
     count, dimensions = features.shape
     same = (np.square(features).sum(axis=1) / dimensions + 1) ** 3
-    return (_sum_of_kernel(features, features) - float(same.sum())) / (count * (count - 1))
+    total = _sum_kernel(features, features, block_rows)
+    return (total - float(same.sum())) / (count * (count - 1))
 
 
-def _sum_of_kernel(first: np.ndarray, second: np.ndarray) -> float:
-    blocks = (first[start : start + _ROWS] for start in range(0, len(first), _ROWS))
+def _sum_kernel(first: np.ndarray, second: np.ndarray, block_rows: int) -> float:
+    blocks = (first[start : start + block_rows] for start in range(0, len(first), block_rows))
     return sum(float(((rows @ second.T / first.shape[1] + 1) ** 3).sum()) for rows in blocks)
 
 
-def kernel_distances_of_subsets(
+def subset_kernel_distances(
     first: np.ndarray, second: np.ndarray, size: int, count: int, seed: int
 ) -> np.ndarray:
-    """`kernel_distance` of random subsets, as Binkowski et al. (2018) report it.
+    """Compute `kernel_distance` of random subsets, as Binkowski et al. (2018) report it.
 
     Args:
-        first: (M, D) features.
-        second: (N, D) features.
-        size: images of each set in a subset, drawn without repetition.
-        count: how many subsets.
-        seed: of the drawing.
+        first: features (M, D).
+        second: features (N, D).
+        size: images of each set in a subset, drawn without replacement.
+        count: number of subsets.
+        seed: seed of the random subsets.
 
     Returns:
-        (count,), float64.
+        Distances (count,), float64.
 
     Raises:
         ValueError: if a set has fewer than `size` images, or `size` or `count` are too small.

@@ -1,4 +1,4 @@
-"""The images that metrics take, and the channels that they compare."""
+"""Which images metrics accept, and which channels they compare."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,22 +9,22 @@ from ..image_io import ImageSource, load_image
 
 COLORS = ("rgb", "y")
 
-_LUMA = np.array((65.481, 128.553, 24.966)) / 255  # of R, G and B in levels: BT.601, studio range
+_LUMA = np.array((65.481, 128.553, 24.966)) / 255  # of R, G and B from 0 to 255: BT.601, 16 to 235
 _LUMA_OF_BLACK = 16.0
 
 
-def rgb_of(image: ImageSource) -> np.ndarray:
-    """An 8-bit image as sRGB.
+def to_rgb(image: ImageSource) -> np.ndarray:
+    """Convert an 8-bit image to sRGB.
 
     Args:
-        image: a path, URL, bytes, PIL image, array (H, W) or (H, W, 3) or tensor (H, W) or (3,
-            H, W). Arrays and tensors are uint8; gray gets three equal channels.
+        image: a path, URL, bytes, PIL image, array (H, W) or (H, W, 3) or tensor (H, W) or (3, H,
+            W). Arrays and tensors are uint8; gray images get three equal channels.
 
     Returns:
-        (H, W, 3), uint8.
+        sRGB (H, W, 3), uint8.
 
     Raises:
-        ValueError: if it cannot be read, has another type of pixels or transparency.
+        ValueError: if it cannot be read, is not of 8 bits or has transparency.
     """
     if isinstance(image, np.ndarray | torch.Tensor) and not str(image.dtype).endswith("uint8"):
         raise ValueError(f"pixels are {image.dtype}; accepted are uint8, from 0 to 255")
@@ -34,15 +34,18 @@ def rgb_of(image: ImageSource) -> np.ndarray:
     return np.asarray(loaded.convert("RGB"))
 
 
-def rgb_of_all(images: Iterable[ImageSource], name: str) -> Iterator[np.ndarray]:
-    """`rgb_of` each of several images, with messages that say which.
+def iterate_rgb(images: Iterable[ImageSource], name: str) -> Iterator[np.ndarray]:
+    """Convert several images by `to_rgb`; messages say which of them is wrong.
 
     Args:
         images: a list or another iterable, or an array (N, H, W, 3) or tensor (N, 3, H, W).
-        name: what to call them.
+        name: what messages call them.
+
+    Yields:
+        sRGB (H, W, 3), uint8.
 
     Raises:
-        ValueError: as of `rgb_of`, or if it is a single image.
+        ValueError: if an image cannot be converted, or `images` is a single image.
     """
     if isinstance(images, np.ndarray | torch.Tensor):
         single = images.ndim != 4
@@ -50,30 +53,30 @@ def rgb_of_all(images: Iterable[ImageSource], name: str) -> Iterator[np.ndarray]
         single = isinstance(images, str | bytes) or not isinstance(images, Iterable)
     if single:
         raise ValueError(
-            f"{name} are several images: accepted are lists, other iterables, arrays "
-            "(N, H, W, 3) and tensors (N, 3, H, W); put a single image into a list"
+            f"{name} must be several images: a list or another iterable, an array (N, H, W, 3) or "
+            "a tensor (N, 3, H, W); put a single image into a list"
         )
     for index, image in enumerate(images):
         try:
-            yield rgb_of(image)
+            yield to_rgb(image)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{name}[{index}]: {error}") from None
 
 
-def channels_of(rgb: np.ndarray, color: str = "rgb", border: int = 0) -> np.ndarray:
-    """What two images are compared by.
+def select_channels(rgb: np.ndarray, color: str = "rgb", border: int = 0) -> np.ndarray:
+    """Return the channels of an image that are compared.
 
     Args:
-        rgb: (H, W, 3), uint8 sRGB.
-        color: "rgb" for all three channels; "y" for luma as papers on super-resolution have it:
-            BT.601 in studio range, from 16 for black to 235 for white, not rounded.
-        border: pixels that are cut off at each side; papers often take the magnification.
+        rgb: sRGB (H, W, 3), uint8.
+        color: "rgb" for all three channels; "y" for luma as in papers on super-resolution: BT.601
+            in studio range, from 16 for black to 235 for white, not rounded.
+        border: pixels that are cropped at each side; papers often use the magnification.
 
     Returns:
-        (H - 2 border, W - 2 border, 3 or 1), float64, in levels.
+        Channels (H - 2 border, W - 2 border, 3 or 1), float64, 0 to 255.
 
     Raises:
-        ValueError: if `color` is another, or `border` is negative or leaves nothing.
+        ValueError: if `color` is not one of these, or `border` is negative or leaves nothing.
     """
     if color not in COLORS:
         raise ValueError(f"color is {color!r}; accepted are {' and '.join(map(repr, COLORS))}")

@@ -1,7 +1,7 @@
-"""What the `evaluate` modules have in common.
+"""Base classes of the `evaluate` modules.
 
-Images are stored as PNG in the cache file of `evaluate`, and read from there one by one: memory
-does not grow with their number, and several processes may add.
+Images are stored as PNG in the cache file of `evaluate` and decoded one by one, so that memory does
+not grow with their number and several processes can add images.
 """
 
 import inspect
@@ -10,15 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import evaluate
 import numpy as np
 import pyarrow as pa
 from datasets import Features, Value
 from PIL import Image
 
-import evaluate
-
 from ..image_io import ImageSource
-from .images import channels_of, rgb_of_all
+from .images import iterate_rgb, select_channels
 
 Stored = pa.ChunkedArray  # PNG files; null where the other set has more images
 
@@ -26,9 +25,9 @@ _Size = tuple[int, int]  # width and height
 
 
 class ImageMetric(evaluate.Metric, ABC):
-    """A metric of images: `add`, `add_batch` and `compute` take whatever `rgb_of` takes.
+    """A metric of images: `add`, `add_batch` and `compute` take whatever `to_rgb` takes.
 
-    Subclasses define `_compute`, whose named arguments are the options of `compute`, and
+    Subclasses define `_compute`, whose keyword arguments are the options of `compute`, and
     `citation`; their docstrings are the description.
     """
 
@@ -44,7 +43,7 @@ class ImageMetric(evaluate.Metric, ABC):
             citation=self.citation,
             inputs_description=inspect.getdoc(type(self)._compute) or "",
             features=Features({name: Value("large_binary") for name in self.inputs}),
-            format="arrow",  # columns come as they lie in the file, and not as lists
+            format="arrow",  # columns are read from the file, not converted to lists
         )
 
     def add(
@@ -62,17 +61,19 @@ class ImageMetric(evaluate.Metric, ABC):
     ) -> None:
         """Add images, and their references.
 
-        Each of both is a list or another iterable of images, an array (N, H, W, 3) or a tensor
-        (N, 3, H, W). Pixels are uint8; sizes may differ.
+        Args:
+            predictions: a list or another iterable of images, an array (N, H, W, 3) or a tensor
+                (N, 3, H, W), uint8; sizes may differ.
+            references: likewise.
 
         Raises:
-            ValueError: if images cannot be used; then none is added.
+            ValueError: if an image cannot be used; then none is added.
         """
         given = {"predictions": predictions, "references": references}
         sizes: dict[str, list[_Size]] = {name: [] for name in self.inputs}
         files: dict[str, list[bytes | None]] = {name: [] for name in self.inputs}
         for name in self.inputs:
-            for rgb in rgb_of_all(() if given[name] is None else given[name], name):
+            for rgb in iterate_rgb(() if given[name] is None else given[name], name):
                 sizes[name].append(rgb.shape[1::-1])
                 files[name].append(_to_png(rgb))
         self._check_sizes(**sizes)
@@ -84,11 +85,11 @@ class ImageMetric(evaluate.Metric, ABC):
             super().add_batch(**columns)
 
     def _check_sizes(self, **sizes: list[_Size]) -> None:
-        """Raise ValueError if the metric cannot use images of these sizes together."""
+        """Raise ValueError if the metric cannot compare images of these sizes."""
 
 
 class PairMetric(ImageMetric):
-    """A metric of pairs of images of one size."""
+    """A metric of pairs of images of the same size."""
 
     def _check_sizes(self, predictions: list[_Size], references: list[_Size]) -> None:
         if len(predictions) != len(references):
@@ -100,8 +101,8 @@ class PairMetric(ImageMetric):
             if first != second:
                 raise ValueError(
                     f"predictions[{index}] has {'x'.join(map(str, first))} pixels and "
-                    f"references[{index}] {'x'.join(map(str, second))}; accepted are pairs of one "
-                    "size"
+                    f"references[{index}] {'x'.join(map(str, second))}; accepted are pairs of "
+                    "the same size"
                 )
 
 
@@ -111,33 +112,33 @@ class SetMetric(ImageMetric):
     def _require(self, **columns: Stored) -> None:
         """Raise ValueError if one of these sets has fewer than two images."""
         for name, column in columns.items():
-            if (count := count_of(column)) < 2:
+            if (count := count_images(column)) < 2:
                 raise ValueError(f"{self.name} takes at least 2 {name}, got {count}")
 
 
-def count_of(column: Stored) -> int:
-    """How many images a column has."""
+def count_images(column: Stored) -> int:
+    """Return the number of images in a column."""
     return len(column) - column.null_count
 
 
-def images_of(column: Stored) -> Iterator[np.ndarray]:
-    """(H, W, 3), uint8, of each image of a column, in order."""
+def decode_images(column: Stored) -> Iterator[np.ndarray]:
+    """Yield the images of a column in order, sRGB (H, W, 3), uint8."""
     for cell in column:
         if cell.is_valid:
             with Image.open(io.BytesIO(cell.as_py())) as image:
                 yield np.asarray(image)
 
 
-def pairs_of(
+def decode_pairs(
     predictions: Stored, references: Stored, color: str, border: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """`channels_of` each prediction and its reference."""
-    for pair in zip(images_of(predictions), images_of(references), strict=True):
-        yield tuple(channels_of(image, color, border) for image in pair)
+    """Yield `select_channels` of each prediction and its reference."""
+    for pair in zip(decode_images(predictions), decode_images(references), strict=True):
+        yield tuple(select_channels(image, color, border) for image in pair)
 
 
-def mean_of(name: str, scores: Iterable[float], per_image: bool) -> dict[str, Any]:
-    """The mean of scores under that name, and themselves under `scores` if they are wanted."""
+def summarize(name: str, scores: Iterable[float], per_image: bool) -> dict[str, Any]:
+    """Return the mean of scores under `name`, and if `per_image` the scores under "scores"."""
     scores = list(scores)
     result: dict[str, Any] = {name: float(np.mean(scores))}
     return {**result, "scores": scores} if per_image else result

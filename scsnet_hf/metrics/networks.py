@@ -1,4 +1,4 @@
-"""Networks whose features FID and KID compare."""
+"""Networks that compute the features of FID and KID."""
 
 import hashlib
 import os
@@ -14,8 +14,8 @@ import torch
 from ..training.vgg import VGG16Features
 
 # The network of Heusel et al. (2017), ported to TorchScript by NVIDIA for StyleGAN2-ADA: it takes
-# levels of any size, resizes them to 299x299 as the original does, and has 2048 features. The hash
-# is the one that k-diffusion checks.
+# 8-bit images of any size, resizes them to 299x299 like the original, and has 2048 features. The
+# hash is the one that k-diffusion checks.
 INCEPTION_URL = (
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
     "inception-2015-12-05.pt"
@@ -29,12 +29,14 @@ Extractor = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """A network that turns images of any size into feature vectors.
+    """A network that computes feature vectors of images of any size.
+
+        FeatureNetwork.load("inception", device="cuda")
 
     Args:
-        name: statistics are kept under it, and only those of one name are compared.
-        extract: from (B, 3, H, W), uint8 sRGB on `device`, to (B, D).
-        device: where it runs.
+        name: stored with statistics; only statistics of the same name are compared.
+        extract: function from sRGB (B, 3, H, W), uint8 on `device`, to features (B, D).
+        device: device of the network.
     """
 
     name: str
@@ -49,19 +51,19 @@ class FeatureNetwork:
         sha256: str | None = None,
         device: str = "cpu",
     ) -> "FeatureNetwork":
-        """A network by its name, or any other.
+        """Load a network by its name, or wrap a callable.
 
         Args:
-            network: "inception", the one of FID as published (2048 features); "vgg16", the means
-                over positions of conv5_1 of `VGG16Features` (512 features; not comparable with
-                published numbers); or a callable as `extract`, kept under its `__name__` or class.
+            network: "inception", the network of published FID (2048 features); "vgg16", the mean
+                over positions of conv5_1 of `VGG16Features` (512 features, not comparable with
+                published values); or a callable like `extract`, named by its `__name__` or class.
             weights: for "inception" a path or URL of the TorchScript file, by default downloaded
                 once (95 MB); for "vgg16" see `VGG16Features.from_pretrained`.
-            sha256: the file must have it; that of the published Inception by default.
-            device: where it runs.
+            sha256: SHA-256 that the file must have; by default that of the published Inception.
+            device: device of the network.
 
         Raises:
-            ValueError: if there is no such network, or its weights cannot be had or are others.
+            ValueError: if there is no such network, or its weights are missing or not those.
         """
         if callable(network):
             name = getattr(network, "__name__", type(network).__name__)
@@ -76,20 +78,20 @@ class FeatureNetwork:
         )
 
     @classmethod
-    def named(cls, name: str, device: str = "cpu") -> "FeatureNetwork":
-        """`load` of what stands on a command line, NETWORK or NETWORK=WEIGHTS."""
-        network, _, weights = name.partition("=")
+    def from_option(cls, option: str, device: str = "cpu") -> "FeatureNetwork":
+        """Load the network of a command line option, NETWORK or NETWORK=WEIGHTS."""
+        network, _, weights = option.partition("=")
         return cls.load(network, weights or None, device=device)
 
     def features(self, images: Iterable[np.ndarray], batch_size: int = 16) -> Iterator[np.ndarray]:
-        """Features, batch by batch; images that follow one another in one size run together.
+        """Compute features in batches of consecutive images of the same size.
 
         Args:
-            images: (H, W, 3) each, uint8 sRGB.
-            batch_size: how many run at once at most.
+            images: sRGB (H, W, 3), uint8.
+            batch_size: maximum number of images in a batch.
 
         Yields:
-            (B, D), float64.
+            Features (B, D), float64.
 
         Raises:
             ValueError: if the network returns another shape.
@@ -114,7 +116,7 @@ def _batches(images: Iterable[np.ndarray], batch_size: int) -> Iterator[list[np.
 
 def _inception(weights: str | os.PathLike | None, sha256: str, device: str) -> Extractor:
     source = INCEPTION_URL if weights is None else str(weights)
-    path = _downloaded(source, sha256) if "://" in source else Path(source)
+    path = _download(source, sha256) if "://" in source else Path(source)
     _check(path, sha256)
     network = torch.jit.load(str(path), map_location=device).eval()
     return lambda levels: network(levels.float(), return_features=True)
@@ -127,8 +129,8 @@ def _vgg16(weights: str | os.PathLike | None, sha256: str | None, device: str) -
     return lambda levels: network(levels / 255)[-1].mean(dim=(2, 3))
 
 
-def _downloaded(url: str, sha256: str) -> Path:
-    """The file at `url`, from the cache of `torch.hub` if it is there."""
+def _download(url: str, sha256: str) -> Path:
+    """Return the path of a file in the cache of `torch.hub`, downloaded if it is missing."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / Path(urllib.parse.urlparse(url).path).name
     if not path.exists():
@@ -139,19 +141,19 @@ def _downloaded(url: str, sha256: str) -> Path:
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"the Inception weights could not be had from {url} ({error}): fetch that file "
-                "elsewhere and pass its path as weights, or choose another network, such as "
-                "vgg16; numbers of different networks are not comparable"
+                f"the Inception weights cannot be downloaded from {url} ({error}): download that "
+                "file elsewhere and pass its path as weights, or choose another network, such as "
+                "vgg16; values of different networks are not comparable"
             ) from None
     return path
 
 
 def _check(path: Path, sha256: str) -> None:
     if not path.is_file():
-        raise ValueError(f"{path}: no such file with weights")
+        raise ValueError(f"{path}: no such file of weights")
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256.lower():
         raise ValueError(
-            f"{path}: has SHA-256 {found}, not {sha256}: it is damaged or another file (pass "
-            "sha256 if you know which)"
+            f"{path}: has SHA-256 {found}, not {sha256}: it is damaged or another file (to use "
+            "it, pass its sha256)"
         )

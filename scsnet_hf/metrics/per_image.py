@@ -1,61 +1,65 @@
-"""Numbers of a result and its truth."""
+"""Metrics of a result and its reference."""
 
 import numpy as np
 import torch
 
 from ..training.vgg import VGG16Features
 
-SSIM_WINDOW = 11  # pixels a side
+SSIM_WINDOW = 11  # side in pixels
 
 
-def psnr(result: np.ndarray, truth: np.ndarray, peak: float = 255.0) -> float:
-    """Peak signal-to-noise ratio, 10 log10(peak^2 / mean squared error).
+def psnr(result: np.ndarray, reference: np.ndarray, peak: float = 255.0) -> float:
+    """Compute the peak signal-to-noise ratio, 10 log10(peak^2 / mean squared error).
 
     Args:
-        result: any shape and type.
-        truth: of the same shape.
-        peak: the largest value that is possible.
+        result: array of any shape and type.
+        reference: array of the same shape.
+        peak: largest possible value.
 
     Returns:
-        In dB; infinite for equal arrays.
+        The ratio in dB, infinite for equal arrays.
 
     Raises:
         ValueError: if the shapes differ or `peak` is not positive.
     """
-    _check(result, truth, peak)
-    error = np.square(result.astype(np.float64) - truth.astype(np.float64)).mean()
+    _check(result, reference, peak)
+    error = np.square(result.astype(np.float64) - reference.astype(np.float64)).mean()
     return float(10 * np.log10(peak**2 / error)) if error else float("inf")
 
 
-def ssim(result: np.ndarray, truth: np.ndarray, peak: float = 255.0) -> float:
-    """Structural similarity of Wang et al. (2004), by scikit-image.
+def ssim(result: np.ndarray, reference: np.ndarray, peak: float = 255.0) -> float:
+    """Compute the structural similarity of Wang et al. (2004), by scikit-image.
 
-    Their constants: a Gaussian window of 11x11 with a standard deviation of 1.5 pixels, K1 = 0.01,
-    K2 = 0.03, moments without Bessel's correction, the mean over windows that lie wholly inside
-    (torchmetrics also counts windows over mirrored borders, and so has other numbers). Nothing is
-    shrunk first. Their SSIM is of one channel; of several it is the mean here.
+    The constants are those of the paper: a Gaussian window of 11x11 with a standard deviation of
+    1.5 pixels, K1 = 0.01, K2 = 0.03, moments without Bessel's correction, the mean over windows
+    inside the image (torchmetrics includes windows over mirrored borders, so its values differ),
+    no downsampling. The paper defines SSIM for one channel; this is the mean over channels.
 
     Args:
-        result: (H, W, C), sides of at least 11 pixels.
-        truth: of the same shape.
-        peak: the largest value that is possible, their L.
+        result: image (H, W, C), sides of at least 11 pixels.
+        reference: image of the same shape.
+        peak: largest possible value, L in the paper.
 
     Returns:
-        At most 1, which equal images have.
+        At most 1, the value of equal images.
 
     Raises:
-        ValueError: if the shapes differ or are others, or `peak` is not positive.
+        ValueError: if the shapes differ or are not (H, W, C), or `peak` is not positive.
+        ImportError: if scikit-image is not installed.
     """
-    from skimage.metrics import structural_similarity
+    try:
+        from skimage.metrics import structural_similarity
+    except ImportError as error:
+        raise ImportError("SSIM needs scikit-image: pip install 'scsnet_hf[eval]'") from error
 
-    _check(result, truth, peak)
+    _check(result, reference, peak)
     if result.ndim != 3 or min(result.shape[:2]) < SSIM_WINDOW:
         raise ValueError(
             f"SSIM takes (H, W, C) with sides of at least {SSIM_WINDOW} pixels, got {result.shape}"
         )
     similarity = structural_similarity(
         result.astype(np.float64),
-        truth.astype(np.float64),
+        reference.astype(np.float64),
         data_range=peak,
         channel_axis=-1,
         gaussian_weights=True,
@@ -65,10 +69,11 @@ def ssim(result: np.ndarray, truth: np.ndarray, peak: float = 255.0) -> float:
     return float(similarity)
 
 
-def _check(result: np.ndarray, truth: np.ndarray, peak: float) -> None:
-    if result.shape != truth.shape:  # broadcasting would hide the mistake
+def _check(result: np.ndarray, reference: np.ndarray, peak: float) -> None:
+    if result.shape != reference.shape:  # broadcasting would hide the mistake
         raise ValueError(
-            f"result and truth must have one shape, got {result.shape} and {truth.shape}"
+            "result and reference must have the same shape, got "
+            f"{result.shape} and {reference.shape}"
         )
     if not peak > 0:
         raise ValueError(f"the data range is {peak}; accepted are positive numbers")
@@ -76,36 +81,36 @@ def _check(result: np.ndarray, truth: np.ndarray, peak: float) -> None:
 
 @torch.no_grad()
 def perceptual_distance(
-    features: VGG16Features, result: torch.Tensor, truth: torch.Tensor
+    features: VGG16Features, result: torch.Tensor, reference: torch.Tensor
 ) -> torch.Tensor:
-    """Distance of VGG16 activations, as LPIPS (Zhang et al. 2018) but without its learned weights.
+    """Compute the distance of VGG16 activations: LPIPS (Zhang et al. 2018) without learned weights.
 
-    Each position's activations are divided by their norm over channels; squared differences are
-    summed over channels, averaged over positions, and summed over the five activations of
-    `VGG16Features`. Numbers are comparable only with those of the same weights, and not with LPIPS.
+    The activations at each position are divided by their norm over channels; squared differences
+    are summed over channels, averaged over positions, and summed over the five activations of
+    `VGG16Features`. Values are comparable only for the same weights, and not with LPIPS.
 
     Args:
         features: the network.
-        result: (B, 3, H, W), sRGB in [0, 1], sides of at least 16 pixels.
-        truth: of the same shape.
+        result: sRGB (B, 3, H, W) in [0, 1], sides of at least 16 pixels.
+        reference: sRGB of the same shape.
 
     Returns:
-        (B,), float64: from 0, for equal images, to at most 10.
+        Distances (B,), float64, from 0 for equal images to at most 10.
 
     Raises:
-        ValueError: if the shapes differ or are others.
+        ValueError: if the shapes differ or are not (B, 3, H, W).
     """
-    if result.shape != truth.shape:
+    if result.shape != reference.shape:
         raise ValueError(
-            "result and truth must have one shape, got "
-            f"{tuple(result.shape)} and {tuple(truth.shape)}"
+            "result and reference must have the same shape, got "
+            f"{tuple(result.shape)} and {tuple(reference.shape)}"
         )
-    pairs = zip(features(result), features(truth), strict=True)
-    return torch.stack([_distance_of_directions(*pair) for pair in pairs]).sum(dim=0)
+    pairs = zip(features(result), features(reference), strict=True)
+    return torch.stack([_direction_distance(*pair) for pair in pairs]).sum(dim=0)
 
 
-def _distance_of_directions(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """(B,) of (B, C, H, W): mean squared distance of the unit vectors at each position."""
+def _direction_distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Return the mean squared distance (B,) of the unit vectors of (B, C, H, W)."""
     first, second = (torch.nn.functional.normalize(x.float(), dim=1) for x in (first, second))
     distances = (first - second).square_().sum(dim=1)
     return distances.mean(dim=(1, 2), dtype=torch.float64)

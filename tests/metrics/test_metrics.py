@@ -1,18 +1,19 @@
 """What all `evaluate` modules of the package share: how they load, and what images they take."""
 
 import math
+import sys
 from pathlib import Path
 
+import evaluate
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-import evaluate
 import scsnet_hf.metrics
 from helpers.images import make_image
 from scsnet_hf.metrics import NAMES, metric
-from scsnet_hf.metrics.images import channels_of, rgb_of
+from scsnet_hf.metrics.images import select_channels, to_rgb
 
 PAIRS = ("psnr", "ssim")  # what compares pairs and needs no weights
 
@@ -41,6 +42,12 @@ def test_folders_are_evaluate_modules(name, tmp_path):
     assert loaded.name == name
     assert loaded.description
     assert "Returns:" in loaded.inputs_description
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "evaluate", None)
+    with pytest.raises(ImportError, match=r"pip install 'scsnet_hf\[eval\]'"):
+        metric("psnr")
 
 
 def test_unknown_names_are_refused():
@@ -118,7 +125,7 @@ class TestImages:
     def test_of_gray_have_equal_channels(self):
         gray = make_image(20, 16, mode="L")
         for image in (gray, np.array(gray), torch.tensor(np.array(gray))[None]):
-            rgb = rgb_of(image)
+            rgb = to_rgb(image)
             assert rgb.shape == (16, 20, 3)
             assert (rgb == np.array(gray)[..., None]).all()
 
@@ -162,11 +169,11 @@ class TestChannels:
     def test_luma_is_that_of_bt_601(self):
         colors = np.array([[[0] * 3, [255] * 3, [255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
         expected = [16, 235, 81.481, 144.553, 40.966]
-        assert channels_of(colors, "y").ravel().tolist() == pytest.approx(expected)
+        assert select_channels(colors, "y").ravel().tolist() == pytest.approx(expected)
 
     def test_border_is_cut_off_at_all_sides(self):
-        rgb = rgb_of(make_image(12, 8))
-        assert (channels_of(rgb, border=3) == rgb[3:5, 3:9]).all()
+        rgb = to_rgb(make_image(12, 8))
+        assert (select_channels(rgb, border=3) == rgb[3:5, 3:9]).all()
 
     @pytest.mark.parametrize(
         ("options", "message"),

@@ -8,8 +8,8 @@ from scsnet_hf.data.colorfulness import colorfulness
 from scsnet_hf.metrics.modules import (
     ImageMetric,
     Stored,
-    images_of,
-    mean_of,
+    decode_images,
+    summarize,
 )
 
 
@@ -17,7 +17,7 @@ class Colorfulness(ImageMetric):
     """Colorfulness of Hasler and Suesstrunk (2003), mean over images; 0 for gray.
 
     Their observers called 15 slightly, 33 moderately, 59 quite and 82 highly colorful. It is not
-    CN of the SCSNet paper, which is a learned network (Zerman et al. 2019) without public weights.
+    the CN of the SCSNet paper, a learned network (Zerman et al. 2019) without public weights.
     """
 
     inputs = ("predictions",)
@@ -28,14 +28,14 @@ class Colorfulness(ImageMetric):
 
     def _compute(self, *, predictions: Stored, per_image: bool = False) -> dict[str, Any]:
         """
-        There are no references.
+        Colorfulness has no references.
 
         Options:
-            per_image: also return a list `scores`.
+            per_image: also return the list `scores`.
 
         Returns:
-            `colorfulness`, the mean over images, in levels.
+            `colorfulness`, the mean over images.
         """
-        images = (torch.tensor(rgb).permute(2, 0, 1).double() for rgb in images_of(predictions))
+        images = (torch.tensor(rgb).permute(2, 0, 1).double() for rgb in decode_images(predictions))
         scores = (colorfulness(image).item() for image in images)
-        return mean_of("colorfulness", scores, per_image)
+        return summarize("colorfulness", scores, per_image)

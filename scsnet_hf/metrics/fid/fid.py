@@ -6,14 +6,14 @@ from typing import Any
 from scsnet_hf.metrics import (
     FeatureNetwork,
     FeatureStatistics,
+    compute_statistics,
     frechet_distance,
-    statistics_of,
 )
 from scsnet_hf.metrics.modules import (
     SetMetric,
     Stored,
-    count_of,
-    images_of,
+    count_images,
+    decode_images,
 )
 from scsnet_hf.metrics.networks import Extractor
 
@@ -21,8 +21,8 @@ from scsnet_hf.metrics.networks import Extractor
 class Fid(SetMetric):
     """Frechet Inception distance of two sets of images (Heusel et al. 2017). Lower is closer.
 
-    It is biased upward for small sets: published numbers are of thousands of images, and only
-    those of about as many images compare. See `kid` for few.
+    It is biased upward for small sets: published values are of thousands of images, and only values
+    of about the same number of images are comparable. For small sets see `kid`.
     """
 
     citation = (
@@ -43,28 +43,28 @@ class Fid(SetMetric):
         reference_statistics: str | PathLike | FeatureStatistics | None = None,
     ) -> dict[str, Any]:
         """
-        The sets may differ in number, and images in size.
+        The sets may have different numbers of images, and images different sizes.
 
         Options:
             network, weights, sha256, device: see `scsnet_hf.metrics.FeatureNetwork.load`. Only
                 "inception" gives the FID of papers.
-            batch_size: images of one size that run together.
+            batch_size: maximum number of images of the same size in a batch.
             reference_statistics: an .npz file of `FeatureStatistics.save` or of pytorch-fid, or
-                the statistics themselves, instead of references.
+                the statistics themselves, in place of references.
 
         Returns:
-            `fid`, and `network`, the name of the one that was used.
+            `fid`, and `network`, the name of the network that was used.
         """
         self._require(predictions=predictions)
         if reference_statistics is None:
             self._require(references=references)
-        elif count_of(references):
+        elif count_images(references):
             raise ValueError("accepted are references or reference_statistics, not both")
         extractor = FeatureNetwork.load(network, weights, sha256, device)
 
         def statistics(column: Stored) -> FeatureStatistics:
-            batches = extractor.features(images_of(column), batch_size)
-            return statistics_of(batches, extractor.name)
+            batches = extractor.features(decode_images(column), batch_size)
+            return compute_statistics(batches, extractor.name)
 
         if reference_statistics is None:
             expected = statistics(references)

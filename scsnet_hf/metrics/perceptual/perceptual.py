@@ -9,8 +9,8 @@ import torch
 from scsnet_hf.metrics.modules import (
     PairMetric,
     Stored,
-    images_of,
-    mean_of,
+    decode_images,
+    summarize,
 )
 from scsnet_hf.metrics.per_image import perceptual_distance
 from scsnet_hf.training.vgg import VGG16Features
@@ -19,9 +19,9 @@ from scsnet_hf.training.vgg import VGG16Features
 class Perceptual(PairMetric):
     """Distance of VGG16 activations, mean over images. Lower is closer to the reference.
 
-    As LPIPS (Zhang et al. 2018), without its learned weights and of other layers: the squared
+    It is LPIPS (Zhang et al. 2018) without its learned weights, and on other layers: the squared
     distance of activations of unit length, mean over positions, summed over conv1_1, conv2_1,
-    conv3_1, conv4_1 and conv5_1. Its numbers are not those of LPIPS.
+    conv3_1, conv4_1 and conv5_1. Its values are not those of LPIPS.
     """
 
     citation = (
@@ -44,8 +44,8 @@ class Perceptual(PairMetric):
         Options:
             weights: a safetensors file, or a loaded `scsnet_hf.training.vgg.VGG16Features`; by
                 default timm/vgg16.tv_in1k of the Hub.
-            device: where the network runs.
-            per_image: also return a list `scores`.
+            device: device of the network.
+            per_image: also return the list `scores`.
 
         Returns:
             `perceptual`, the mean over images, from 0 for equal ones to 10.
@@ -57,5 +57,5 @@ class Perceptual(PairMetric):
             tensors = (torch.tensor(rgb, device=device).permute(2, 0, 1)[None] for rgb in pair)
             return perceptual_distance(network, *(levels / 255 for levels in tensors)).item()
 
-        scores = map(score, images_of(predictions), images_of(references))
-        return mean_of("perceptual", scores, per_image)
+        scores = map(score, decode_images(predictions), decode_images(references))
+        return summarize("perceptual", scores, per_image)

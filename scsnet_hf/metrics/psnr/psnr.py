@@ -5,8 +5,8 @@ from typing import Any
 from scsnet_hf.metrics.modules import (
     PairMetric,
     Stored,
-    mean_of,
-    pairs_of,
+    decode_pairs,
+    summarize,
 )
 from scsnet_hf.metrics.per_image import psnr
 
@@ -28,12 +28,12 @@ class Psnr(PairMetric):
         Options:
             color: "rgb" for R, G and B together, or "y" for luma of BT.601 in studio range, 16 to
                 235, not rounded.
-            border: pixels that are cut off at each side.
-            data_range: the peak, in levels; 255 is usual for "y", too.
-            per_image: also return a list `scores`.
+            border: pixels that are cropped at each side.
+            data_range: largest possible value; 255 is common for "y", too.
+            per_image: also return the list `scores`.
 
         Returns:
-            `psnr`, the mean over images of their PSNR; infinite if one is equal to its reference.
+            `psnr`, the mean over images; infinite if an image equals its reference.
         """
-        pairs = pairs_of(predictions, references, color, border)
-        return mean_of("psnr", (psnr(*pair, peak=data_range) for pair in pairs), per_image)
+        pairs = decode_pairs(predictions, references, color, border)
+        return summarize("psnr", (psnr(*pair, peak=data_range) for pair in pairs), per_image)

@@ -5,8 +5,8 @@ from typing import Any
 from scsnet_hf.metrics.modules import (
     PairMetric,
     Stored,
-    mean_of,
-    pairs_of,
+    decode_pairs,
+    summarize,
 )
 from scsnet_hf.metrics.per_image import ssim
 
@@ -15,7 +15,7 @@ class Ssim(PairMetric):
     """Structural similarity of Wang et al. (2004), mean over images. Higher is closer; 1 at most.
 
     A Gaussian window of 11x11 and sigma 1.5, K1 = 0.01, K2 = 0.03, no Bessel correction, only
-    windows that lie inside; no shrinking first. Of RGB it is the mean of the three channels.
+    windows inside the image, no downsampling. For RGB it is the mean of the three channels.
     """
 
     citation = (
@@ -36,12 +36,12 @@ class Ssim(PairMetric):
         """
         Options:
             color: "rgb", or "y" for luma of BT.601 in studio range, 16 to 235, not rounded.
-            border: pixels that are cut off at each side; 11x11 must be left.
-            data_range: L of the paper, in levels; 255 is usual for "y", too.
-            per_image: also return a list `scores`.
+            border: pixels that are cropped at each side; at least 11x11 must remain.
+            data_range: L in the paper, the largest possible value; 255 is common for "y", too.
+            per_image: also return the list `scores`.
 
         Returns:
             `ssim`, the mean over images.
         """
-        pairs = pairs_of(predictions, references, color, border)
-        return mean_of("ssim", (ssim(*pair, peak=data_range) for pair in pairs), per_image)
+        pairs = decode_pairs(predictions, references, color, border)
+        return summarize("ssim", (ssim(*pair, peak=data_range) for pair in pairs), per_image)
