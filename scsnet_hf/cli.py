@@ -106,11 +106,7 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--reference-strength", type=float, metavar="S", help="0 (automatic) to 1 (default)")
     add("--saturation", type=float, metavar="S", help="0 is gray, 1 the default")
-    add(
-        "--luminance",
-        choices=("network", "source"),
-        help="source keeps the lightness of the image",
-    )
+    add("--luminance", choices=("network", "source"), help="source keeps the image's lightness")
     add(
         "--model",
         default=DEFAULT_CHECKPOINT,
@@ -214,6 +210,7 @@ def colorize(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from .io.jobs import plan_jobs
+    from .io.parallel import automatic_jobs, run_parallel
     from .io.warning_lines import redirect_warnings
 
     jobs = plan_jobs(args.inputs, args.output, args.format)
@@ -222,20 +219,23 @@ def colorize(args: argparse.Namespace) -> int:
     keep_freed_memory()
     todo = [job for job in jobs if not (args.skip_existing and job.is_done)]
     pipe = _load_pipeline(args.model, args.device, args.dtype)
+    depend_on_previous = args.reference == FIRST or args.propagate
+    at_once = 1 if depend_on_previous else args.jobs or automatic_jobs(pipe.device)
     failed, last = 0, None
     with tqdm(total=len(todo), unit="file", disable=None) as bar:
-        print_line = partial(bar.write, file=sys.stderr)
-        with (
-            redirect_warnings(print_line),
-            closing(_run_jobs(pipe, args, jobs, todo, print_line)) as outcomes,
-        ):
-            for job, outcome in outcomes:
-                bar.update()
-                if isinstance(outcome, Exception):
-                    failed += 1
-                    print_line(f"scsnet: error: {_name_input(job, outcome)}")
-                else:
-                    last = outcome
+        warn = partial(bar.write, file=sys.stderr)
+        with redirect_warnings(warn):
+            run = _build_colorizer(pipe, args, jobs, warn)
+            with closing(run_parallel(todo, run, at_once, _INPUT_ERRORS, warn)) as outcomes:
+                for job, outcome in outcomes:
+                    bar.update()
+                    if isinstance(outcome, Exception):
+                        failed += 1
+                        message = one_line(outcome)
+                        name = "" if str(job.source) in message else f"{job.source}: "
+                        warn(f"scsnet: error: {name}{message}")
+                    else:
+                        last = outcome
     done, skipped = len(todo) - failed, len(jobs) - len(todo)
     result = f": {last}" if done == 1 else ""
     sys.stderr.write(f"scsnet: {done} done, {failed} failed, {skipped} already there{result}\n")
@@ -244,37 +244,16 @@ def colorize(args: argparse.Namespace) -> int:
     return SOME_FAILED if done or skipped else NOTHING_DONE
 
 
-def _name_input(job: "Job", error: Exception) -> str:
-    message = one_line(error)
-    return message if str(job.source) in message else f"{job.source}: {message}"
-
-
-def _run_jobs(
-    pipe: "ScsColorizeSrPipeline",
-    args: argparse.Namespace,
-    jobs: "list[Job]",
-    todo: "list[Job]",
-    on_warning: Callable[[str], None],
-) -> "Iterator[tuple[Job, str | Exception]]":
-    """Yield the jobs of `todo` as they are done, with what was written or with the error.
-
-    Wrong arguments are raised before the first job.
-    """
-    from .io.parallel import automatic_jobs, run_parallel
-
-    run = _build_colorizer(pipe, args, jobs, on_warning)
-    depend_on_previous = args.reference == FIRST or args.propagate
-    at_once = 1 if depend_on_previous else args.jobs or automatic_jobs(pipe.device)
-    return run_parallel(todo, run, at_once, _INPUT_ERRORS, on_warning)
-
-
 def _build_colorizer(
     pipe: "ScsColorizeSrPipeline",
     args: argparse.Namespace,
     jobs: "list[Job]",
     on_warning: Callable[[str], None],
 ) -> "Callable[[Job, bool], str]":
-    """Return what runs one job: called with it and whether it runs alone."""
+    """Return what runs one job, called with it and whether it runs alone.
+
+    Wrong arguments are raised here, before the first job.
+    """
     from .call_arguments import OutputSize
     from .image_io import load_image
     from .io.image_colorizer import ImageColorizer
@@ -321,11 +300,11 @@ def _first_result_of_earlier_run(
     pipe: "ScsColorizeSrPipeline", args: argparse.Namespace, jobs: "list[Job]"
 ) -> "Image.Image | None":
     """The reference of a series whose first image is skipped, as an earlier run finished it."""
-    images = [job for job in jobs if not job.is_video]
+    first = next((job for job in jobs if not job.is_video), None)
     resumes = args.reference == FIRST and args.skip_existing
-    if not (resumes and images and images[0].is_done):
+    if not (resumes and first and first.is_done):
         return None
-    return pipe(str(images[0].source), **call_arguments(args))
+    return pipe(str(first.source), **call_arguments(args))
 
 
 def _load_pipeline(model: str, device: str | None, dtype: str | None) -> "ScsColorizeSrPipeline":

@@ -1,4 +1,4 @@
-"""The command `scsnet colorize`: which files it writes, what it says and its exit code."""
+"""The command `scsnet colorize`: which files it writes, what it reports and its exit code."""
 
 import io
 import os
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from helpers.images import make_image
-from scsnet_hf import cli
+from scsnet_hf import __version__, cli
 from scsnet_hf.registration import load_pipeline
 
 REPOSITORY = Path(__file__).parent.parent
@@ -86,7 +86,7 @@ class TestWhereResultsGo:
         assert size_of(photo.with_name("photo.scs.png")) == (96, 64)
         assert files(photo.parent) == {"photo.png", "photo.scs.png"}
 
-    @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.JPEG", "a.webp", "a.tiff", "a.bmp"])
+    @pytest.mark.parametrize("name", ["a.png", "a.JPEG", "a.tiff"])
     def test_into_the_file_of_the_option(self, colorize, photo, tmp_path, name):
         assert colorize(photo, "-o", tmp_path / "new" / name, "--scale", 1) == 0
         assert size_of(tmp_path / "new" / name) == (24, 16)
@@ -122,7 +122,7 @@ class TestWhereResultsGo:
         assert colorize("album", "--scale", 1, *output) == 0
         assert files(tree) == first
 
-    @pytest.mark.parametrize("name", ["Фото 1.png", "写真 二.jpg", "صورة.webp", "été à l'eau.png"])
+    @pytest.mark.parametrize("name", ["Фото 1.png", "صورة.webp", "été à l'eau.png"])
     def test_names_of_every_script_are_kept(self, colorize, tmp_path, name):
         path = tmp_path / "mes photos" / name
         path.parent.mkdir()
@@ -253,7 +253,7 @@ class TestKinds:
             sizes = [(frame.width, frame.height) for frame in result.decode(video=0)]
         assert sizes == [(64, 48)] * 5
 
-    def test_a_video_is_steady_unless_told_otherwise(self, colorize, tmp_path):
+    def test_a_video_is_steady_by_default(self, colorize, tmp_path):
         video = tmp_path / "video.mp4"
         write_video(video, frames=4, size=(32, 24), seeds=1)
 
@@ -295,7 +295,7 @@ def write_video(path, frames: int, size: tuple[int, int], seeds: int = 1000) -> 
 
 
 class TestFormat:
-    @pytest.mark.parametrize("kind", ["png", "tif", "jpg", "webp", "avif", "gif", "bmp", "ppm"])
+    @pytest.mark.parametrize("kind", ["png", "jpg", "gif"])
     def test_the_option_is_the_suffix(self, colorize, tree, kind):
         assert colorize(tree, "--format", kind, "--scale", 1) == 0
         assert f"one.scs.{kind}" in files(tree)
@@ -335,7 +335,7 @@ class TestSeries:
             with Image.open(album / f"{index}.scs.png") as result:
                 assert result.tobytes() == expected.tobytes()
 
-    def test_a_series_that_goes_on_has_the_same_reference(self, colorize, album):
+    def test_a_resumed_series_has_the_same_reference(self, colorize, album):
         options = ("--reference", "first", "--scale", 1)
         assert colorize(album, *options) == 0
         whole = (album / "2.scs.png").read_bytes()
@@ -363,7 +363,7 @@ class TestJobs:
         assert colorize(folder, "-o", out, "--jobs", jobs, *options) == 1
         return {name: frames_of(out / name) for name in files(out)}
 
-    @pytest.mark.parametrize("options", [(), ("--reference", "first"), ("--propagate",)])
+    @pytest.mark.parametrize("options", [(), ("--reference", "first")])
     def test_results_do_not_depend_on_how_many_there_are(self, colorize, folder, capsys, options):
         expected = self.results(colorize, folder, 1, *options)
         assert len(expected) == 6
@@ -389,9 +389,9 @@ class TestJobs:
 
     def test_large_images_and_videos_are_done_too(self, colorize, folder):
         write_video(folder / "video.mkv", frames=2, size=(32, 24))
-        make_image(24, 1600, "L").save(folder / "tall.png")
-        results = self.results(colorize, folder, 3, "--scale", 12)
-        assert results["tall.png"][0].shape == (19200, 288, 3)
+        make_image(24, 1000, "L").save(folder / "tall.png")
+        results = self.results(colorize, folder, 3, "--scale", 14)
+        assert results["tall.png"][0].shape == (14000, 336, 3)
         assert results["video.mkv"] == []
 
 
@@ -435,7 +435,7 @@ class TestFailures:
         (error,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
         assert name in error
 
-    @pytest.mark.parametrize("name", [*BAD_FILES, "missing.png"])
+    @pytest.mark.parametrize("name", ["cut.jpg", "missing.png"])
     def test_a_bad_input_among_good_ones_is_1(self, colorize, bad, photo, capsys, name):
         other = photo.with_name("z.png")
         make_image(8, 8).save(other)
@@ -516,7 +516,7 @@ class TestWrongArguments:
             ("--magnify", "2"),
         ],
     )
-    def test_words_that_make_no_sense_are_2(self, colorize, photo, capsys, options):
+    def test_a_value_that_cannot_be_parsed_is_2(self, colorize, photo, capsys, options):
         with pytest.raises(SystemExit) as end:
             colorize(photo, *options)
         assert end.value.code == 2
@@ -561,48 +561,40 @@ class TestWrongArguments:
         assert "broken model" in error
 
 
-@pytest.fixture(scope="module")
-def result(tmp_path_factory, checkpoint):
-    """A run on a good, a broken and a missing image, in a process of its own."""
-    folder = tmp_path_factory.mktemp("program")
-    make_image(12, 8).save(folder / "good one.png")
-    (folder / "bad.png").write_bytes(b"no image")
-    words = ["good one.png", "bad.png", "missing.png", "--device", "cpu"]
-    finished = subprocess.run(
-        [sys.executable, "-m", "scsnet_hf.cli", "colorize", *words, "--model", checkpoint],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-    )
-    return folder, finished
-
-
 class TestAsAProgram:
-    def test_its_exit_code_is_1_where_some_inputs_failed(self, result):
-        assert result[1].returncode == 1
-
-    def test_it_writes_the_good_ones(self, result):
-        assert files(result[0]) == {"good one.png", "bad.png", "good one.scs.png"}
-
-    def test_it_says_one_line_per_error_and_a_summary(self, result):
-        lines = [line for line in result[1].stderr.splitlines() if line.startswith("scsnet")]
+    @pytest.mark.slow
+    def test_a_run_on_a_good_a_broken_and_a_missing_image(self, tmp_path, checkpoint):
+        make_image(12, 8).save(tmp_path / "good one.png")
+        (tmp_path / "bad.png").write_bytes(b"no image")
+        words = ["good one.png", "bad.png", "missing.png", "--device", "cpu"]
+        finished = subprocess.run(
+            [sys.executable, "-m", "scsnet_hf", "colorize", *words, "--model", checkpoint],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            capture_output=True,
+            text=True,
+        )
+        assert finished.returncode == 1
+        assert files(tmp_path) == {"good one.png", "bad.png", "good one.scs.png"}
+        lines = [line for line in finished.stderr.splitlines() if line.startswith("scsnet")]
         named = {line.split(":")[2].strip() for line in lines[:-1]}
         assert (named, len(lines)) == ({"bad.png", "missing.png"}, 3)
         assert lines[-1].startswith("scsnet: 1 done, 2 failed")
+        assert finished.stderr.count("only its lightness") == 1
+        assert finished.stdout == ""
 
-    def test_it_says_once_that_colors_are_left_out(self, result):
-        assert result[1].stderr.count("only its lightness") == 1
-
-    def test_it_writes_nothing_to_standard_output(self, result):
-        assert result[1].stdout == ""
+    def test_it_says_its_version(self, capsys):
+        with pytest.raises(SystemExit) as end:
+            cli.main(["--version"])
+        assert end.value.code == 0
+        assert capsys.readouterr().out == f"scsnet {__version__}\n"
 
     def test_help_needs_no_torch(self):
         program = (
             "import runpy, sys\n"
             "sys.argv = ['scsnet', 'colorize', '--help']\n"
             "try:\n"
-            "    runpy.run_module('scsnet_hf.cli', run_name='__main__')\n"
+            "    runpy.run_module('scsnet_hf', run_name='__main__')\n"
             "except SystemExit as end:\n"
             "    print('code', end.code, 'torch', 'torch' in sys.modules)\n"
         )
