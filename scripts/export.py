@@ -1,23 +1,48 @@
-"""Export a model to ONNX graphs, in a folder that the pipeline runs without PyTorch's network.
+"""Export a model as ONNX graphs, for programs outside Python.
 
     python scripts/export.py exported
-    python scripts/export.py exported --model small --int8
+    python scripts/export.py exported --model small
 
-Height, width and output size are free, with and without references. `pipeline("scs-colorize-sr",
-model="exported")` runs it on ONNX Runtime. It needs `pip install '.[onnx]'`.
+Height, width and output size are free. Every graph is run by ONNX Runtime at two sizes and must
+agree with PyTorch. `graphs.json` beside the graphs describes their inputs and outputs. It needs
+`pip install '.[export]'`.
 """
 
 import argparse
+import json
+import logging
 import sys
+import warnings
 from pathlib import Path
 
-from scsnet_hf.onnx_int8 import quantize_onnx
+import torch
 
+from onnx_graphs import Graph, build_graphs, largest_difference, write_graph
 from publishing import describe
-from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor, export_onnx
+from scsnet_hf import SCSNetConfig, SCSNetForImageToImage
 from scsnet_hf.registration import find_checkpoint
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "space" / "examples"
+TOLERANCE = 1e-3  # network units: an eighth of a gray level
+CHECKS = (1, 0.5), (3, 1.0)  # batch and part of the largest sides
+
+_MEANINGS = {
+    "pixel_values": "lightness of the gray source: CIE L (D65) / 50 - 1, from -1 to 1",
+    "reference_pixel_values": "reference in CIE Lab (D65): L / 50 - 1, a / 110, b / 110",
+    "reference_strength": "from 0 (automatic) to 1",
+    "color_features": "result of color.onnx or color_from_reference.onnx for the whole source",
+    "source_size": "height and width of the whole source",
+    "output_size": "height and width of the whole output",
+    "origin": "row and column of the source at which pixel_values starts; 0, 0 where it is whole",
+    "rows": "consecutive rows of the output to compute, from 0",
+    "columns": "consecutive columns of the output to compute, from 0",
+    "reconstruction": "output in CIE Lab (D65): L / 50 - 1, a / 110, b / 110",
+}
+_STEPS = (
+    "Reduce source and reference by area until their long sides are at most working_size, and "
+    "compute color_features with color.onnx or color_from_reference.onnx. Then run pixels.onnx on "
+    "the source itself, whole or tile by tile; a tile needs halo more source pixels on each side "
+    "than its output pixels cover."
+)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -27,34 +52,66 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("folder", type=Path, metavar="OUT", help="folder; an earlier export there is replaced")
     add("--model", default="medium", help="medium, small, a folder or a Hub id")
-    add(
-        "--int8",
-        action="store_true",
-        help="texture and pixels in int8, calibrated on the images of space/examples",
-    )
     return parser.parse_args()
 
 
-def export(args: argparse.Namespace) -> None:
-    source = find_checkpoint(args.model)
-    model = SCSNetForImageToImage.from_pretrained(source)
-    processor = SCSNetImageProcessor.from_pretrained(source)
-    for file in export_onnx(model, args.folder, processor):
-        report(file)
-    if args.int8:
-        for file in quantize_onnx(args.folder, sorted(EXAMPLES.glob("*.jpg"))):
-            report(file, " in int8")
+def export(model: SCSNetForImageToImage, folder: Path) -> None:
+    """Write the graphs of a model and their description, which comes last.
+
+    Raises:
+        ArithmeticError: if a graph does not compute what the model does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    description = folder / "graphs.json"
+    description.unlink(missing_ok=True)  # a folder that has one is complete
+    graphs = build_graphs(model.float().cpu().eval())
+    for name, graph in graphs.items():
+        file = folder / f"{name}.onnx"
+        write_graph(graph, file)
+        difference = max(largest_difference(graph, file, *check) for check in CHECKS)
+        print(f"{file}: {file.stat().st_size:,} bytes, largest difference {difference:.1e}")
+        if not difference <= TOLERANCE:
+            raise ArithmeticError(f"{file} differs from PyTorch by more than {TOLERANCE:g}")
+    description.write_text(json.dumps(describe_graphs(graphs, model), indent=2))
+    print(description)
 
 
-def report(file: Path, kind: str = "") -> None:
-    print(f"{file}{kind}: {file.stat().st_size:,} bytes", flush=True)
+def describe_graphs(graphs: dict[str, Graph], model: SCSNetForImageToImage) -> dict:
+    """What a program needs to know to run the graphs."""
+    config: SCSNetConfig = model.config
+    return {
+        "steps": _STEPS,
+        "working_size": config.color_size,
+        "halo": model.halo,
+        "graphs": {
+            f"{name}.onnx": {
+                "inputs": {
+                    key: describe_tensor(key, value, graph.axes[key])
+                    for key, value in graph.examples(1, 1.0).items()
+                },
+                "outputs": {graph.output: _MEANINGS[graph.output]},
+            }
+            for name, graph in graphs.items()
+        },
+    }
+
+
+def describe_tensor(name: str, example: torch.Tensor, axes: dict[int, str]) -> dict:
+    """Shape, type and meaning of an input."""
+    shape = [axes.get(axis, size) for axis, size in enumerate(example.shape)]
+    kind = str(example.dtype).removeprefix("torch.")
+    return {"shape": shape, "dtype": kind, "meaning": _MEANINGS[name]}
 
 
 def main() -> None:
     args = parse_arguments()
+    logging.disable(logging.WARNING)  # what the exporter says about itself
+    warnings.simplefilter("ignore")
     try:
-        export(args)
-    except (ImportError, OSError, ValueError) as error:
+        export(SCSNetForImageToImage.from_pretrained(find_checkpoint(args.model)), args.folder)
+    except ImportError as error:
+        sys.exit(f"export.py: {describe(error)} (pip install '.[export]')")
+    except (ArithmeticError, OSError, ValueError) as error:
         sys.exit(f"export.py: {describe(error)}")
 
 

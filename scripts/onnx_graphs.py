@@ -1,255 +1,193 @@
-"""The parts of the network as programs of torch.export and as ONNX graphs, for any size.
+"""The network as ONNX graphs whose image sizes are free, each with a check against PyTorch.
 
-The parts are those that a pipeline runs one after the other: `reference` (a reference image to
-tokens), `color` (a source to color features, with tokens and a strength), `texture` (a source or a
-tile of one to texture features) and `pixels` (both features to the wanted output pixels).
+A program outside Python computes the colors of a whole source first, with `color` or
+`color_from_reference`, at most at the working size; then `pixels` computes the output, whole or
+tile by tile.
 """
 
-import copy
-import importlib.util
-import json
-import logging
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
-from torch.export import Dim, ExportedProgram
+from torch.export import Dim
 
-from .configuration_scsnet import SCSNetOnnxConfig
-from .io.atomic_files import replacing
-from .modeling_scsnet import SCSNetFeatures
-from .pixel_mapping import PixelGrid
+from scsnet_hf import SCSNetForImageToImage
+from scsnet_hf.pixel_mapping import PixelGrid, resize
 
-_NEEDED = ("onnx", "onnxscript")
-# What parts are traced with; any sizes would do but for equal ones, and those of which 0 or 1 are
-# left at the coarsest level of the network: torch.export may take them for constants.
-_BATCH, _SOURCE, _WORKING, _REFERENCE, _OUTPUT = 2, (26, 22), (70, 53), (58, 67), (38, 31)
-_FOLDED_ELEMENTS = 2**24  # of a tensor: more than any layer has
+Shapes = Mapping[str, tuple[int, ...]]
 
-
-class NetworkPart(NamedTuple):
-    """A part of the network, and all it takes to trace it."""
-
-    module: nn.Module
-    inputs: dict[str, torch.Tensor]  # examples
-    dynamic: dict[str, dict[int, str]]  # names of the dimensions that vary
-    outputs: list[str]
-
-    def export(self) -> ExportedProgram:
-        """Trace it, for any size of every dimension that varies."""
-        varying = [dict.fromkeys(names or (), Dim.DYNAMIC) for names in self.shapes]
-        with torch.no_grad():
-            return torch.export.export(
-                self.module, tuple(self.inputs.values()), dynamic_shapes=(tuple(varying),)
-            )
-
-    @property
-    def shapes(self) -> tuple[dict[int, str] | None, ...]:
-        """`dynamic` in the order of the inputs, None for those of one size."""
-        return tuple(self.dynamic.get(name) for name in self.inputs)
+_BATCH = {0: "batch"}
+_SOURCE = {**_BATCH, 2: "height", 3: "width"}
+_REFERENCE = {**_BATCH, 2: "reference_height", 3: "reference_width"}
+_COLOR = {**_BATCH, 2: "color_height", 3: "color_width"}
 
 
-class _Part(nn.Module):
-    def __init__(self, model: nn.Module):
+class Graph(nn.Module):
+    """A part of the network with tensors for inputs and one tensor for output.
+
+    Attributes:
+        axes: per input the names of its free dimensions.
+        output: name of the output.
+        largest_side: of the inputs' free heights and widths, in pixels; None for any.
+    """
+
+    axes: dict[str, dict[int, str]]
+    output: str
+    largest_side: int | None = None
+
+    def __init__(self, model: SCSNetForImageToImage):
         super().__init__()
         self.model = model
 
-
-class _Reference(_Part):
-    def forward(self, *inputs):
-        return self.model.reference_tokens(*inputs)
-
-
-class _Color(_Part):
-    """A strength of 0 is the automatic mode; there are no tokens where there is no attention."""
-
-    def forward(self, *inputs):
-        pixel_values, strength, *tokens = inputs if len(inputs) > 1 else (*inputs, None)
-        color, attentions, valves = self.model.color_features(
-            pixel_values,
-            tokens or None,
-            reference_strength=strength,
-            output_attentions=bool(tokens),
-        )
-        return color, *attentions, *valves
+    def examples(self, batch: int, part: float) -> dict[str, torch.Tensor]:
+        """Random inputs, whose sides grow with `part` (0 to 1) and differ from each other."""
+        raise NotImplementedError
 
 
-class _Texture(_Part):
-    def forward(self, *inputs):
-        return self.model.encode_texture(*inputs)
+class Color(Graph):
+    """Source at the working size -> color features, automatic mode."""
+
+    axes = {"pixel_values": _SOURCE}
+    output = "color_features"
+
+    def __init__(self, model: SCSNetForImageToImage):
+        super().__init__(model)
+        self.largest_side = model.config.color_size
+
+    def examples(self, batch: int, part: float) -> dict[str, torch.Tensor]:
+        side = int(part * self.largest_side)
+        return {"pixel_values": _uniform(batch, 1, side, 3 * side // 4)}
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.model.encode_color(pixel_values).features
 
 
-class _Pixels(_Part):
-    """Rows and columns are consecutive numbers of output pixels; the other integers are pairs."""
+class ColorFromReference(Color):
+    """Source and reference at the working size -> color features; strength 0 is automatic."""
 
-    def forward(self, *inputs):
-        *features, source, output, origin, rows, columns = inputs
-        grid = PixelGrid(
-            source=source.unbind(),
-            output=output.unbind(),
-            start=(rows[0], columns[0]),
-            length=(rows.shape[0], columns.shape[0]),
-            origin=origin.unbind(),
-        )
-        return self.model.decode(SCSNetFeatures(*features), grid.length, grid)
-
-
-def network_parts(model: nn.Module) -> dict[str, NetworkPart]:
-    """The parts of an `SCSNetForImageToImage` in evaluation mode; it is not copied.
-
-    Their inputs and outputs, beside those of the model's methods that are called alike: sources and
-    references have their working size (`model.working_size`); `source` and `output` are the sizes
-    (2,) of the whole source and output; `origin` (2,) is the source position of the features' first
-    pixel; `rows` (ho,) and `columns` (wo,) are the consecutive output pixels that are wanted.
-    """
-    parts, tokens = {}, {}
-    if model.config.cross_attention != "none":
-        parts["reference"], tokens = _reference_part(model)
-    return parts | {
-        "color": _color_part(model, tokens),
-        "texture": _texture_part(model),
-        "pixels": _pixels_part(model),
+    axes = {
+        "pixel_values": _SOURCE,
+        "reference_pixel_values": _REFERENCE,
+        "reference_strength": _BATCH,
     }
 
+    def examples(self, batch: int, part: float) -> dict[str, torch.Tensor]:
+        side = int(part * self.largest_side)
+        return {
+            **super().examples(batch, part),
+            "reference_pixel_values": _uniform(batch, 3, 2 * side // 3, side - 1),
+            "reference_strength": torch.rand(batch),
+        }
 
-def _reference_part(model: nn.Module) -> tuple[NetworkPart, dict[str, torch.Tensor]]:
-    """The part, and the tokens that it makes of its example."""
-    inputs = {"reference_pixel_values": _example(3, *_REFERENCE)}
-    with torch.no_grad():
-        tokens = _numbered("tokens", model.reference_tokens(*inputs.values()))
-    return NetworkPart(_Reference(model), inputs, _images(inputs), list(tokens)), tokens
-
-
-def _color_part(model: nn.Module, tokens: dict[str, torch.Tensor]) -> NetworkPart:
-    inputs = {"pixel_values": _example(1, *_WORKING)}
-    dynamic = _images(inputs)
-    outputs = ["color_features"]
-    if tokens:
-        inputs |= {"reference_strength": torch.rand(_BATCH), **tokens}
-        dynamic["reference_strength"] = {0: "batch"}
-        dynamic |= {name: {0: "batch", 1: f"count_of_{name}"} for name in tokens}
-        with torch.no_grad():
-            maps = model.color_features(
-                inputs["pixel_values"], tuple(tokens.values()), output_attentions=True
-            )
-        outputs += _numbered("attentions", maps.attentions)
-        outputs += _numbered("valves", maps.valves)
-    return NetworkPart(_Color(model), inputs, dynamic, outputs)
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        reference_pixel_values: torch.Tensor,
+        reference_strength: torch.Tensor,
+    ) -> torch.Tensor:
+        tokens = self.model.encode_reference(reference_pixel_values)
+        color = self.model.encode_color(pixel_values, tokens, reference_strength=reference_strength)
+        return color.features
 
 
-def _texture_part(model: nn.Module) -> NetworkPart:
-    inputs = {"pixel_values": _example(1, *_SOURCE)}
-    return NetworkPart(_Texture(model), inputs, _images(inputs), ["texture_features"])
+class Pixels(Graph):
+    """Source, or a tile of it, and color features of the whole -> the output pixels asked for."""
 
-
-def _pixels_part(model: nn.Module) -> NetworkPart:
-    width = model.config.hidden_sizes[0]
-    features = {
-        "pixel_values": _example(1, *_SOURCE),
-        "texture_features": _example(width, *_SOURCE),
-        "color_features": _example(width, *_SOURCE),
+    axes = {
+        "pixel_values": _SOURCE,
+        "color_features": _COLOR,
+        "source_size": {},
+        "output_size": {},
+        "origin": {},
+        "rows": {0: "output_height"},
+        "columns": {0: "output_width"},
     }
-    integers = {
-        "source": torch.tensor(_SOURCE),
-        "output": torch.tensor(_OUTPUT),
-        "origin": torch.zeros(2, dtype=torch.int64),
-        "rows": torch.arange(_OUTPUT[0]),
-        "columns": torch.arange(_OUTPUT[1]),
-    }
-    wanted = {name: {0: f"count_of_{name}"} for name in ("rows", "columns")}
-    dynamic = _images(features) | wanted
-    return NetworkPart(_Pixels(model), features | integers, dynamic, ["reconstruction"])
+    output = "reconstruction"
+
+    def examples(self, batch: int, part: float) -> dict[str, torch.Tensor]:
+        height, width = int(60 * part), int(44 * part)
+        return {
+            "pixel_values": _uniform(batch, 1, height, width),
+            "color_features": _uniform(
+                batch, self.model.config.hidden_sizes[0], height - 7, width - 5
+            ),
+            "source_size": torch.tensor((2 * height, width + 9)),
+            "output_size": torch.tensor((5 * height + 1, 2 * width)),
+            "origin": torch.tensor((height // 2, 3)),
+            "rows": torch.arange(2 * height, 3 * height),
+            "columns": torch.arange(8, 3 * width // 2),
+        }
+
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        color_features: torch.Tensor,
+        source_size: torch.Tensor,
+        output_size: torch.Tensor,
+        origin: torch.Tensor,
+        rows: torch.Tensor,
+        columns: torch.Tensor,
+    ) -> torch.Tensor:
+        source, output, start = source_size.unbind(), output_size.unbind(), origin.unbind()
+        color_grid = PixelGrid(color_features.shape[-2:], source, start, pixel_values.shape[-2:])
+        features = self.model.features(pixel_values, resize(color_features, color_grid))
+        length = (rows.shape[0], columns.shape[0])
+        grid = PixelGrid(source, output, (rows[0], columns[0]), length, start)
+        return self.model.decode(features, length, grid)
 
 
-def _numbered(name: str, values: Iterable[torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {f"{name}_{index}": value for index, value in enumerate(values)}
+def build_graphs(model: SCSNetForImageToImage) -> dict[str, Graph]:
+    """Return the parts of a model by name; it is taken as it is, in evaluation mode and float32."""
+    kinds = {"color": Color, "color_from_reference": ColorFromReference, "pixels": Pixels}
+    if model.config.cross_attention == "none":
+        del kinds["color_from_reference"]
+    return {name: kind(model).eval() for name, kind in kinds.items()}
 
 
-def _example(*shape: int) -> torch.Tensor:
-    return torch.rand(_BATCH, *shape)
+@torch.no_grad()
+def trace(graph: Graph) -> torch.export.ExportedProgram:
+    """Record a graph for every size of its free dimensions."""
+    # Batch 2 and sides below the largest, since torch.export takes equal sizes for one dimension
+    # and 1 or the largest side for a constant.
+    inputs = graph.examples(batch=2, part=0.95)
+
+    def free(axis: int) -> Dim:
+        return Dim.DYNAMIC(max=graph.largest_side) if axis > 1 else Dim.DYNAMIC
+
+    shapes = tuple({axis: free(axis) for axis in axes} for axes in graph.axes.values())
+    return torch.export.export(graph, tuple(inputs.values()), dynamic_shapes=shapes)
 
 
-def _images(inputs: dict[str, torch.Tensor]) -> dict[str, dict[int, str]]:
-    return {name: {0: "batch", 2: "height", 3: "width"} for name in inputs}
-
-
-def export_onnx(model: nn.Module, folder: Path, image_processor=None) -> Iterator[Path]:
-    """Write the parts of a model as ONNX graphs, float32, and the configuration that loads them.
-
-    Work is done while the result is iterated over. The configuration comes last, so that a folder
-    that has one is complete.
-
-    Args:
-        model: an `SCSNetForImageToImage`; it is left as it is.
-        folder: made where it is not there; files of an earlier export are replaced.
-        image_processor: an `SCSNetImageProcessor`, to write its file too; `pipeline` needs it.
-
-    Yields:
-        Every file once it is written.
-
-    Raises:
-        ImportError: if the packages are missing that write ONNX graphs.
-        ValueError: if the folder holds another model.
-    """
-    configuration = folder / "config.json"
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ImportError(
-            f"writing ONNX graphs needs {' and '.join(missing)}: pip install 'scsnet_hf[onnx]'"
-        )
-    if configuration.exists():
-        kind = json.loads(configuration.read_text()).get("model_type")
-        if kind != SCSNetOnnxConfig.model_type:
-            raise ValueError(f"{folder} holds a model of type {kind}: name another folder")
-        configuration.unlink()
-    model = copy.deepcopy(model).float().cpu().eval()
-    for name, part in network_parts(model).items():
-        with quietly():
-            graph = _graph(part)
-        file = folder / f"{name}.onnx"
-        with replacing(file) as temporary:
-            graph.save(temporary)
-        yield file
-    if image_processor is not None:
-        file = folder / "preprocessor_config.json"
-        with replacing(file) as temporary:
-            image_processor.to_json_file(temporary)
-        yield file
-    with replacing(configuration) as temporary:
-        SCSNetOnnxConfig.of(model.config).to_json_file(temporary)
-    yield configuration
-
-
-def _graph(part: NetworkPart) -> torch.onnx.ONNXProgram:
-    from onnxscript import optimizer
-
-    graph = torch.onnx.export(
-        part.export(),
+def write_graph(graph: Graph, file: Path) -> None:
+    """Write a graph as ONNX, in float32."""
+    onnx = torch.onnx.export(
+        trace(graph),
         dynamo=True,
         verbose=False,
-        dynamic_shapes=(part.shapes,),
-        input_names=list(part.inputs),
-        output_names=part.outputs,
+        dynamic_shapes=tuple(graph.axes.values()),
+        input_names=list(graph.axes),
+        output_names=[graph.output],
     )
-    # What depends on weights alone is computed now: int8 needs kernels that the file holds.
-    optimizer.optimize(graph.model, input_size_limit=_FOLDED_ELEMENTS)
-    for node in graph.model.graph.all_nodes():
-        node.metadata_props.clear()  # lines of source code, with their paths on this machine
-    return graph
+    for node in onnx.model.graph.all_nodes():
+        node.metadata_props.clear()  # lines of source code with their paths on this machine
+    onnx.save(file)
 
 
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Without what the exporter has to say about itself."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
+@torch.no_grad()
+def largest_difference(graph: Graph, file: Path, batch: int, part: float) -> float:
+    """Return how far ONNX Runtime is from PyTorch on random inputs, at most, in network units."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    inputs = graph.examples(batch, part)
+    (result,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    expected = graph(**inputs).numpy()
+    if result.shape != expected.shape:
+        raise ValueError(f"{file} gives shape {result.shape}, not {expected.shape}")
+    return float(np.abs(result - expected).max())
+
+
+def _uniform(*shape: int) -> torch.Tensor:
+    return 2 * torch.rand(shape) - 1

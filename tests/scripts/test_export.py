@@ -1,113 +1,78 @@
-"""The network as programs of torch.export, compiled, and written as ONNX graphs by the script."""
+"""The network recorded by torch.export, compiled, and exported to ONNX by the script."""
 
-import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
+import onnxruntime
 import pytest
 import torch
-from transformers import pipeline
 
-from helpers.images import make_image
-from helpers.tiny_models import build_tiny_model
-from onnx_graphs import network_parts
-from scsnet_hf import SCSNetForImageToImage, SCSNetImageProcessor, export_onnx
-from scsnet_hf.configuration_scsnet import CROSS_ATTENTIONS, UPSAMPLERS
-from scsnet_hf.modeling_scsnet import SCSNetFeatures
-from scsnet_hf.pixel_mapping import PixelGrid
+from export import CHECKS, export
+from helpers.tiny_models import build_tiny_model, save_checkpoint
+from onnx_graphs import build_graphs, trace
+from scsnet_hf import SCSNetForImageToImage
+from scsnet_hf.configuration_scsnet import UPSAMPLERS
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "export.py"
-# Batch and size, none of which the parts were traced with.
-SOURCES = [(1, 35, 46), (3, 40, 57), (2, 81, 37), (1, 64, 64)]
+SIZES = [(1, 0.3), (3, 0.71), (2, 1.0)]  # batch and part of the largest sides, none as traced
 
 
 def random(*shape: int) -> torch.Tensor:
     return 2 * torch.rand(shape, generator=torch.Generator().manual_seed(sum(shape))) - 1
 
 
-def exported(model: SCSNetForImageToImage, part: str):
-    """The program of a part, called with a tuple of its inputs."""
-    program = network_parts(model)[part].export().module()
-    return torch.no_grad()(lambda *inputs: program(*inputs))
-
-
 def assert_same(result, expected):
     torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
 
-class TestTorchExport:
-    """Each part is one program, for every size of image and every size of batch."""
+def assert_traced_for_every_size(model: SCSNetForImageToImage, name: str) -> None:
+    graph = build_graphs(model)[name]
+    program = trace(graph).module()
+    with torch.no_grad():
+        for size in SIZES:
+            inputs = graph.examples(*size).values()
+            assert_same(program(*inputs), graph(*inputs))
 
-    def test_texture(self, tiny_model):
-        program = exported(tiny_model, "texture")
-        for batch, height, width in SOURCES:
-            pixels = random(batch, 1, height, width)
-            assert_same(program(pixels), tiny_model.encode_texture(pixels))
 
-    @pytest.mark.parametrize(("matched", "enlargement"), [(False, 1), (True, 1), (True, 2)])
-    @pytest.mark.parametrize("cross_attention", ["pyramid_valve", "basic"])
-    def test_reference(self, cross_attention, matched, enlargement):
-        model = build_tiny_model(
-            cross_attention=cross_attention,
-            matched_references=matched,
-            source_enlargement=enlargement,
-        )
-        program = exported(model, "reference")
-        for batch, height, width in SOURCES:
-            reference = random(batch, 3, height, width)
-            assert_same(tuple(program(reference)), model.encode_reference(reference))
+class TestTrace:
+    """Each graph is one program, for every size of image and of batch."""
 
-    @pytest.mark.parametrize("cross_attention", CROSS_ATTENTIONS)
     @pytest.mark.parametrize(
-        ("source_encoder", "matched", "enlargement"),
-        [("residual", False, 1), ("efficientnet_lite", True, 1), ("efficientnet_lite", True, 2)],
+        "config",
+        [
+            {"cross_attention": "none"},
+            {"source_encoder": "efficientnet_lite", "source_enlargement": 2},
+        ],
     )
-    def test_color(self, cross_attention, source_encoder, matched, enlargement):
-        model = build_tiny_model(
-            cross_attention=cross_attention,
-            source_encoder=source_encoder,
-            matched_references=matched,
-            source_enlargement=enlargement,
-        )
-        program = exported(model, "color")
-        for batch, height, width in SOURCES:
-            pixels, guidance, reference = random(batch, 1, height, width), (), {}
-            if cross_attention != "none":
-                tokens = model.encode_reference(random(batch, 3, width, height))
-                guidance = (torch.full((batch,), 0.7), *tokens)
-                reference = {"reference_tokens": tokens, "reference_strength": 0.7}
-            color, *_ = program(pixels, *guidance)
-            assert_same(color, model.encode_color(pixels, **reference).features)
+    def test_color(self, config):
+        assert_traced_for_every_size(build_tiny_model(**config), "color")
 
-    @pytest.mark.parametrize("align_corners", [False, True])
-    @pytest.mark.parametrize("upsampler", UPSAMPLERS)
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"cross_attention": "basic"},
+            {"cross_attention": "pyramid_valve", "matched_references": True},
+        ],
+    )
+    def test_color_from_reference(self, config):
+        assert_traced_for_every_size(build_tiny_model(**config), "color_from_reference")
+
+    @pytest.mark.parametrize(
+        ("upsampler", "align_corners"), [*((name, False) for name in UPSAMPLERS), ("cpm", True)]
+    )
     def test_pixels(self, upsampler, align_corners):
         model = build_tiny_model(
             upsampler=upsampler, align_corners=align_corners, luminance_skip=True
         )
-        program = exported(model, "pixels")
-        for batch, height, width in SOURCES:
-            channels = model.config.hidden_sizes[0]
-            features = SCSNetFeatures(
-                *(random(batch, c, height, width) for c in (1, channels, channels))
-            )
-            for output in ((97, 61), (19, 118)):
-                wanted = PixelGrid((height, width), output, (3, 7), (11, 9))
-                result = program(*features, *integers(wanted))
-                assert_same(result, model.decode(features, output, wanted))
+        assert_traced_for_every_size(model, "pixels")
 
-
-def integers(grid: PixelGrid) -> list[torch.Tensor]:
-    pairs = [torch.tensor(pair) for pair in (grid.source, grid.output, grid.origin)]
-    wanted = [
-        torch.arange(start, start + length)
-        for start, length in zip(grid.start, grid.length, strict=True)
-    ]
-    return pairs + wanted
+    def test_a_network_without_references_has_no_graph_for_them(self):
+        assert set(build_graphs(build_tiny_model(cross_attention="none"))) == {"color", "pixels"}
 
 
 class TestCompile:
@@ -130,7 +95,7 @@ class TestCompile:
                 for pair in pairs[2:]:
                     check(*pair)
 
-    @pytest.mark.parametrize("upsampler", UPSAMPLERS)
+    @pytest.mark.parametrize("upsampler", ["cpm", "pixelshuffle"])
     def test_automatic(self, upsampler):
         model = build_tiny_model(upsampler=upsampler, luminance_skip=True)
         sizes = (18, 23), (21, 14), (13, 30), (31, 17)
@@ -157,89 +122,129 @@ class TestCompile:
             assert_same(result, tiny_model(pixels, reference, scale=2.7).reconstruction)
 
 
-def export(*arguments) -> subprocess.CompletedProcess:
+def run_script(*arguments) -> subprocess.CompletedProcess:
     command = [sys.executable, SCRIPT, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
-    """A folder with a network that takes no references; its pixel mapping is not so tiny."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    config = {"cross_attention": "none", "luminance_skip": True, "mapping_size": 128}
-    build_tiny_model(**config).save_pretrained(folder)
-    SCSNetImageProcessor(reference_size=100).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def int8(checkpoint) -> tuple[Path, str]:
-    """The folder of an int8 export, and what the script printed."""
+def exported(tmp_path_factory, tiny_model) -> tuple[Path, str]:
+    """The folder of an export of the tiny model, and what the script printed."""
+    checkpoint = save_checkpoint(tiny_model, tmp_path_factory.mktemp("checkpoint"))
     folder = checkpoint / "new" / "exported"
-    finished = export(folder, "--model", checkpoint, "--int8")
+    finished = run_script(folder, "--model", checkpoint)
     assert finished.returncode == 0, finished.stderr[-2000:]
     return folder, finished.stdout
 
 
+@pytest.fixture(scope="module")
+def run(exported):
+    """Runs a graph on arrays, as a program that knows `graphs.json` does."""
+    folder, _ = exported
+    description = json.loads((folder / "graphs.json").read_text())
+
+    def run(name: str, **inputs) -> np.ndarray:
+        session = onnxruntime.InferenceSession(folder / name)
+        types = description["graphs"][name]["inputs"]
+        (output,) = description["graphs"][name]["outputs"]
+        given = {key: np.asarray(value, types[key]["dtype"]) for key, value in inputs.items()}
+        return session.run([output], given)[0]
+
+    return run
+
+
 class TestScript:
-    def test_the_folder_holds_graphs_and_settings_and_no_code(self, int8):
-        names = {"color.onnx", "texture.onnx", "pixels.onnx"}
-        settings = {"config.json", "preprocessor_config.json"}
-        assert {path.name for path in int8[0].iterdir()} == names | settings
+    def test_the_folder_holds_the_graphs_and_their_description(self, exported):
+        names = {"color.onnx", "color_from_reference.onnx", "pixels.onnx", "graphs.json"}
+        assert {path.name for path in exported[0].iterdir()} == names
 
-    def test_every_file_is_reported(self, int8):
-        folder, printed = int8
-        for file in folder.iterdir():
-            kind = " in int8" if file.stem in ("texture", "pixels") else ""
-            assert f"{file}{kind}: {file.stat().st_size:,} bytes\n" in printed
+    def test_the_largest_difference_of_every_graph_is_printed(self, exported):
+        folder, printed = exported
+        lines = [line for line in printed.splitlines() if ", largest difference " in line]
+        assert [line.split(": ")[0] for line in lines] == [
+            str(folder / f"{name}.onnx") for name in ("color", "color_from_reference", "pixels")
+        ]
+        assert all(float(line.split()[-1]) < 1e-5 for line in lines)
 
-    def test_the_graphs_hold_no_path_of_this_machine(self, int8):
-        for graph in int8[0].glob("*.onnx"):
+    def test_the_description_names_every_input_and_its_shape(self, exported):
+        folder, _ = exported
+        graphs = json.loads((folder / "graphs.json").read_text())["graphs"]
+        for name, about in graphs.items():
+            inputs = onnxruntime.InferenceSession(folder / name).get_inputs()
+            shapes = {key: value["shape"] for key, value in about["inputs"].items()}
+            assert {given.name: given.shape for given in inputs} == shapes
+
+    def test_the_graphs_hold_no_path_of_this_machine(self, exported):
+        for graph in exported[0].glob("*.onnx"):
             assert str(SCRIPT.parent.parent).encode() not in graph.read_bytes()
 
-    def test_settings_are_kept(self, int8):
-        processor = json.loads((int8[0] / "preprocessor_config.json").read_text())
-        assert processor["reference_size"] == 100
-
-    @pytest.mark.parametrize("part", ["texture", "pixels"])
-    def test_every_weight_of_these_parts_is_in_int8(self, int8, part):
-        graph = onnx.load(int8[0] / f"{part}.onnx").graph
-        types = {weight.name: weight.data_type for weight in graph.initializer}
-        source_of = {node.output[0]: node.input[0] for node in graph.node}
-        weights = [node.input[1] for node in graph.node if node.op_type in ("Conv", "MatMul")]
-        assert weights
-        for weight in weights:  # each by way of DequantizeLinear
-            assert types[source_of[weight]] == onnx.TensorProto.INT8
-
-    def test_int8_is_close(self, int8, checkpoint):
-        image = make_image(60, 45)
-        precise, rough = (
-            np.asarray(pipeline("scs-colorize-sr", model=str(folder), device="cpu")(image))
-            for folder in (checkpoint, int8[0])
+    @pytest.mark.parametrize("with_reference", [False, True])
+    def test_the_steps_of_the_description_give_the_model_s_result(
+        self, run, tiny_model, with_reference
+    ):
+        source, reference = random(1, 1, 45, 60), random(1, 3, 30, 50)
+        if with_reference:
+            color = run(
+                "color_from_reference.onnx",
+                pixel_values=source,
+                reference_pixel_values=reference,
+                reference_strength=[0.7],
+            )
+        else:
+            color = run("color.onnx", pixel_values=source)
+        result = run(
+            "pixels.onnx",
+            pixel_values=source,
+            color_features=color,
+            source_size=(45, 60),
+            output_size=(97, 131),
+            origin=(0, 0),
+            rows=np.arange(97),
+            columns=np.arange(131),
         )
-        difference = np.abs(precise.astype(int) - rough)
-        assert 0 < difference.mean() < 2
+        with torch.no_grad():
+            expected = tiny_model(
+                source,
+                reference if with_reference else None,
+                reference_strength=0.7,
+                output_size=(97, 131),
+            ).reconstruction
+        assert_same(torch.tensor(result), expected)
 
-    def test_what_is_no_model_is_named_in_one_line(self, tmp_path):
-        finished = export(tmp_path / "out", "--model", tmp_path)
+    def test_a_tile_with_its_halo_is_part_of_the_whole(self, exported, run, tiny_model):
+        halo = json.loads((exported[0] / "graphs.json").read_text())["halo"]
+        source = random(1, 1, 60, 80)
+        result = run(
+            "pixels.onnx",
+            pixel_values=source[..., 20 - halo : 30 + halo, 40 - halo : 52 + halo],
+            color_features=run("color.onnx", pixel_values=source),
+            source_size=(60, 80),
+            output_size=(120, 160),
+            origin=(20 - halo, 40 - halo),
+            rows=np.arange(40, 60),
+            columns=np.arange(80, 104),
+        )
+        with torch.no_grad():
+            whole = tiny_model(source, output_size=(120, 160)).reconstruction
+        assert_same(torch.tensor(result), whole[..., 40:60, 80:104])
+
+    def test_a_graph_that_differs_is_refused_and_not_described(
+        self, exported, tmp_path, monkeypatch
+    ):
+        (tmp_path / "graphs.json").write_text("{}")  # of an earlier export
+        monkeypatch.setattr(
+            "export.write_graph", lambda graph, file: shutil.copy(exported[0] / file.name, file)
+        )
+        with pytest.raises(ArithmeticError, match=r"color\.onnx differs"):
+            export(build_tiny_model(seed=1), tmp_path)
+        assert not (tmp_path / "graphs.json").exists()
+
+    def test_graphs_are_checked_at_two_sizes_that_they_were_not_traced_with(self):
+        assert len(set(CHECKS)) == 2
+        assert (2, 0.95) not in CHECKS
+
+    def test_what_is_not_a_model_is_one_line(self, tmp_path):
+        finished = run_script(tmp_path / "out", "--model", tmp_path)
         assert finished.returncode == 1
         assert finished.stderr.splitlines()[-1].startswith("export.py: ")
         assert "Traceback" not in finished.stderr
-
-
-class TestRefusals:
-    def test_another_model_is_not_overwritten(self, tiny_model, tiny_checkpoint):
-        before = (tiny_checkpoint / "config.json").read_bytes()
-        with pytest.raises(ValueError, match="another folder"):
-            next(export_onnx(tiny_model, tiny_checkpoint))
-        assert (tiny_checkpoint / "config.json").read_bytes() == before
-
-    def test_missing_packages_are_named_with_the_command_that_installs_them(
-        self, tiny_model, tmp_path, monkeypatch
-    ):
-        find = importlib.util.find_spec
-        monkeypatch.setattr(
-            importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find(name)
-        )
-        with pytest.raises(ImportError, match=r"onnxscript: pip install 'scsnet_hf\[onnx\]'"):
-            next(export_onnx(tiny_model, tmp_path))
