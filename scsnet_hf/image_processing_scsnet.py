@@ -26,7 +26,7 @@ from .image_io import ImageSource, load_image
 from .pixel_mapping import conversion_blocks
 
 LUMINANCES = ("network", "source")
-# By name, with what the image's values are.
+# The dtype of the values of each output type.
 OUTPUT_TYPES = {
     "pil": torch.uint8,
     "np": torch.uint8,
@@ -36,11 +36,20 @@ OUTPUT_TYPES = {
 
 
 class SCSNetImageProcessor(BaseImageProcessor):
-    """Turns any common image into normalized Lab and the network's output into images.
+    """Convert images to normalized Lab, and the network's output to images.
 
     Args:
         reference_size: long side in pixels to which larger reference images are reduced. The
             model does the same with its `color_size`; doing it here saves time.
+
+    Example:
+        >>> import scsnet_hf
+        >>> folder = scsnet_hf.embedded_checkpoint()
+        >>> processor = scsnet_hf.SCSNetImageProcessor.from_pretrained(folder)
+        >>> model = scsnet_hf.SCSNetForImageToImage.from_pretrained(folder)
+        >>> inputs = processor("old.jpg", reference_images="modern.jpg")
+        >>> outputs = model(**inputs, scale=2.7)
+        >>> (image,) = processor.post_process(outputs, pixel_values=inputs["pixel_values"])
     """
 
     model_input_names = ["pixel_values"]
@@ -55,23 +64,23 @@ class SCSNetImageProcessor(BaseImageProcessor):
         reference_images: ImageSource | list[ImageSource | None] | None = None,
         return_tensors: str | None = "pt",
     ) -> BatchFeature:
-        """Images to tensors.
+        """Convert images to tensors.
 
         Args:
-            images: one image or a list: path, URL, bytes, PIL, array or tensor (see
-                `image_io.load_image`). Gray keeps its depth, color is reduced to its CIE L,
-                alpha is left out and what it hides is filled from around.
+            images: one image or a list: path, URL, bytes, PIL image, array or tensor (see
+                `image_io.load_image`). Gray keeps up to 16 bits, color is reduced to its CIE L,
+                alpha is dropped and transparent pixels are filled from their surroundings.
             reference_images: one image for all, or a list with one (or None) for each image.
             return_tensors: only `"pt"`.
 
         Returns:
             `pixel_values` (B, 1, H, W) normalized L, float32; with references also
-            `reference_pixel_values` (B, 3, Hr, Wr) normalized Lab and `reference_mask` (B,) bool.
-            Where the sizes within a batch differ, the value is a list of (1, 1, H, W) instead.
+            `reference_pixel_values` (B, 3, Hr, Wr) normalized Lab, float32, and `reference_mask`
+            (B,) bool. If sizes within a batch differ, the value is a list of (1, C, H, W) instead.
 
         Raises:
             image_io.ImageError: if an image cannot be read.
-            ValueError: if the number of references is not the number of images.
+            ValueError: if the numbers of references and images differ.
         """
         if return_tensors not in ("pt", None):
             raise ValueError(f"return_tensors={return_tensors!r}: only 'pt' is supported")
@@ -98,11 +107,19 @@ class SCSNetImageProcessor(BaseImageProcessor):
         return BatchFeature(data)
 
     def source_tensor(self, image: Image.Image) -> torch.Tensor:
-        """An image of mode L, LA, I;16, RGB or RGBA to normalized L (1, 1, H, W), float32."""
+        """Convert a loaded image to normalized L, (1, 1, H, W) float32.
+
+        Args:
+            image: of mode L, LA, I;16, RGB or RGBA, as `image_io.load_image` returns it.
+        """
         return _normalized_lab(image, channels=1)
 
     def reference_tensor(self, image: Image.Image) -> torch.Tensor:
-        """A loaded image to normalized Lab (1, 3, Hr, Wr), at most `reference_size` long."""
+        """Convert a loaded image to normalized Lab, (1, 3, Hr, Wr) float32.
+
+        Args:
+            image: as in `source_tensor`; larger ones are reduced to `reference_size`.
+        """
         image = drop_alpha(image).copy()
         image.thumbnail((self.reference_size,) * 2, Image.Resampling.BICUBIC)
         return _normalized_lab(image)
@@ -115,22 +132,23 @@ class SCSNetImageProcessor(BaseImageProcessor):
         pixel_values: torch.Tensor | list[torch.Tensor] | None = None,
         output_type: str = "pil",
     ) -> list:
-        """The network's output to images.
+        """Convert the network's output to sRGB images.
 
         Args:
             outputs: `SCSNetOutput`, or normalized Lab (B, 3, Ho, Wo), or a list of (1, 3, Ho, Wo).
             saturation: factor on a and b; 0 gives R = G = B, 1 the network's colors.
             luminance: `"network"`, or `"source"` to keep the source's own L, enlarged bicubically.
-            pixel_values: what went into the network; needed by `luminance="source"`. The network's
-                L is made to agree with it, so that nothing shifts and flat areas stay flat.
+            pixel_values: the network's input, (B, 1, H, W) or a list of (1, 1, H, W); required by
+                `luminance="source"`. The network's L is corrected by back-projection to agree with
+                it, so that nothing shifts and flat areas stay flat.
             output_type: `"pil"`, `"np"` (Ho, Wo, 3) uint8, `"np16"` the same in uint16, or `"pt"`
                 (3, Ho, Wo) float32 in [0, 1].
 
         Returns:
-            One sRGB image per item. Colors outside sRGB lose chroma, never lightness.
+            One image per item. Colors outside sRGB lose chroma, never lightness.
 
         Raises:
-            ValueError: on an unknown `luminance` or `output_type`, or missing `pixel_values`.
+            ValueError: if `luminance` or `output_type` is unknown, or `pixel_values` is missing.
         """
         reconstructions = getattr(outputs, "reconstruction", outputs)
         images = []
@@ -155,20 +173,21 @@ class SCSNetImageProcessor(BaseImageProcessor):
         pixel_values: torch.Tensor | None = None,
         output_type: str = "np",
     ) -> Iterator[np.ndarray | torch.Tensor]:
-        """As `post_process`, of one image that is never there as a whole.
+        """Convert the network's output for one image strip by strip, in bounded memory.
 
         Args:
-            strips: (1, 3, h, Wo) normalized Lab, one below the other.
+            strips: (1, 3, h, Wo) normalized Lab, from top to bottom.
             output_size: (Ho, Wo) of the whole image.
-            saturation, luminance: see `post_process`.
-            pixel_values: (1, 1, H, W), what went into the network.
-            output_type: as there, but not `"pil"`.
+            saturation: see `post_process`.
+            luminance: see `post_process`.
+            pixel_values: (1, 1, H, W), the network's input.
+            output_type: see `post_process`; `"pil"` is not possible.
 
         Returns:
-            Strips (h, Wo, 3), other ones than went in.
+            An iterator of strips (h, Wo, 3), whose heights may differ from those of the input.
 
         Raises:
-            ValueError: as `post_process`.
+            ValueError: if an argument is wrong, see `post_process`; before the first strip.
         """
         if luminance not in LUMINANCES:
             raise ValueError(f"luminance={luminance!r}: choose one of {', '.join(LUMINANCES)}")
@@ -178,7 +197,7 @@ class SCSNetImageProcessor(BaseImageProcessor):
             )
         if luminance == "source" and pixel_values is None:
             raise ValueError("luminance='source' needs the pixel_values given to the network")
-        strips = map(torch.Tensor.float, strips)  # unlike a generator, it keeps none
+        strips = map(torch.Tensor.float, strips)  # unlike a generator, it keeps no strip alive
         if pixel_values is not None:
             change = keep_source_lightness if luminance == "source" else back_project
             source = pixel_values.float().reshape(1, 1, *pixel_values.shape[-2:])
@@ -193,16 +212,12 @@ def _stack(tensors: list[torch.Tensor]):
 
 @torch.no_grad()
 def _normalized_lab(image: Image.Image, channels: int = 3) -> torch.Tensor:
-    """An image of mode L, LA, I;16, RGB or RGBA to the first `channels` of normalized Lab.
-
-    Returns:
-        (1, channels, H, W), float32; what alpha hides is filled from around.
-    """
+    """Convert a loaded image to the first `channels` of normalized Lab, (1, channels, H, W)."""
     colors = drop_alpha(image)
     levels = np.asarray(colors)
     if levels.ndim == 2:
-        of_level = _normalized_lab_of_grays(65535 if colors.mode == "I;16" else 255)[:channels]
-        return torch.from_numpy(np.stack([values[levels] for values in of_level.numpy()])[None])
+        table = _normalized_lab_of_grays(65535 if colors.mode == "I;16" else 255)[:channels]
+        return torch.from_numpy(np.stack([values[levels] for values in table.numpy()])[None])
     values = torch.empty(1, channels, colors.height, colors.width)
     for start, stop in conversion_blocks(colors.height, colors.width):
         rgb = torch.from_numpy(levels[start:stop].astype(np.float32)).div_(255)
@@ -212,7 +227,7 @@ def _normalized_lab(image: Image.Image, channels: int = 3) -> torch.Tensor:
 
 @cache
 def _normalized_lab_of_grays(white: int) -> torch.Tensor:
-    """Normalized Lab of every gray level from 0 to `white`: (3, white + 1)."""
+    """Tabulate the normalized Lab of every gray level from 0 to `white`: (3, white + 1)."""
     grays = torch.arange(white + 1) / white
     return normalize_lab(srgb_to_lab(grays.expand(3, 1, -1)))[:, 0]
 
@@ -221,7 +236,7 @@ def _normalized_lab_of_grays(white: int) -> torch.Tensor:
 def _as_output(
     normalized: torch.Tensor, saturation: float, output_type: str
 ) -> np.ndarray | torch.Tensor:
-    """Normalized Lab (1, 3, h, Wo) as sRGB (h, Wo, 3) of the type asked for."""
+    """Convert normalized Lab (1, 3, h, Wo) to sRGB (h, Wo, 3) of an output type."""
     (normalized,) = normalized
     size, dtype = tuple(normalized.shape[-2:]), OUTPUT_TYPES[output_type]
     is_tensor = output_type == "pt"

@@ -1,4 +1,4 @@
-"""The losses of Sec. 3.3 under the name that other programs import."""
+"""The losses of Sec. 3.3 under their stable name; `training.losses` defines them."""
 
 from .training.losses import (
     LOSS_PRESETS,

@@ -1,10 +1,14 @@
-"""Registers the package with transformers, without importing more than the user does.
+"""Register the package with transformers, and load its pipeline.
 
-Importing torch and the Auto classes takes seconds. So each registration waits until the module of
-transformers that it concerns is imported, and happens right after that.
+`import scsnet_hf` takes effect before and after `from transformers import pipeline`, and imports
+neither torch nor the Auto classes, which take seconds. Since transformers registers classes only,
+not their names, a hook registers each one when the module of transformers that it belongs to has
+been imported.
 """
 
 import sys
+import threading
+from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -21,13 +25,13 @@ DTYPES = "float32 bfloat16 float16".split()
 
 
 def embedded_checkpoint(name: str = "medium") -> str:
-    """Folder of a checkpoint that lies in the package, for `from_pretrained` and `pipeline`.
+    """Return the folder of a checkpoint in the package, for `from_pretrained` and `pipeline`.
 
     Args:
-        name: `"medium"`, what the task uses by default, or `"small"`, lighter and weaker in color.
+        name: `"medium"`, the default of the task, or `"small"`, lighter and weaker in color.
 
     Raises:
-        ValueError: for another name.
+        ValueError: if the package has no checkpoint of that name.
     """
     names = sorted(folder.name for folder in _CHECKPOINTS.iterdir())
     if name not in names:
@@ -36,7 +40,7 @@ def embedded_checkpoint(name: str = "medium") -> str:
 
 
 def find_checkpoint(name: str) -> str:
-    """A folder or Hub id as it is, or the folder of the embedded checkpoint of that name."""
+    """Return the folder for the name of an embedded checkpoint, anything else unchanged."""
     if Path(name).exists():
         return name
     try:
@@ -50,12 +54,12 @@ def load_pipeline(
     device: "str | int | torch.device | None" = None,
     dtype: str | None = None,
 ) -> "ScsColorizeSrPipeline":
-    """The pipeline of a model, with the code of this package.
+    """Load the pipeline of a model with the code of this package.
 
     Args:
-        name: an embedded checkpoint, a folder or a Hub id.
-        device: as for `transformers.pipeline`; the best there is if None.
-        dtype: number format of the network, such as "bfloat16"; the model's own if None.
+        name: name of an embedded checkpoint, a folder or a Hub id.
+        device: as in `transformers.pipeline`; the best one available if None.
+        dtype: number format of the network, one of `DTYPES`; the model's own if None.
     """
     from transformers import pipeline
 
@@ -70,6 +74,7 @@ def load_pipeline(
     )
 
 
+@cache
 def _register_config() -> None:
     from transformers import AutoConfig
 
@@ -78,6 +83,7 @@ def _register_config() -> None:
     AutoConfig.register(SCSNetConfig.model_type, SCSNetConfig, exist_ok=True)
 
 
+@cache
 def _register_models() -> None:
     from transformers import AutoModel, AutoModelForImageToImage
 
@@ -88,6 +94,7 @@ def _register_models() -> None:
         auto_class.register(SCSNetConfig, SCSNetForImageToImage, exist_ok=True)
 
 
+@cache
 def _register_image_processor() -> None:
     from transformers import AutoImageProcessor
 
@@ -99,6 +106,7 @@ def _register_image_processor() -> None:
     )
 
 
+@cache
 def _register_pipeline() -> None:
     from transformers import AutoModelForImageToImage
     from transformers.pipelines import PIPELINE_REGISTRY
@@ -118,65 +126,52 @@ def _register_pipeline() -> None:
     ScsColorizeSrPipeline._registered_impl = for_the_hub
 
 
-_OF_THE_NETWORK = ("transformers.modeling_layers", "efficientnet", "modeling_scsnet")
-# A registration concerns a module of transformers and some that it imports: ours, by their short
-# names, and others of transformers that these need.
-_REGISTRATIONS = (
-    ("transformers.models.auto.configuration_auto", ("configuration_scsnet",), _register_config),
-    ("transformers.models.auto.modeling_auto", _OF_THE_NETWORK, _register_models),
-    (
-        "transformers.models.auto.image_processing_auto",
-        ("image_processing_scsnet",),
-        _register_image_processor,
-    ),
-    ("transformers.pipelines", ("pipeline_scsnet",), _register_pipeline),
-)
+_REGISTRATIONS = {
+    "transformers.models.auto.configuration_auto": _register_config,
+    "transformers.models.auto.modeling_auto": _register_models,
+    "transformers.models.auto.image_processing_auto": _register_image_processor,
+    "transformers.pipelines": _register_pipeline,
+}
 
 
-def _register_ready(just_imported: str | None = None) -> None:
-    """Run every registration whose module of transformers is there, and no other half-way in."""
-    for theirs, imported, registration in _REGISTRATIONS:
-        names = _names(theirs, imported)
-        concerned = just_imported in (None, *names)
-        half_way = {name for name in names if _is_half_way(name)} - {just_imported}
-        if concerned and theirs in sys.modules and not half_way:
-            registration()
+class _RegisterAfterImports(MetaPathFinder):
+    """Registers what is possible whenever an import of transformers or of this package ends.
 
+    An import in the midst of another one does not count: its modules may not be complete yet.
+    """
 
-def _names(theirs: str, imported: tuple[str, ...]) -> list[str]:
-    return [theirs, *(name if "." in name else f"{__package__}.{name}" for name in imported)]
-
-
-def _is_half_way(name: str) -> bool:
-    module = sys.modules.get(name)
-    return module is not None and getattr(module.__spec__, "_initializing", False)
-
-
-class _AfterImport(MetaPathFinder):
-    """Registers what became possible when a module of either side has been imported."""
-
-    names = frozenset(
-        name for theirs, imported, _ in _REGISTRATIONS for name in _names(theirs, imported)
-    )
+    def __init__(self):
+        self._imports = threading.local()  # `depth`: how many are under way in this thread
 
     def find_spec(self, name, path=None, target=None):
-        spec = PathFinder.find_spec(name, path, target) if name in self.names else None
-        if spec is None:
+        if name.partition(".")[0] not in ("transformers", __package__):
             return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None or spec.loader is None:
+            return spec
         execute = spec.loader.exec_module
 
         def execute_and_register(module):
-            execute(module)
-            # Not yet an attribute of its parent, where a registration may look for it.
-            parent, _, child = name.rpartition(".")
-            setattr(sys.modules[parent], child, module)
-            _register_ready(name)
+            self._imports.depth = depth = getattr(self._imports, "depth", 0) + 1
+            try:
+                execute(module)
+            finally:
+                self._imports.depth -= 1
+            if depth == 1:
+                _register_possible()
 
         spec.loader.exec_module = execute_and_register
         return spec
 
 
+def _register_possible() -> None:
+    """Register with every module of transformers that has been imported."""
+    for module, registration in _REGISTRATIONS.items():
+        if module in sys.modules:
+            registration()
+
+
 def register() -> None:
-    """Register now what transformers has imported already, and the rest when it does."""
-    sys.meta_path.insert(0, _AfterImport())
-    _register_ready()
+    """Register now with what transformers has imported already, and later with the rest."""
+    sys.meta_path.insert(0, _RegisterAfterImports())
+    _register_possible()
