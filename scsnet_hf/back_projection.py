@@ -1,7 +1,7 @@
-"""Lightness that agrees with the source's: shrunk again, the result is the source.
+"""Lightness that is consistent with the source's, strip by strip.
 
-Back-projection (Irani and Peleg 1991), from the top of an image to its bottom, so that no more
-than a strip of it has to be there at a time.
+Back-projection (Irani and Peleg 1991): an enlarged image, reduced again, should be its source. All
+images are normalized Lab, as in modeling_scsnet.py.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,110 +13,118 @@ from torch import nn
 from .pixel_mapping import cubic_kernel
 
 _ITERATIONS = 2
-_TAPS = 2  # of the kernel on either side
-_REACH = _ITERATIONS * 2 * _TAPS + 1  # source rows, of shrinking and enlarging
-_PIECE = 96  # source rows that are worked on at once
+_TAPS = 2  # pixels that the cubic kernel reaches on either side
+_REACH = _ITERATIONS * 2 * _TAPS + 1  # source rows that all reductions and enlargements reach
+_PIECE = 96  # source rows
 
 
 @torch.no_grad()
 def back_project(
-    strips: Iterable[torch.Tensor], source: torch.Tensor, output_size: tuple[int, int]
+    strips: Iterable[torch.Tensor],
+    source: torch.Tensor,
+    output_size: tuple[int, int],
+    piece: int = _PIECE,
 ) -> Iterator[torch.Tensor]:
-    """Strips of an image, with lightness that agrees with its source.
+    """Correct the lightness of an image until it equals the source when reduced to its size.
 
     Args:
-        strips: (1, 3, h, Wo) normalized Lab, one below the other; left as they are.
-        source: (1, 1, H, W) normalized L, on their device.
+        strips: (1, 3, h, Wo) normalized Lab, from top to bottom; they are not changed.
+        source: (1, 1, H, W) normalized L, on the same device.
         output_size: (Ho, Wo) of the whole image.
+        piece: source rows to process at once, which limits the memory.
 
     Yields:
         (1, 3, h, Wo), the same image in strips of other heights.
     """
     height = output_size[0]
-    reach, most = (-(-rows * height // source.shape[-2]) for rows in (_REACH, _PIECE))
+    reach, most = (-(-rows * height // source.shape[-2]) for rows in (_REACH, piece))
     held = source.new_empty(1, 3, 0, output_size[1])
-    top = done = 0  # first row of `held`, and the first that is still to be given away
+    top = done = 0  # first row of `held`, and number of rows already yielded
     for strip in strips:
-        for piece in strip.split(most, dim=2):
+        for part in strip.split(most, dim=2):
             start = max(0, done - reach)
-            held, top = torch.cat((held[..., start - top :, :], piece), dim=2), start
+            held, top = torch.cat((held[..., start - top :, :], part), dim=2), start
             end = top + held.shape[2]
             ready = end if end == height else max(done, end - reach)
             if ready > done:
-                lightness = _agreeing(held[:, :1], top, source, output_size[0])
+                lightness = _back_project_rows(held[:, :1], top, source, height)
                 now = slice(done - top, ready - top)
                 yield torch.cat((lightness[..., now, :], held[:, 1:, now]), dim=1)
                 del lightness
                 done = ready
-        del strip, piece  # or they would still be there while the next strip is made
+        del strip, part  # otherwise they would be in memory while the next strip is computed
 
 
 @torch.no_grad()
 def keep_source_lightness(
     strips: Iterable[torch.Tensor], source: torch.Tensor, output_size: tuple[int, int]
 ) -> Iterator[torch.Tensor]:
-    """Strips as in `back_project`, but with the source's lightness, enlarged bicubically."""
+    """Replace the lightness of an image by the source's, enlarged bicubically.
+
+    The arguments are those of `back_project`, and the strips keep their heights.
+    """
     (height, _), top = output_size, 0
     for strip in strips:
         here = _Rows(height, top, strip.shape[2])
-        wide = -(-_TAPS * max(height, source.shape[2]) // height)  # the kernel, in source rows
-        below = here.covered_by(source.shape[2], margin=wide)
-        enlarging = _resampling(below, here).to(source)
-        lightness = _with_width(enlarging @ below.of(source), strip.shape[3])
+        margin = -(-_TAPS * max(height, source.shape[2]) // height)  # the kernel, in source rows
+        below = here.scaled_to(source.shape[2], margin)
+        enlarging = _resampling_matrix(below, here).to(source)
+        lightness = _with_width(enlarging @ below.cut_from(source), strip.shape[3])
         top += here.count
         yield torch.cat((lightness, strip[:, 1:]), dim=1)
         del strip, lightness
 
 
-def _agreeing(lightness: torch.Tensor, top: int, source: torch.Tensor, height: int) -> torch.Tensor:
-    """Rows of the result, `height` rows high, from `top` on; those at cut edges are not right yet.
+def _back_project_rows(
+    lightness: torch.Tensor, top: int, source: torch.Tensor, height: int
+) -> torch.Tensor:
+    """Correct rows of an image of `height` rows, from `top` on: (1, 1, h, Wo) -> the same shape.
 
-    Args:
-        lightness: (1, 1, h, Wo), the same rows so far.
+    Rows within `_REACH` of a cut edge are not correct yet.
     """
     here = _Rows(height, top, lightness.shape[2])
-    below = here.covered_by(source.shape[2])
-    shrinking, enlarging = (
-        _resampling(*pair).to(source) for pair in ((here, below), (below, here))
+    below = here.scaled_to(source.shape[2])
+    reducing, enlarging = (
+        _resampling_matrix(*pair).to(source) for pair in ((here, below), (below, here))
     )
     for _ in range(_ITERATIONS):
-        shrunk = shrinking @ _with_width(lightness, source.shape[3])
-        missing = enlarging @ (below.of(source) - shrunk)
+        reduced = reducing @ _with_width(lightness, source.shape[3])
+        missing = enlarging @ (below.cut_from(source) - reduced)
         lightness = lightness + _with_width(missing, lightness.shape[3])
     return lightness
 
 
 class _Rows(NamedTuple):
-    """`count` rows from `first` on, of an image that has `whole`."""
+    """`count` rows from `first` on, of an image with `total` rows."""
 
-    whole: int
+    total: int
     first: int
     count: int
 
-    def covered_by(self, whole: int, margin: int = 0) -> "_Rows":
-        """The rows of the same image, `whole` rows high, that cover these."""
-        first = max(0, self.first * whole // self.whole - margin)
-        last = min(whole, -(-(self.first + self.count) * whole // self.whole) + margin)
-        return _Rows(whole, first, last - first)
+    def scaled_to(self, total: int, margin: int = 0) -> "_Rows":
+        """The rows that cover these in the same image with `total` rows, and a margin."""
+        first = max(0, self.first * total // self.total - margin)
+        last = min(total, -(-(self.first + self.count) * total // self.total) + margin)
+        return _Rows(total, first, last - first)
 
-    def of(self, pixels: torch.Tensor) -> torch.Tensor:
-        """These rows of (1, 1, whole, W)."""
+    def cut_from(self, pixels: torch.Tensor) -> torch.Tensor:
+        """These rows of (1, 1, total, W)."""
         return pixels[..., self.first : self.first + self.count, :]
 
 
 def _with_width(pixels: torch.Tensor, width: int) -> torch.Tensor:
-    """(1, 1, h, W) with columns resampled, bicubic and antialiased: (1, 1, h, width)."""
+    """(1, 1, h, W) -> (1, 1, h, width), bicubic and antialiased."""
     size = (pixels.shape[2], width)
     return nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True)
 
 
-def _resampling(present: _Rows, wanted: _Rows) -> torch.Tensor:
-    """(wanted.count, present.count) weights that do with rows what `_with_width` does: float64.
+def _resampling_matrix(present: _Rows, wanted: _Rows) -> torch.Tensor:
+    """The matrix (wanted.count, present.count) that resamples rows as `_with_width` does columns.
 
-    As Pillow and PyTorch have it: the kernel is as wide as shrinking asks, and what would lie
-    outside does not count.
+    As in Pillow and PyTorch, reduction widens the kernel, and its weights beyond the image are
+    left out. float64.
     """
-    ratio = present.whole / wanted.whole
+    ratio = present.total / wanted.total
     rows, centers = (
         torch.arange(rows.count, dtype=torch.float64) + rows.first + 0.5
         for rows in (present, wanted)

@@ -1,4 +1,4 @@
-"""Every number of the network: `SCSNetConfig` and its presets."""
+"""`SCSNetConfig`, every number of the network, and its presets."""
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
@@ -7,7 +7,7 @@ CROSS_ATTENTIONS = ("pyramid_valve", "basic", "none")
 SOURCE_ENCODERS = ("residual", "efficientnet_lite")
 UPSAMPLERS = ("cpm", "pixelshuffle", "meta")
 
-# What medium and small share: above all the texture branch, so that one can be trained for both.
+# What medium and small share, above all the texture branch: it can be trained once for both.
 _LIGHT = {
     "attention_size": 48,
     "texture_depth": 8,
@@ -16,7 +16,7 @@ _LIGHT = {
     "luminance_skip": True,
     "color_size": 128,
 }
-# Only what differs from the paper's size (the defaults of SCSNetConfig).
+# Only what differs from the defaults of SCSNetConfig, which have the paper's size.
 PRESETS = {
     "base": {},
     "medium": {
@@ -48,47 +48,53 @@ PRESETS = {
 
 @strict
 class SCSNetConfig(PreTrainedConfig):
-    """Configuration of SCSNet; the defaults are the paper's size (9.95 M / 15.36 M parameters).
+    """Configuration of SCSNet; the defaults have the paper's size (9.95 M / 15.36 M parameters).
 
-    How they are divided is for few operations: the color decoder has most of its blocks at quarter
-    resolution, where one has 16 times the parameters of a texture block for the same operations;
-    F_cs and the first linear layer, at the source's resolution, are wide, and the later linear
-    layers narrow, since these run at every output pixel.
+    The parameters are distributed for few operations. Most blocks of the color decoder are at a
+    quarter of the resolution, where a block has 16 times the parameters of a texture block for the
+    same operations. F_cs and the first linear layer, which run at the source's resolution, are
+    wide, the other linear layers, which run at every output pixel, narrow.
 
     Args:
         hidden_sizes: channels at full, half and quarter resolution. The first is also the width of
-            the stem, of the texture encoder and of the color features (64 in the paper), the last
-            the width of F_s, F_r and F_int (256 in the paper).
+            the stem, the texture encoder and the color features (64 in the paper), the last that
+            of F_s, F_r and F_int (256 in the paper).
         encoder_depths: residual blocks of phi_E at full, half and quarter resolution.
         decoder_depths: residual blocks of phi_D at quarter, half and full resolution.
-        attention_size: channels of every level of the cross attention.
+        attention_size: channels of each level of the cross attention.
         pyramid_levels: levels of the pyramid valve cross attention (Fig. 5).
         texture_depth: basic blocks of psi_E (two convolutions and a skip each).
-        mapping_size: channels of F_cs (256 in the paper), which are at the source's resolution.
+        mapping_size: channels of F_cs (256 in the paper).
         mapping_hidden_sizes: widths of the first three of the four linear layers of continuous
-            pixel mapping. Of the first one only its outputs are interpolated.
+            pixel mapping. The first one's outputs are interpolated.
         source_encoder: phi_E^s: `"residual"` (the paper's) or `"efficientnet_lite"`, the trunk of
-            EfficientNet-Lite0, which can start from ImageNet weights; `encoder_depths` are then
-            those of the reference encoder alone.
-        source_enlargement: whole factor by which an image is enlarged for the source encoder; F_s
-            is averaged down again. A trunk that learned from images of 224 pixels knows little of
-            what is in smaller ones. Not in the paper.
+            EfficientNet-Lite0, which can start from ImageNet weights; `encoder_depths` then apply
+            to the reference encoder only.
+        source_enlargement: integer factor by which images are enlarged for the source encoder; F_s
+            is averaged down again. A trunk trained on images of 224 pixels recognizes little in
+            smaller ones. Not in the paper.
         cross_attention: `"pyramid_valve"` (PVCAttn), `"basic"` (one level, no valves) or `"none"`
             (automatic mode only); the last two are the ablation of Table 5.
-        matched_references: add to F_r what the source encoder sees in the reference's lightness, so
-            that like is compared with like, and let the valves see how well each place has found
-            its match, as the similarity maps of He et al. (2018) do; how sharp attention is, is
-            learned. Not in the paper.
-        upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, resized after it) or `"meta"`
-            (Meta-SR, Hu et al. 2019); the last two are the comparisons of Sec. 4.3.
+        matched_references: add the source encoder's features of the reference's lightness to F_r,
+            so that like is compared with like, let the valves depend on how well each position is
+            matched, like the similarity maps of He et al. (2018), and learn the sharpness of the
+            attention. Not in the paper.
+        upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, then resized) or `"meta"` (Meta-SR, Hu
+            et al. 2019); the last two are the comparisons of Sec. 4.3.
         align_corners: `False` puts pixel centers at (i + 0.5) / size, so that nothing shifts;
-            `True` is the corner alignment that the text of Sec. 3.2 describes.
-        luminance_skip: add the head's L to the bicubic interpolation of the source's L. Not in the
+            `True` is the corner alignment described in Sec. 3.2.
+        luminance_skip: add the head's L to the source's L, interpolated bicubically. Not in the
             paper.
-        color_size: long side in pixels at which the color branch sees a larger image. Not in
-            the paper, which trains and tests at 128 only.
-        initializer_range: standard deviation that the parent class gives to layers without a rule
-            of their own.
+        color_size: long side in pixels to which larger images are reduced for the color branch. Not
+            in the paper, which trains and tests at 128 only.
+        initializer_range: standard deviation of the initial weights of layers without a rule of
+            their own.
+
+    Example:
+        >>> config = SCSNetConfig.from_preset("small", upsampler="meta")
+        >>> model = SCSNetForImageToImage(config)  # random weights
+        >>> model.automatic_parameters, model.num_parameters()
+        (1691200, 2657574)
     """
 
     model_type = "scsnet"
@@ -113,13 +119,26 @@ class SCSNetConfig(PreTrainedConfig):
 
     @classmethod
     def from_preset(cls, name: str, **overrides) -> "SCSNetConfig":
-        """The configuration called `name` (base, medium, small or tiny), with fields overridden."""
+        """Create the configuration of a preset.
+
+        Args:
+            name: `"base"` (the defaults), `"medium"` or `"small"` (the sizes of the embedded
+                checkpoints), or `"tiny"` (for tests).
+            **overrides: fields with other values than the preset's.
+
+        Raises:
+            ValueError: for another name.
+        """
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **overrides})
 
     def validate_architecture(self) -> None:
-        """Check what one field's type cannot say; wrong values end in a validation error."""
+        """Check what the types of the fields do not; called by the constructor.
+
+        Raises:
+            ValueError: for a wrong number of values, an unknown choice or a number out of range.
+        """
         super().validate_architecture()
         for name, length in (
             ("hidden_sizes", 3),

@@ -1,8 +1,7 @@
 """EfficientNet-Lite0 (Tan and Le 2019) as the source encoder phi_E^s, instead of the paper's.
 
-It can start from weights that have learned from ImageNet what things are, and so which color they
-may have. Batch normalization is folded into the convolutions: what is left is a plain function of
-the image, in which no layer normalizes.
+It can start from ImageNet weights, which recognize objects and so help to find their colors. Batch
+normalization is folded into the convolutions, so that no layer normalizes.
 """
 
 import torch
@@ -28,11 +27,11 @@ _STRIDE = 32
 
 
 class _SameConvolution(nn.Conv2d):
-    """Padded by zeros as in TensorFlow, without which pretrained weights see something else."""
+    """Convolution with TensorFlow's "same" zero padding, which the pretrained weights expect."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride=1, groups=1):
         before, after = (kernel - stride) // 2, (kernel - stride + 1) // 2
-        even = before == after  # then the convolution pads without a copy
+        even = before == after  # the convolution itself then pads, without a copy
         padding = before if even else 0
         super().__init__(in_channels, out_channels, kernel, stride, padding, groups=groups)
         self.borders = None if even else (before, after, before, after)
@@ -45,7 +44,7 @@ class _SameConvolution(nn.Conv2d):
 
 
 class InvertedResidual(GradientCheckpointingLayer):
-    """Expand by a 1x1 convolution, filter every channel, project back; the block of the trunk."""
+    """The trunk's block: 1x1 expansion, depthwise convolution, 1x1 projection, and a skip."""
 
     def __init__(self, in_channels: int, channels: int, kernel: int, stride: int, expansion: int):
         super().__init__()
@@ -67,7 +66,7 @@ class InvertedResidual(GradientCheckpointingLayer):
 
 
 class EfficientNetLite(nn.Module):
-    """The trunk of EfficientNet-Lite0, for gray images: all layers before its classifier head."""
+    """The trunk of EfficientNet-Lite0 for gray images: all layers before the classifier head."""
 
     def __init__(self):
         super().__init__()
@@ -83,11 +82,14 @@ class EfficientNetLite(nn.Module):
             self.stages.append(stage)
 
     def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
-        """Features of a gray image at strides 4, 8, 16 and 32.
+        """Compute the features at strides 4, 8, 16 and 32.
 
         Args:
-            pixel_values: (B, 1, H, W) normalized L, sides multiples of 32. It is nearly what the
-                pretrained trunk saw of a gray image: sRGB values scaled to -1 to 1.
+            pixel_values: (B, 1, H, W) normalized L, sides multiples of 32. For a gray image this is
+                close to the pretrained trunk's input, sRGB values scaled to [-1, 1].
+
+        Returns:
+            (B, C, H/s, W/s) for each stride s, with 24, 40, 112 and 320 channels.
         """
         features = nn.functional.relu6(self.stem(pixel_values), inplace=True)
         levels = []
@@ -99,9 +101,10 @@ class EfficientNetLite(nn.Module):
 
 
 class EfficientNetEncoder(nn.Module):
-    """phi_E^s: the trunk, and a top-down path that brings all its levels to a quarter (Eq. 1).
+    """phi_E^s: the trunk, and a top-down path that merges its levels at stride 4 (Eq. 1).
 
-    The path is that of feature pyramid networks (Lin et al. 2017).
+    The path is that of feature pyramid networks (Lin et al. 2017). Unlike the residual encoder,
+    this one has a stem of its own.
     """
 
     def __init__(self, config: SCSNetConfig):
@@ -115,7 +118,7 @@ class EfficientNetEncoder(nn.Module):
         )
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """Normalized L (B, 1, H, W), sides multiples of 4 -> F_s (B, C, H / 4, W / 4)."""
+        """Normalized L (B, 1, H, W), sides multiples of 4 -> F_s (B, C, h, w)."""
         height, width = pixel_values.shape[-2:]
         levels = self.pyramid(pixel_values)
         features = self.lateral[-1](levels[-1])
@@ -125,5 +128,5 @@ class EfficientNetEncoder(nn.Module):
         return crop(features, (height // 4, width // 4))
 
     def pyramid(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
-        """Features of the trunk, at strides 4, 8, 16 and 32, of normalized L (B, 1, H, W)."""
+        """Compute the trunk's features of normalized L (B, 1, H, W) at strides 4, 8, 16 and 32."""
         return self.trunk(pad_to_multiple(pixel_values, _STRIDE))

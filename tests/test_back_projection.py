@@ -1,10 +1,11 @@
-"""Lightness that agrees with the source's, strip by strip."""
+"""Lightness that is consistent with the source's, strip by strip."""
+
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
-from scsnet_hf import back_projection
 from scsnet_hf.back_projection import back_project, keep_source_lightness
 
 # Source and output sizes, and rows of a strip.
@@ -31,41 +32,43 @@ def case(request) -> tuple[torch.Tensor, torch.Tensor, int]:
 
 
 def joined(change, lab: torch.Tensor, source: torch.Tensor, rows: int) -> torch.Tensor:
+    """The changed image, from strips of this many rows."""
     return torch.cat(list(change(lab.split(rows, dim=2), source, tuple(lab.shape[-2:]))), dim=2)
 
 
-@pytest.mark.parametrize("change", [back_project, keep_source_lightness])
-def test_strips_make_the_same_image_as_the_whole(monkeypatch, case, change):
+@pytest.mark.parametrize("change", [partial(back_project, piece=5), keep_source_lightness])
+def test_strips_make_the_same_image_as_the_whole(case, change):
     source, lab, rows = case
-    whole = joined(change, lab, source, lab.shape[2])
-    monkeypatch.setattr(back_projection, "_PIECE", 5)
+    whole = joined(getattr(change, "func", change), lab, source, lab.shape[2])
     torch.testing.assert_close(joined(change, lab, source, rows), whole, atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("change", [back_project, keep_source_lightness])
-def test_colors_and_the_argument_stay(case, change):
+def test_colors_and_the_argument_are_unchanged(case, change):
     source, lab, rows = case
     before = lab.clone()
     assert torch.equal(joined(change, lab, source, rows)[:, 1:], lab[:, 1:])
     assert torch.equal(lab, before)
 
 
-def shrunk(lab: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Its lightness, antialiased as PyTorch does it."""
+def reduced_lightness(lab: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The lightness as PyTorch reduces it, antialiased."""
     return nn.functional.interpolate(lab[:, :1], size, mode="bicubic", antialias=True)
 
 
 @pytest.mark.parametrize("size", [(148, 84), (100, 57), (37, 21)])
-def test_shrunk_again_the_lightness_is_nearer_to_the_source_s(size):
+def test_reduced_again_the_lightness_is_closer_to_the_source(size):
     coarse = torch.rand(1, 1, 8, 6, generator=torch.Generator().manual_seed(0))
     source = nn.functional.interpolate(coarse, (37, 21), mode="bicubic")
     lab = nn.functional.interpolate(source, size, mode="bilinear").expand(-1, 3, -1, -1) + 0.1
-    agreeing = joined(back_project, lab, source, 30)
-    before, after = ((shrunk(x, (37, 21)) - source).abs().mean() for x in (lab, agreeing))
+    corrected = joined(back_project, lab, source, 30)
+    before, after = (
+        (reduced_lightness(x, (37, 21)) - source).abs().mean() for x in (lab, corrected)
+    )
     assert after < 0.2 * before
 
 
-def test_lightness_that_agrees_already_stays():
+def test_consistent_lightness_is_unchanged():
     source = torch.full((1, 1, 9, 12), 0.3)
     lab = torch.full((1, 3, 31, 40), 0.3)
     torch.testing.assert_close(joined(back_project, lab, source, 8), lab)
@@ -79,8 +82,7 @@ def test_source_s_lightness_at_its_own_size_is_exact(case):
     )
 
 
-def test_no_more_than_a_few_strips_are_held(monkeypatch):
-    monkeypatch.setattr(back_projection, "_PIECE", 10)
+def test_no_more_than_a_few_strips_are_held():
     source, lab = torch.rand(1, 1, 200, 4), torch.rand(1, 3, 400, 8)
     taken = 0
 
@@ -91,7 +93,7 @@ def test_no_more_than_a_few_strips_are_held(monkeypatch):
             yield strip
 
     given = 0
-    for strip in back_project(strips(), source, (400, 8)):
+    for strip in back_project(strips(), source, (400, 8), piece=10):
         assert taken - given <= 100
         given += strip.shape[2]
     assert given == 400

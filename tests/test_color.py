@@ -25,7 +25,7 @@ def random_rgb(*shape: int) -> torch.Tensor:
     return torch.randint(0, 256, shape, generator=generator) / 255
 
 
-def wild_lab() -> torch.Tensor:
+def out_of_gamut_lab() -> torch.Tensor:
     """CIE Lab of any lightness, nearly all of it outside sRGB."""
     generator = torch.Generator().manual_seed(1)
     lab = torch.rand(1, 3, 32, 32, generator=generator) * 400 - 200
@@ -55,17 +55,17 @@ def test_lab_of_a_color_is_the_published_one(rgb, lab):
     torch.testing.assert_close(actual, pixel(*lab), atol=0.1, rtol=0)
 
 
-def test_way_to_lab_and_back_keeps_every_level():
+def test_round_trip_keeps_every_level():
     rgb = random_rgb(2, 3, 64, 64)
     back = lab_to_srgb(denormalize_lab(normalize_lab(srgb_to_lab(rgb))))
     assert (back - rgb).abs().max() < 0.5 / 255
 
 
-def test_every_gray_has_exactly_no_chroma():
+def test_every_gray_has_exactly_zero_chroma():
     assert srgb_to_lab(GRAYS)[1:].abs().max() == 0
 
 
-def test_every_gray_comes_back_with_exactly_equal_channels():
+def test_every_gray_has_equal_channels_after_a_round_trip():
     red, green, blue = lab_to_srgb(denormalize_lab(normalize_lab(srgb_to_lab(GRAYS))))
     assert torch.equal(red, green)
     assert torch.equal(green, blue)
@@ -75,12 +75,12 @@ def test_lightness_grows_with_every_gray_level():
     assert (srgb_to_lab(GRAYS)[0].diff() > 0).all()
 
 
-def test_normalized_lab_divides_by_the_units_of_the_design():
+def test_normalized_lab_has_its_documented_units():
     torch.testing.assert_close(normalize_lab(pixel(75, 55, -110)), pixel(0.5, 0.5, -1))
     torch.testing.assert_close(denormalize_lab(pixel(0.5, 0.5, -1)), pixel(75, 55, -110))
 
 
-def test_normalized_lightness_reaches_from_minus_one_to_one():
+def test_normalized_lightness_is_from_minus_one_to_one():
     lab = torch.zeros(3, 1, 3)
     lab[0] = torch.tensor([0.0, 50.0, 100.0])
     assert normalize_lab(lab)[0].flatten().tolist() == [-1, 0, 1]
@@ -103,52 +103,52 @@ def test_gradient_is_finite_at_black(convert):
 
 
 def test_colors_outside_srgb_are_clipped():
-    rgb = lab_to_srgb(wild_lab())
+    rgb = lab_to_srgb(out_of_gamut_lab())
     assert rgb.min() >= 0
     assert rgb.max() <= 1
 
 
 def test_fit_gamut_keeps_the_lightness():
-    lab = wild_lab()
+    lab = out_of_gamut_lab()
     assert torch.equal(fit_gamut(lab)[:, 0], lab[:, 0].clamp(0, 100))
 
 
 def test_fit_gamut_keeps_the_hue():
-    (_, a, b), (_, fitted_a, fitted_b) = wild_lab()[0], fit_gamut(wild_lab())[0]
+    (_, a, b), (_, fitted_a, fitted_b) = out_of_gamut_lab()[0], fit_gamut(out_of_gamut_lab())[0]
     torch.testing.assert_close(a * fitted_b, b * fitted_a, atol=1e-2, rtol=0)
     assert (a * fitted_a + b * fitted_b >= 0).all()
 
 
 def test_fitted_colors_lie_within_srgb():
-    fitted = fit_gamut(wild_lab())
-    # Nothing is clipped on the way to sRGB, so the way back finds the same color.
+    fitted = fit_gamut(out_of_gamut_lab())
+    # Nothing is clipped in the conversion to sRGB, so the inverse finds the same color.
     torch.testing.assert_close(srgb_to_lab(lab_to_srgb(fitted)), fitted, atol=0.2, rtol=0)
 
 
-def test_fit_gamut_takes_no_more_chroma_than_it_must():
-    lab = wild_lab()
+def test_fit_gamut_removes_no_more_chroma_than_necessary():
+    lab = out_of_gamut_lab()
     fitted = fit_gamut(lab)
     reduced = (fitted[:, 1:] != lab[:, 1:]).any(dim=1)
     rgb = lab_to_srgb(scale_chroma(fitted, 1.1))
-    at_the_border = ((rgb < 1e-6) | (rgb > 1 - 1e-6)).any(dim=1)
-    colorful = fitted[:, 1:].norm(dim=1) > 5  # a tenth of less is below the bisection's step
-    assert at_the_border[reduced & colorful].all()
+    at_the_edge = ((rgb < 1e-6) | (rgb > 1 - 1e-6)).any(dim=1)
+    colorful = fitted[:, 1:].norm(dim=1) > 5  # a tenth of less is below the step of the bisection
+    assert at_the_edge[reduced & colorful].all()
 
 
-def test_fit_gamut_leaves_colors_of_srgb_alone():
+def test_fit_gamut_keeps_colors_inside_srgb():
     lab = srgb_to_lab(random_rgb(1, 3, 64, 64))
     torch.testing.assert_close(fit_gamut(lab), lab, atol=1e-4, rtol=0)
 
 
-def test_fitted_srgb_is_that_of_the_fitted_colors():
-    for lab in (wild_lab(), wild_lab()[0], torch.zeros(3, 1, 1)):
+def test_fitted_srgb_is_the_srgb_of_fitted_colors():
+    for lab in (out_of_gamut_lab(), out_of_gamut_lab()[0], torch.zeros(3, 1, 1)):
         torch.testing.assert_close(lab_to_fitted_srgb(lab), lab_to_srgb(fit_gamut(lab)))
 
 
-def test_fit_gamut_leaves_its_argument_alone():
-    lab = wild_lab()
+def test_fit_gamut_does_not_change_its_argument():
+    lab = out_of_gamut_lab()
     fit_gamut(lab)
-    assert torch.equal(lab, wild_lab())
+    assert torch.equal(lab, out_of_gamut_lab())
 
 
 @pytest.mark.parametrize(("lightness", "expected"), [(0, 0), (100, 1), (-30, 0), (140, 1)])
@@ -168,4 +168,4 @@ def test_scale_chroma_by_zero_is_gray():
 
 
 def test_scale_chroma_by_one_changes_nothing():
-    assert torch.equal(scale_chroma(wild_lab(), 1.0), wild_lab())
+    assert torch.equal(scale_chroma(out_of_gamut_lab(), 1.0), out_of_gamut_lab())
