@@ -5,19 +5,18 @@
     python scripts/human_study.py results answers.csv --output results.json
 
 `run` opens a local page. Every method is a folder of images with equal names (whatever the
-format) and sizes, named after the folder or as NAME=FOLDER says. The first is compared with each
-other one; with --truth, each with the original images; with --every, all with all. Every rater
-gets all pairs in an own random order and on random sides, each visible for one second, and chooses
-by keyboard. An answer is on disk before the next pair is shown: raters and the server can stop at
-any time, and go on with the same names and files. Raters elsewhere in the network need
---host 0.0.0.0; whoever can open the page can answer under any name.
+format) and sizes, named after the folder or by NAME=FOLDER. The first is compared with each other
+one; with --truth, each with the original images; with --every, all with all. Every rater gets all
+pairs in a random order and on random sides, each visible for one second, and chooses by keyboard.
+An answer is on disk before the next pair is shown: raters and the server can stop at any time, and
+continue with the same names and files. Raters elsewhere in the network need --host 0.0.0.0; whoever
+can open the page can answer under any name.
 
 `results` prints how often each method was preferred, with Wilson's 95 % interval, and how each
 rater answers.
 """
 
 import argparse
-import json
 import signal
 import sys
 from dataclasses import asdict
@@ -26,17 +25,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 import scsnet_hf
-from research.human_study import (
-    AnswerFile,
-    Study,
-    comparisons,
-    copy_images,
-    find_images,
-    markdown_tables,
-    preferences,
-    rater_habits,
-    read_answers,
-)
+from research.human_study.answers import AnswerFile, read_answers
+from research.human_study.images import copy_images, find_images
+from research.human_study.results import preferences, rater_habits, study_tables
+from research.human_study.study import Study, comparisons
+from scsnet_hf.io.run_settings import write_json
 
 TRUTH = "truth"
 
@@ -47,20 +40,20 @@ def parse_arguments() -> argparse.Namespace:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="ask people")
-    run.set_defaults(act=run_study)
+    run.set_defaults(run=run_study)
     add = run.add_argument
     add("methods", nargs="+", metavar="[NAME=]FOLDER", help="results of a method, ours first")
     add("--truth", metavar="FOLDER", help="compare each method with these originals")
     add("--every", action="store_true", help="compare all with all")
-    add("--answers", type=Path, required=True, metavar="FILE", help="CSV, new or to go on with")
-    add("--count", type=int, metavar="N", help="only so many images, chosen at random")
+    add("--answers", type=Path, required=True, metavar="FILE", help="CSV file, new or to continue")
+    add("--count", type=int, metavar="N", help="number of images, chosen at random")
     add("--seconds", type=seconds, default=1.0, metavar="S", help="for which a pair is visible")
     add("--seed", type=int, default=0, help="of the choice, the orders and the sides")
     add("--host", default="127.0.0.1", help="address to listen at")
     add("--port", type=int, help="default: the first free one from 7860")
 
     results = commands.add_parser("results", help="show what people prefer")
-    results.set_defaults(act=show_results)
+    results.set_defaults(run=show_results)
     results.add_argument("answers", type=Path, metavar="FILE", help="--answers of `run`")
     results.add_argument("--output", type=Path, metavar="FILE", help="JSON file for the numbers")
     return parser.parse_args()
@@ -77,15 +70,15 @@ def seconds(text: str) -> float:
 
 
 def named_folder(text: str) -> tuple[str, Path]:
-    """ "ours=results/new/" or "results/ours/" to the method's name and its folder."""
-    name, given, folder = text.partition("=")
-    if given and not Path(text).is_dir():
+    """Parse "ours=results/new/" or "results/ours/" to the method's name and its folder."""
+    name, equals, folder = text.partition("=")
+    if equals and not Path(text).is_dir():
         return name, Path(folder)
     return Path(text).resolve().name, Path(text)
 
 
 def run_study(args: argparse.Namespace) -> None:
-    # Its temporary folder must be known before gradio is.
+    # gradio reads the address of its temporary folder when it is imported.
     from research.human_study.page import serve, served_folder
 
     methods = [named_folder(text) for text in args.methods]
@@ -106,20 +99,20 @@ def show_results(args: argparse.Namespace) -> None:
     if not answers:
         raise ValueError(f"{args.answers}: has no answers yet")
     pairs, habits = preferences(answers), rater_habits(answers)
-    print(markdown_tables(pairs, habits))
+    print(study_tables(pairs, habits))
     if args.output:
         record = {
             "version": scsnet_hf.__version__,
             "pairs": [asdict(pair) for pair in pairs],
             "raters": [asdict(habit) for habit in habits],
         }
-        args.output.write_text(json.dumps(record, indent=2) + "\n")
+        write_json(args.output, record)
 
 
 def main() -> None:
     args = parse_arguments()
     try:
-        args.act(args)
+        args.run(args)
     except (ValueError, OSError) as error:
         sys.exit(f"human_study.py: {error}")
 

@@ -1,27 +1,52 @@
-"""The paper's ablations at a budget of choice: Table 4 (loss terms) and Table 5 (components)."""
+"""The paper's ablations at any budget: Table 4 (loss terms) and Table 5 (components)."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import mean, stdev
 
 import torch
+from PIL import Image, ImageOps
+from tqdm import tqdm
 from transformers import TrainingArguments
 
+from scsnet_hf.configuration_scsnet import PRESETS as NETWORKS
 from scsnet_hf.configuration_scsnet import SCSNetConfig
 from scsnet_hf.data import (
     PairMaker,
+    iterate_photographs,
     resolve_source,
     stream_photographs,
     training_stream,
 )
 from scsnet_hf.data.files import SourcePath
 from scsnet_hf.image_processing_scsnet import SCSNetImageProcessor
+from scsnet_hf.io.run_settings import write_json
+from scsnet_hf.metrics import FeatureNetwork
 from scsnet_hf.modeling_scsnet import SCSNetForImageToImage
+from scsnet_hf.pipeline_scsnet import ScsColorizeSrPipeline
 from scsnet_hf.training.losses import LOSS_PRESETS
 from scsnet_hf.training.trainer import SCSNetTrainer
 from scsnet_hf.training.vgg import VGG16Features
+
+from .evaluation.distributions import DistributionDistance
+from .evaluation.methods import (
+    AUTOMATIC,
+    SELF_REFERENCE,
+    UNRELATED_REFERENCE,
+    pipeline_methods,
+)
+from .evaluation.metrics import ColorStatistics, Fidelity
+from .evaluation.run import evaluate
+from .evaluation.samples import Sample, make_samples
+from .markdown_tables import markdown_table
+from .options import option
+
+SCALE = 4  # magnification
+TITLES = {"losses": "Table 4: loss terms", "components": "Table 5: components"}
 
 
 @dataclass(frozen=True)
@@ -30,8 +55,8 @@ class Variant:
 
     Args:
         losses: name of `LOSS_PRESETS`.
-        cross_attention: of `SCSNetConfig`. Without one there is no referential mode: what the
-            paper's baseline does with the reference is not told.
+        cross_attention: of `SCSNetConfig`. Without one there is no referential mode: the paper does
+            not say what its baseline does with the reference.
         upsampler: of `SCSNetConfig`.
     """
 
@@ -41,7 +66,7 @@ class Variant:
 
     @property
     def key(self) -> str:
-        """A name that is a folder's too, the same for the same variant in both tables."""
+        """Name of its folder, the same for the same variant in both tables."""
         return f"{self.losses}-{self.cross_attention}-{self.upsampler}"
 
 
@@ -64,28 +89,19 @@ TABLES: dict[str, dict[str, Variant]] = {
 
 @dataclass(frozen=True)
 class Budget:
-    """What every variant gets alike.
+    """The budget of every variant.
 
-    Args:
-        network: preset of `SCSNetConfig`.
-        source_size: side of source and reference in pixels; the magnification is 4.
-        label_size: side of the window that the losses see.
-        steps: of training.
-        batch_size: samples of a step.
-        learning_rate: of Adam, with a cosine schedule.
-        color_readout: weight of the colors read from F_color, see `SCSNetTrainer`; not in the
-            paper, 0 without.
-        recolored: share of references with other colors, truth alike; not in the paper.
+    The help texts of the fields, which are also those of the command, describe them.
     """
 
-    network: str = "base"
-    source_size: int = 128
-    label_size: int = 512
-    steps: int = 100_000
-    batch_size: int = 4
-    learning_rate: float = 1e-4
-    color_readout: float = 0.0
-    recolored: float = 0.0
+    network: str = option("base", "preset of the network", choices=list(NETWORKS))
+    source_size: int = option(128, f"side of source and reference; the magnification is {SCALE}")
+    label_size: int = option(512, "side of the window for the losses")
+    steps: int = option(100_000, "of training")
+    batch_size: int = option(4, "samples per step")
+    learning_rate: float = option(1e-4, "of Adam, with a cosine schedule")
+    color_readout: float = option(0.0, "weight of the colors read from F_color; not in the paper")
+    recolored: float = option(0.0, "share of recolored references and truths; not in the paper")
 
 
 def train_variant(
@@ -97,11 +113,11 @@ def train_variant(
     seed: int = 0,
     workers: int = 0,
 ) -> SCSNetForImageToImage:
-    """Train one variant, or go on from its last checkpoint in `folder`.
+    """Train one variant, or resume from its last checkpoint in `folder`.
 
     Args:
         variant: what to train.
-        budget: with what.
+        budget: of the training.
         data: photographs, see `data.stream_photographs`.
         folder: of the run.
         vgg: for the perceptual loss.
@@ -134,7 +150,12 @@ def train_variant(
 def _samples(budget: Budget, data: SourcePath, seed: int):
     side = budget.source_size
     pairs = PairMaker(
-        side, budget.label_size, side, scale_range=(4.0, 4.0), view_range=(1.0, 1.0), enlarge=True
+        side,
+        budget.label_size,
+        side,
+        scale_range=(float(SCALE), float(SCALE)),
+        view_range=(1.0, 1.0),
+        enlarge=True,
     )
     source = resolve_source(data)
     stream = stream_photographs(source)
@@ -159,21 +180,94 @@ def _training_arguments(budget: Budget, folder: Path, seed: int, workers: int) -
     )
 
 
+def measure_variant(
+    model: SCSNetForImageToImage, samples: Sequence[Sample], features: FeatureNetwork
+) -> dict[str, float]:
+    """Compute the columns of a row.
+
+    PSNR and SSIM have the image itself as reference, FID, KID and colorfulness that and another;
+    a model without cross attention has the numbers of its automatic mode.
+    """
+    pipe = ScsColorizeSrPipeline(model=model, image_processor=SCSNetImageProcessor())
+    metrics = [Fidelity(), ColorStatistics(), DistributionDistance(features)]
+    rows = evaluate(samples, pipeline_methods(pipe), metrics).rows
+    own = rows.get(SELF_REFERENCE, rows[AUTOMATIC])
+    other = rows.get(UNRELATED_REFERENCE, own)
+    return {
+        f"FID ({features.name})": (own["fid"] + other["fid"]) / 2,
+        "KID x 1000": (own["kid"] + other["kid"]) / 2,
+        "colorfulness": (own["colorfulness"] + other["colorfulness"]) / 2,
+        "RGB PSNR (dB)": own["psnr_rgb"],
+        "L PSNR (dB)": own["psnr_l"],
+        "SSIM": own["ssim"],
+        "automatic RGB PSNR (dB)": rows[AUTOMATIC]["psnr_rgb"],
+    }
+
+
+def run_ablation(
+    tables: Sequence[str],
+    budget: Budget,
+    data: str,
+    validation: str,
+    output: Path,
+    seeds: Sequence[int],
+    images: int,
+    vgg: str | None,
+    fid: str,
+    workers: int,
+) -> str:
+    """Train and measure all variants of tables, and return the tables.
+
+    Args:
+        tables: names of `TABLES`.
+        budget: of every variant.
+        data: photographs to train on.
+        validation: photographs to measure on.
+        output: folder of all runs. Finished ones are not repeated, an interrupted one is resumed.
+        seeds: of the runs of each variant.
+        images: number of validation images, at random.
+        vgg: see `VGG16Features.from_pretrained`.
+        fid: see `FeatureNetwork.from_option`.
+        workers: loader processes.
+    """
+    loss_network, features = VGG16Features.from_pretrained(vgg), FeatureNetwork.from_option(fid)
+    samples = _validation_samples(validation, images, SCALE * budget.source_size)
+    variants = {variant.key: variant for name in tables for variant in TABLES[name].values()}
+    rows: dict[str, list[dict[str, float]]] = {key: [] for key in variants}
+    runs = [(seed, variant) for seed in seeds for variant in variants.values()]
+    for seed, variant in tqdm(runs, unit="run"):
+        folder = output / variant.key / f"seed-{seed}"
+        result = folder / "row.json"
+        if not result.exists():
+            model = train_variant(variant, budget, data, folder, loss_network, seed, workers)
+            write_json(result, measure_variant(model, samples, features))
+        rows[variant.key].append(json.loads(result.read_text()))
+    text = "\n\n".join(f"{TITLES[name]}\n\n{ablation_table(TABLES[name], rows)}" for name in tables)
+    (output / "tables.md").write_text(text + "\n")
+    return text
+
+
+def _validation_samples(data: str, count: int, side: int) -> list[Sample]:
+    images = islice(iterate_photographs(data, shuffle_seed=0), count)
+    squares = (ImageOps.fit(one, (side, side), Image.Resampling.BICUBIC) for one in images)
+    return list(make_samples(squares, SCALE))
+
+
 def ablation_table(
     variants: dict[str, Variant], rows: dict[str, Sequence[dict[str, float]]]
 ) -> str:
-    """A Markdown table: mean and, of several seeds, standard deviation of every number.
+    """Format the mean and, for several seeds, the standard deviation of every number.
 
     Args:
         variants: of a table, by the names of its rows.
         rows: by `Variant.key`, a row of numbers for each seed.
     """
     columns = list(rows[next(iter(variants.values())).key][0])
-    lines = [f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
-    for name, variant in variants.items():
-        cells = (_mean_and_deviation([row[key] for row in rows[variant.key]]) for key in columns)
-        lines.append(f"| {' | '.join([name, *cells])} |")
-    return "\n".join(lines)
+    lines = [
+        [name, *(_mean_and_deviation([row[key] for row in rows[variant.key]]) for key in columns)]
+        for name, variant in variants.items()
+    ]
+    return markdown_table(["", *columns], lines)
 
 
 def _mean_and_deviation(values: list[float]) -> str:

@@ -1,7 +1,7 @@
 """DDColor-tiny (Kang et al., Towards Photo-Realistic Image Colorization via Dual Decoders, 2023).
 
-A ConvNeXt, a decoder that brings its features to the full size, and a transformer whose queries are
-colors. The published weights are for 512x512 (`ddcolor_paper_tiny`).
+A ConvNeXt, a decoder that upsamples its features to the full size, and a transformer whose queries
+are colors. The published weights are for 512x512 (`ddcolor_paper_tiny`).
 """
 
 import math
@@ -14,14 +14,14 @@ _STAGES = (96, 192, 384, 768)  # channels of ConvNeXt-tiny, at 1/4 to 1/32
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
 
-class Enlarging(nn.Module):
-    """1x1 convolution, pixel shuffle, and a 2x2 mean against the pattern that it leaves."""
+class PixelShuffleBlur(nn.Module):
+    """1x1 convolution, pixel shuffle, and a 2x2 mean against checkerboard artifacts."""
 
     def __init__(self, channels: int, out_channels: int, scale: int, normalized: bool):
         super().__init__()
-        made = out_channels * scale**2
-        self.convolution = nn.Conv2d(channels, made, 1, bias=not normalized)
-        self.norm = nn.BatchNorm2d(made) if normalized else nn.Identity()
+        expanded = out_channels * scale**2
+        self.convolution = nn.Conv2d(channels, expanded, 1, bias=not normalized)
+        self.norm = nn.BatchNorm2d(expanded) if normalized else nn.Identity()
         self.scale = scale
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -33,11 +33,11 @@ class Enlarging(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """Doubles the size and takes in the encoder's features of that size."""
+    """Doubles the size and merges the encoder's features of that size."""
 
     def __init__(self, channels: int, skip_channels: int, out_channels: int):
         super().__init__()
-        self.enlarge = Enlarging(channels, out_channels, 2, normalized=True)
+        self.enlarge = PixelShuffleBlur(channels, out_channels, 2, normalized=True)
         self.norm = nn.BatchNorm2d(skip_channels)
         self.merge = nn.Sequential(
             nn.Conv2d(out_channels + skip_channels, out_channels, 3, padding=1, bias=False),
@@ -51,7 +51,7 @@ class DecoderBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention with a skip, normalized after it."""
+    """Multi-head attention with a skip connection, followed by layer norm."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -66,21 +66,21 @@ class Attention(nn.Module):
         tokens: torch.Tensor,
         positions: torch.Tensor,
     ) -> torch.Tensor:
-        """Queries (B, Q, C) that look at tokens (B, N, C) -> (B, Q, C)."""
+        """Let queries (B, Q, C) attend to tokens (B, N, C) -> (B, Q, C)."""
         query, key, value = (
-            layer(given).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for layer, given in (
+            layer(tensor).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for layer, tensor in (
                 (self.query, queries + query_positions),
                 (self.key, tokens + positions),
                 (self.value, tokens),
             )
         )
-        seen = nn.functional.scaled_dot_product_attention(query, key, value)
-        return self.norm(queries + self.merge(seen.transpose(1, 2).flatten(2)))
+        attended = nn.functional.scaled_dot_product_attention(query, key, value)
+        return self.norm(queries + self.merge(attended.transpose(1, 2).flatten(2)))
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a skip, normalized after it."""
+    """Two linear layers with a skip connection, followed by layer norm."""
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
@@ -95,7 +95,7 @@ class FeedForward(nn.Module):
 
 
 class ColorDecoder(nn.Module):
-    """Color queries look at the features of three sizes in turn; each becomes a 1x1 filter."""
+    """Color queries attend to the features of three sizes in turn; each becomes a 1x1 filter."""
 
     def __init__(
         self,
@@ -120,25 +120,25 @@ class ColorDecoder(nn.Module):
         ).append(nn.Linear(width, width))
 
     def forward(self, pyramid: list[torch.Tensor], image: torch.Tensor) -> torch.Tensor:
-        """Features of three sizes, and (B, C, H, W) -> (B, Q, H, W)."""
+        """Map features of three sizes and an image (B, C, H, W) to (B, Q, H, W)."""
         tokens, positions = [], []
         for project, level, features in zip(self.project, self.levels, pyramid, strict=True):
             tokens.append(project(features).flatten(2).transpose(1, 2) + level)
             positions.append(sine_positions(features, level.shape[-1]))
         queries = self.queries.expand(len(image), -1, -1)
-        places = self.query_positions
+        query_positions = self.query_positions
         for number, layers in enumerate(
             zip(self.cross, self.own, self.forward_layers, strict=True)
         ):
             cross, own, forward = layers
             level = number % len(pyramid)
-            queries = cross(queries, places, tokens[level], positions[level])
-            queries = forward(own(queries, places, queries, places))
+            queries = cross(queries, query_positions, tokens[level], positions[level])
+            queries = forward(own(queries, query_positions, queries, query_positions))
         return torch.einsum("bqc,bchw->bqhw", self.filters(self.norm(queries)), image)
 
 
 def sine_positions(features: torch.Tensor, width: int) -> torch.Tensor:
-    """Sines and cosines of every place of (B, C, H, W), y before x: (H W, width)."""
+    """Compute sines and cosines of all positions of (B, C, H, W), y before x: (H W, width)."""
     axes = []
     for size in features.shape[-2:]:
         place = torch.arange(1, size + 1, device=features.device) / size * 2 * math.pi
@@ -155,12 +155,12 @@ def sine_positions(features: torch.Tensor, width: int) -> torch.Tensor:
 class DDColor(nn.Module):
     """The network of DDColor-tiny.
 
-    Spectral normalization is left out: at inference it is a constant factor of the weights. So is
-    the encoder's last norm, whose result is not used.
+    Spectral normalization is omitted, which is a constant factor of the weights at inference, and
+    so is the last norm of the encoder, whose result is unused.
 
     Args:
-        width: channels of the decoder, half of it at the full size.
-        queries: colors.
+        width: channels of the decoder, half as many at the full size.
+        queries: number of color queries.
     """
 
     def __init__(self, width: int = 512, queries: int = 100):
@@ -182,12 +182,12 @@ class DDColor(nn.Module):
                 (coarsest, width, width), (sixteenth, eighth, quarter), widths, strict=True
             )
         )
-        self.enlarge = Enlarging(width // 2, width // 2, 4, normalized=False)
+        self.enlarge = PixelShuffleBlur(width // 2, width // 2, 4, normalized=False)
         self.colors = ColorDecoder(widths, queries)
         self.refine = nn.Conv2d(queries + 3, 2, 1)
 
     def forward(self, rgb: torch.Tensor) -> torch.Tensor:
-        """Gray RGB in [0, 1], (B, 3, H, W) -> ab, (B, 2, H, W); sides multiples of 32."""
+        """Map gray RGB in [0, 1], (B, 3, H, W), to ab, (B, 2, H, W); sides multiples of 32."""
         rgb = (rgb - self.mean) / self.deviation
         *skips, features = self.encoder(rgb).feature_maps
         pyramid = []

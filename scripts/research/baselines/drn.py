@@ -1,7 +1,7 @@
 """DRN: dual regression network (Guo et al., Closed-loop Matters, CVPR 2020), magnification 4.
 
-Only the primal network works at inference. DRN-L's has 9.826 M parameters, its two dual models add
-0.002 M, so that the published 9.83 M is both. DRN-S is `DRN(width=16, blocks=30)`.
+Only the primal network runs at inference. That of DRN-L has 9.826 M parameters; its two dual models
+add 0.002 M to the published 9.83 M. DRN-S is `DRN(width=16, blocks=30)`.
 """
 
 import torch
@@ -13,7 +13,7 @@ _SLOPE = 0.2  # of the leaky ReLU
 
 
 class ChannelAttentionBlock(nn.Module):
-    """RCAB: two convolutions, a weight for every channel, and a skip (Zhang et al. 2018)."""
+    """RCAB: two convolutions, a weight for every channel, a skip connection (Zhang et al. 2018)."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -32,12 +32,12 @@ class ChannelAttentionBlock(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> the same shape."""
-        made = self.body(features)
-        return features + made * self.weigh(made)
+        residual = self.body(features)
+        return features + residual * self.weigh(residual)
 
 
 def _halving(channels: int) -> nn.Sequential:
-    """Half the size, twice the channels."""
+    """Halve the size and double the channels."""
     return nn.Sequential(
         nn.Conv2d(channels, channels, 3, stride=2, padding=1, bias=False),
         nn.LeakyReLU(_SLOPE, inplace=True),
@@ -46,7 +46,7 @@ def _halving(channels: int) -> nn.Sequential:
 
 
 def _doubling(channels: int, out_channels: int, blocks: int) -> nn.Sequential:
-    """The blocks, then twice the size."""
+    """Apply blocks, then double the size."""
     return nn.Sequential(
         *(ChannelAttentionBlock(channels) for _ in range(blocks)),
         nn.Conv2d(channels, 4 * channels, 3, padding=1),
@@ -71,13 +71,13 @@ class DRN(nn.Module):
         self.up = nn.ModuleList(
             (_doubling(4 * width, 2 * width, blocks), _doubling(4 * width, width, blocks))
         )
-        # One for every size. Only training looks at the smaller images, but they are counted.
+        # One for every size. Only training uses the smaller images, but their parameters count.
         self.tails = nn.ModuleList(
             nn.Conv2d(channels, 3, 3, padding=1) for channels in (4 * width, 4 * width, 2 * width)
         )
 
     def forward(self, rgb: torch.Tensor) -> torch.Tensor:
-        """RGB in [0, 1], (B, 3, H, W) -> (B, 3, 4 H, 4 W)."""
+        """Enlarge RGB in [0, 1], (B, 3, H, W), to (B, 3, 4 H, 4 W)."""
         enlarged = nn.functional.interpolate(rgb, scale_factor=4, mode="bicubic")
         features, skips = self.head(enlarged - self.mean), []
         for halve in self.down:

@@ -1,6 +1,6 @@
 """RRDBNet: residual-in-residual dense blocks (Wang et al., ESRGAN, ECCVW 2018).
 
-This size is that of ESRGAN and of Real-ESRGAN x4plus.
+The size is that of ESRGAN and of Real-ESRGAN x4plus.
 """
 
 import torch
@@ -15,7 +15,7 @@ def _activated(features: torch.Tensor) -> torch.Tensor:
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each of which sees the results of all before it."""
+    """Five convolutions, each of which gets the results of all before it."""
 
     def __init__(self, width: int, growth: int):
         super().__init__()
@@ -26,14 +26,14 @@ class DenseBlock(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> the same shape."""
-        seen = features
+        outputs = features
         for convolution in self.growing:
-            seen = torch.cat((seen, _activated(convolution(seen))), dim=1)
-        return features + _RESIDUAL_SCALE * self.last(seen)
+            outputs = torch.cat((outputs, _activated(convolution(outputs))), dim=1)
+        return features + _RESIDUAL_SCALE * self.last(outputs)
 
 
 class ResidualDenseBlocks(nn.Sequential):
-    """RRDB: three dense blocks and a skip."""
+    """RRDB: three dense blocks and a skip connection."""
 
     def __init__(self, width: int, growth: int):
         super().__init__(*(DenseBlock(width, growth) for _ in range(3)))
@@ -49,7 +49,7 @@ class RRDBNet(nn.Module):
     Args:
         blocks: RRDBs.
         width: channels.
-        growth: channels that a convolution of a dense block adds.
+        growth: channels that each convolution of a dense block adds.
     """
 
     def __init__(self, blocks: int = 23, width: int = 64, growth: int = 32):
@@ -67,7 +67,7 @@ class RRDBNet(nn.Module):
         self.last = convolution(3)
 
     def forward(self, rgb: torch.Tensor) -> torch.Tensor:
-        """RGB in [0, 1], (B, 3, H, W) -> (B, 3, 4 H, 4 W)."""
+        """Enlarge RGB in [0, 1], (B, 3, H, W), to (B, 3, 4 H, 4 W)."""
         features = self.first(rgb)
         features = features + self.trunk(features)
         for convolution in self.doublings:

@@ -1,6 +1,6 @@
 """The colorizer of Zhang et al., Real-Time User-Guided Image Colorization, SIGGRAPH 2017.
 
-As it is used without a user: hints and their mask are zero.
+In automatic mode: hints and their mask are zero.
 """
 
 from itertools import pairwise
@@ -13,7 +13,7 @@ _SLOPE = 0.2  # of the leaky ReLU
 
 
 def _block(*channels: int, dilation: int = 1) -> nn.Sequential:
-    """Convolutions with ReLU from one number of channels to the next, then batch norm."""
+    """Chain convolutions with ReLU from one number of channels to the next, then batch norm."""
     layers: list[nn.Module] = []
     for before, after in pairwise(channels):
         layers += [
@@ -28,7 +28,7 @@ def _doubling(channels: int, out_channels: int) -> nn.ConvTranspose2d:
 
 
 class Siggraph17(nn.Module):
-    """A U-Net of ten blocks. The head for classes is counted, but only training evaluates it."""
+    """A U-Net of ten blocks; its classification head counts, but only training evaluates it."""
 
     def __init__(self):
         super().__init__()
@@ -58,7 +58,7 @@ class Siggraph17(nn.Module):
         self.last = nn.Conv2d(128, 2, 1)
 
     def forward(self, lightness: torch.Tensor) -> torch.Tensor:
-        """L in [0, 100], (B, 1, H, W) -> ab in [-110, 110], (B, 2, H, W); sides multiples of 8."""
+        """Map L in [0, 100], (B, 1, H, W), to ab in [-110, 110], (B, 2, H, W); sides are 8n."""
         features, skips = nn.functional.pad((lightness - 50) / 100, (0, 0, 0, 0, 0, 3)), []
         for block in self.down:
             skips.append(block(features))

@@ -1,4 +1,4 @@
-"""SRVGGNetCompact: plain convolutions at the source's size (Wang et al., Real-ESRGAN, 2021).
+"""SRVGGNetCompact: plain convolutions at the size of the source (Wang et al., Real-ESRGAN, 2021).
 
 realesr-general-x4v3 has 32 convolutions in the middle, realesr-animevideov3 has 16.
 """
@@ -8,10 +8,10 @@ from torch import nn
 
 
 class SRVGGNetCompact(nn.Module):
-    """Convolutions and PReLU in a row, a pixel shuffle, and the source enlarged under it.
+    """A chain of convolutions and PReLU, then pixel shuffle, added to the enlarged source.
 
     Args:
-        convolutions: how many between the first and the last.
+        convolutions: between the first and the last.
         width: their channels.
         scale: magnification.
     """
@@ -25,6 +25,6 @@ class SRVGGNetCompact(nn.Module):
         self.body = nn.Sequential(*layers, nn.Conv2d(width, 3 * scale**2, 3, padding=1))
 
     def forward(self, rgb: torch.Tensor) -> torch.Tensor:
-        """RGB in [0, 1], (B, 3, H, W) -> (B, 3, scale H, scale W)."""
+        """Enlarge RGB in [0, 1], (B, 3, H, W), to (B, 3, scale H, scale W)."""
         details = nn.functional.pixel_shuffle(self.body(rgb), self.scale)
         return details + nn.functional.interpolate(rgb, scale_factor=self.scale, mode="nearest")

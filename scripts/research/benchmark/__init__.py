@@ -1,33 +1,27 @@
-"""Measures what networks cost: parameters, multiply-adds, time, memory.
+"""What networks and programs cost: parameters, multiply-adds, time and memory.
 
-process.py    functions in fresh processes
-meters.py     one number of one network
-rounds.py     things side by side, interleaved
-tables.py     the tables of README
-images.py   what they are measured on
+process.py        functions in fresh processes
+profiling.py      one cost of one function
+interleaved.py    costs of several things side by side
+tables.py         the results as Markdown
+images.py         images to measure with
 
-Networks alone, not files, resizing or color spaces; weights may be random, since speed does not
-depend on them:
+Networks alone, without files, resizing or color conversion; weights may be random, since speed does
+not depend on them:
 
-cascades.py   this package's network against a colorizer and an upscaler, one after the other
-heads.py      continuous pixel mapping against other heads for any magnification
+networks.py       this package's network and cascades of a colorizer and an upscaler
+upsamplers.py     continuous pixel mapping and other upsamplers of any magnification
 
-Whole calls of pipelines:
+Whole calls of the pipeline:
 
-sizes.py        for results of many sizes
-call_stages.py  where their time goes, from file to file
-folder.py       one after the other, beside the command
-backends.py     on PyTorch and on ONNX Runtime
+result_sizes.py   results of many sizes
+call_profile.py   where the time of a call goes, from file to file
+models.py         several models and number formats
+folder.py         a folder, by single calls and by the command
 
 Training and the Space:
 
-loader.py         how fast training images come, and whether that suffices
-training_step.py  how fast training takes them in
+loader.py         images per second that the loader delivers
+training_step.py  images per second that training consumes
 space.py          how long a visitor waits
-
-And charts, from the files that `scripts/benchmark.py`, the command, has written:
-
-records.py     those files
-chart.py       the efficiency chart of the paper (Fig. 2)
-size_chart.py  time and memory over the size of results
 """

@@ -21,18 +21,13 @@ from scsnet_hf.data import (
     training_stream,
 )
 
-from .rounds import Repeats, in_turn
-from .training_step import (
-    PRESET,
-    WARM_UP_STEPS,
-    StepSetting,
-    step_measures,
-)
+from .interleaved import Measurements, interleave
+from .training_step import PRESET, WARM_UP_STEPS, StepSettings, step_measurements
 
 if TYPE_CHECKING:
     import datasets
 
-PREFETCHED = 2  # batches that a loader process makes ahead, PyTorch's default
+_PREFETCHED = 2  # batches that a loader process prepares ahead, PyTorch's default
 
 
 def measure_loader(
@@ -40,55 +35,56 @@ def measure_loader(
     source_size: int,
     workers: Sequence[int],
     batches: int,
-    repeats: int,
-    step: StepSetting,
-) -> dict[str, Repeats]:
-    """How fast images come, and how fast training takes them in.
+    runs: int,
+    **step: object,
+) -> dict[str, Measurements]:
+    """Measure how fast the loader delivers images, and how fast training consumes them.
 
     Args:
         data: names of one source, see `resolve_source`.
         source_size: side of source, reference and labels in pixels.
         workers: numbers of loader processes.
-        batches: steps, and batches of a loader process, in a repeat.
-        repeats: how often each is measured.
-        step: of training.
+        batches: steps, and batches of a loader process, in each run.
+        runs: of each.
+        **step: arguments of `StepSettings`.
 
     Returns:
         Images/s of `loader` (by loader processes) and `step` (by loss terms); `sample`, seconds
-        of its stages and of the whole stream, which all but `collate` are part of.
+        of its stages and of the whole stream, which includes all of them but `collate`.
 
     Raises:
         ValueError, OSError: as `resolve_source` does.
     """
+    settings = StepSettings(**step)
     source = resolve_source(data if len(data) > 1 else data[0])
     pairs = dataclasses.replace(
         PRESET.pairs, source_size=source_size, label_size=source_size, reference_size=source_size
     )
-    size, count = step.batch_size, batches * step.batch_size
+    size, count = settings.batch_size, batches * settings.batch_size
     stream = training_stream(
         stream_photographs(source),
         pairs,
         selection=source.selection,
-        block_size=count,  # so that every measurement holds the reading of one block
+        block_size=count,  # so that every measurement includes the reading of one block
     )
     samples = iter(stream)
-    of_steps = [collate(list(islice(samples, size))) for _ in range(WARM_UP_STEPS + batches)]
+    step_batches = [collate(list(islice(samples, size))) for _ in range(WARM_UP_STEPS + batches)]
     groups = {
         "loader": [
-            partial(loader_speed, stream, size, number, batches)
-            for number in available_workers(stream, workers)
+            partial(_loader_speed, stream, size, number, batches)
+            for number in _available_workers(stream, workers)
         ],
         "sample": [
-            partial(stage_times, started(undecoded(source)), pairs, size, count),
-            partial(stream_time, started(iter(stream)), count),
+            partial(_stage_times, _start(_encoded_images(source)), pairs, size, count),
+            partial(_stream_time, _start(iter(stream)), count),
         ],
-        "step": step_measures(step, of_steps),
+        "step": step_measurements(settings, step_batches),
     }
-    return in_turn(groups, repeats)
+    return interleave(groups, runs)
 
 
-def available_workers(stream: "datasets.IterableDataset", wanted: Sequence[int]) -> list[int]:
-    """The numbers of loader processes that there are shards for."""
+def _available_workers(stream: "datasets.IterableDataset", wanted: Sequence[int]) -> list[int]:
+    """The numbers of loader processes for which there are enough shards."""
     usable = sorted({min(workers, stream.num_shards) for workers in wanted})
     if max(wanted) > usable[-1]:
         sys.stderr.write(
@@ -97,13 +93,13 @@ def available_workers(stream: "datasets.IterableDataset", wanted: Sequence[int])
     return usable
 
 
-def loader_speed(
+def _loader_speed(
     stream: "datasets.IterableDataset", batch_size: int, workers: int, batches: int
 ) -> dict[str, float]:
-    """Images/s in the long run, so from when the loader processes are at work."""
+    """Images/s in the long run, measured once the loader processes are at work."""
     loader = iter(training_loader(stream, batch_size, workers))
-    batches *= max(1, workers)  # a number for each, since their batches come together
-    for _ in range(1 + PREFETCHED * workers):
+    batches *= max(1, workers)  # the batches of several processes arrive together
+    for _ in range(1 + _PREFETCHED * workers):
         next(loader)
     start = time.perf_counter()
     for _ in range(batches):
@@ -111,22 +107,22 @@ def loader_speed(
     return {str(workers): batches * batch_size / (time.perf_counter() - start)}
 
 
-def started(iterator: Iterator[dict]) -> Iterator[dict]:
-    """The iterator after its first item, so with its files open."""
+def _start(iterator: Iterator[dict]) -> Iterator[dict]:
+    """Take the first item off an iterator, so that its files are open."""
     next(iterator)
     return iterator
 
 
-def undecoded(source: DataSource) -> Iterator[dict]:
-    """The `image` column of the rows of a source, again and again."""
+def _encoded_images(source: DataSource) -> Iterator[dict]:
+    """Repeat the `image` column of the rows of a source endlessly."""
     for row in stream_photographs(source).repeat(None):
         yield row["image"]
 
 
-def stage_times(
+def _stage_times(
     images: Iterator[dict], make_pair: PairMaker, batch_size: int, count: int
 ) -> dict[str, float]:
-    """Seconds per sample of the stages in one process, by calling them one by one."""
+    """Seconds per sample of the stages in one process, which are called one by one."""
     seconds = defaultdict(float)
 
     def timed(stage: str, function: Callable, *arguments):
@@ -143,14 +139,14 @@ def stage_times(
             image = timed("decode", open_photograph, encoded)
             samples.append(timed("cut", make_pair, image, rng))
         except (OSError, ValueError):
-            continue  # also the stream leaves it out
+            continue  # the stream skips it too
     for first in range(0, count, batch_size):
         timed("collate", collate, samples[first : first + batch_size])
     return {stage: total / count for stage, total in seconds.items()}
 
 
-def stream_time(samples: Iterator[dict], count: int) -> dict[str, float]:
-    """Seconds per sample of the stream as a whole, in one process."""
+def _stream_time(samples: Iterator[dict], count: int) -> dict[str, float]:
+    """Seconds per sample of the whole stream, in one process."""
     start = time.perf_counter()
     for _ in islice(samples, count):
         pass

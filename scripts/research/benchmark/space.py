@@ -1,4 +1,4 @@
-"""How long does a visitor of the Space wait?"""
+"""How long a visitor of the Space waits."""
 
 import os
 import shutil
@@ -13,25 +13,27 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from .rounds import Repeats, in_turn
+from .interleaved import Measurements, interleave
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+SPACE = Path(__file__).resolve().parents[3] / "space"
 
-def measure_space(folder: Path, browser: str, repeats: int) -> dict[str, Repeats]:
-    """How long visitors of the Space wait, each the first.
+
+def measure_space(browser: str, runs: int, folder: Path = SPACE) -> dict[str, Measurements]:
+    """Measure how long visitors wait, each the first after a start of the Space.
 
     Args:
-        folder: of the Space, with its `app.py` and examples.
         browser: command of a Chromium.
-        repeats: visitors.
+        runs: visitors.
+        folder: of the Space, with its `app.py` and examples.
 
     Returns:
-        `visit`: seconds until the page, the first image and a further image are there.
+        `visit`: seconds until the page, the first result and a further result are shown.
 
     Raises:
-        ValueError: if there is no such browser.
+        ValueError: if the browser is not found.
         OSError: if the Space does not start.
     """
     command = shutil.which(browser)
@@ -41,12 +43,12 @@ def measure_space(folder: Path, browser: str, repeats: int) -> dict[str, Repeats
         image = Path(images) / "gray.png"
         example = folder / "examples" / "astronaut.jpg"
         Image.open(example).convert("L").resize((256, 256)).save(image)
-        visit = partial(first_visit, folder / "app.py", command, image)
-        return in_turn({"visit": [visit]}, repeats)
+        visit = partial(_first_visit, folder / "app.py", command, image)
+        return interleave({"visit": [visit]}, runs)
 
 
-def first_visit(app: Path, browser: str, image: Path) -> dict[str, float]:
-    """Start the Space, wait for two images in turn, and stop it."""
+def _first_visit(app: Path, browser: str, image: Path) -> dict[str, float]:
+    """Start the Space, wait for two results, and stop it."""
     from playwright.sync_api import sync_playwright
 
     with socket.socket() as free:
@@ -63,15 +65,15 @@ def first_visit(app: Path, browser: str, image: Path) -> dict[str, float]:
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_for_port(port, space)
+            _wait_for_port(port, space)
             page.goto(f"http://127.0.0.1:{port}")
             page.wait_for_selector("#colorize-run")
             opened = time.perf_counter()
             page.set_input_files("#colorize-image input[type=file]", image)
             page.wait_for_selector("#colorize-image img")
-            press(page)
+            _press(page)
             first = time.perf_counter()
-            clicked = press(page)
+            clicked = _press(page)
             return {
                 "start to page": opened - started,
                 "start to first image": first - started,
@@ -82,7 +84,7 @@ def first_visit(app: Path, browser: str, image: Path) -> dict[str, float]:
             space.wait()
 
 
-def wait_for_port(port: int, process: subprocess.Popen) -> None:
+def _wait_for_port(port: int, process: subprocess.Popen) -> None:
     while process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
@@ -92,8 +94,8 @@ def wait_for_port(port: int, process: subprocess.Popen) -> None:
     raise OSError(f"the Space did not start: exit code {process.returncode}")
 
 
-def press(page: "Page") -> float:
-    """Colorize, and wait until a new image is drawn; returns when the button was pressed."""
+def _press(page: "Page") -> float:
+    """Colorize and wait until the result is drawn; returns when the button was pressed."""
     images = "[...document.querySelectorAll('#colorize-slider img')]"
     before = page.evaluate(f"{images}.map(image => image.src)")
     clicked = time.perf_counter()

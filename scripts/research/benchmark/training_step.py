@@ -1,8 +1,8 @@
-"""How many images a second training takes in, if it never has to wait for them."""
+"""How many images per second training consumes if it never waits for them."""
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,15 +15,13 @@ from scsnet_hf.modeling_scsnet import SCSNetForImageToImage
 from scsnet_hf.training import PRESETS, LossWeights, SCSNetTrainer
 from scsnet_hf.training.vgg import VGG16Features
 
-from .rounds import Measure
-
 PRESET = PRESETS["continuous"]
 WARM_UP_STEPS = 2  # one of each mode
 
 
 @dataclass(frozen=True)
-class StepSetting:
-    """How training is done, beside the preset.
+class StepSettings:
+    """Settings of a training step beside those of the preset.
 
     Args:
         network: preset of `SCSNetConfig`.
@@ -41,7 +39,7 @@ class StepSetting:
 
 
 class StepClock(TrainerCallback):
-    """Notes when each step ends."""
+    """Records when each step ends."""
 
     def __init__(self):
         self.ends: list[float] = []
@@ -52,45 +50,45 @@ class StepClock(TrainerCallback):
         self.ends.append(time.perf_counter())
 
 
-class TrainerOfBatches(SCSNetTrainer):
-    """Trains on a list of batches, which are there without waiting."""
+class BatchTrainer(SCSNetTrainer):
+    """Trains on a list of batches that are already in memory."""
 
     def get_train_dataloader(self) -> DataLoader:
         return DataLoader(self.train_dataset, batch_size=None)
 
 
-def step_measures(
-    setting: StepSetting, batches: Sequence[dict[str, torch.Tensor]]
-) -> list[Measure]:
-    """A measure for each set of loss terms, of all batches but the first `WARM_UP_STEPS`."""
-    everything = PRESET.loss_weights
-    content = LossWeights(everything.content, 0.0, 0.0, channels=everything.channels)
-    vgg = VGG16Features.from_pretrained(setting.vgg) if setting.vgg else VGG16Features()
+def step_measurements(
+    settings: StepSettings, batches: Sequence[dict[str, torch.Tensor]]
+) -> list[Callable[[], dict[str, float]]]:
+    """Return a function for each set of loss terms; all but `WARM_UP_STEPS` batches count."""
+    full = PRESET.loss_weights
+    content = LossWeights(full.content, 0.0, 0.0, channels=full.channels)
+    vgg = VGG16Features.from_pretrained(settings.vgg) if settings.vgg else VGG16Features()
     return [
-        partial(step_speed, name, weights, vgg if weights.perceptual else None, batches, setting)
-        for name, weights in (("content", content), ("all", everything))
+        partial(_step_speed, name, weights, vgg if weights.perceptual else None, batches, settings)
+        for name, weights in (("content", content), ("all", full))
     ]
 
 
-def step_speed(
+def _step_speed(
     name: str,
     weights: LossWeights,
     vgg: VGG16Features | None,
     batches: Sequence[dict[str, torch.Tensor]],
-    setting: StepSetting,
+    settings: StepSettings,
 ) -> dict[str, float]:
-    """Images/s of training: discriminator, network, optimizers, moving average."""
+    """Images/s of training, with discriminator, optimizers and moving average."""
     clock = StepClock()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = TrainerOfBatches(
-            model=SCSNetForImageToImage(SCSNetConfig.from_preset(setting.network)),
+        trainer = BatchTrainer(
+            model=SCSNetForImageToImage(SCSNetConfig.from_preset(settings.network)),
             args=TrainingArguments(
                 output_dir=folder,
                 max_steps=len(batches),
-                per_device_train_batch_size=setting.batch_size,
+                per_device_train_batch_size=settings.batch_size,
                 learning_rate=PRESET.learning_rate,
-                bf16=setting.bf16,
-                use_cpu=setting.cpu,
+                bf16=settings.bf16,
+                use_cpu=settings.cpu,
                 save_strategy="no",
                 logging_strategy="no",
                 report_to="none",
@@ -104,4 +102,4 @@ def step_speed(
         trainer.remove_callback(PrinterCallback)
         trainer.train()
     seconds = clock.ends[-1] - clock.ends[WARM_UP_STEPS - 1]
-    return {name: (len(batches) - WARM_UP_STEPS) * setting.batch_size / seconds}
+    return {name: (len(batches) - WARM_UP_STEPS) * settings.batch_size / seconds}

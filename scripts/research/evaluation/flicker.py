@@ -1,11 +1,13 @@
-"""How much colors flicker in videos: made clips, ways to colorize them, and what they change.
+"""Color flicker in videos: synthetic clips, ways to colorize them, and their metrics.
 
-A clip is a window that pans over a photograph, or rests on it, with fresh noise in every frame. So
-truth and motion are known.
+A clip is a window that moves over a photograph, or rests on it, with fresh noise in every frame, so
+that truth and motion are known.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import nan
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -13,26 +15,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from PIL import Image
+from tqdm import tqdm
 
+from scsnet_hf.data import iterate_photographs
 from scsnet_hf.video.series import FIRST, Series
 
+from ..markdown_tables import markdown_table
 from .pixels import Pixels
-from .samples import without_colors
+from .samples import remove_colors
 
 if TYPE_CHECKING:
     from scsnet_hf.pipeline_scsnet import ScsColorizeSrPipeline
 
 STATIC = 2.0  # CIE L: a pixel is static where the source changes by less
 
-TRUTHS_FIRST = "truth's first frame"
+TRUE_FIRST = "truth's first frame"
 
-# Arguments of the series of each way; of TRUTHS_FIRST, the frame is its reference.
+# Arguments of `Series` for each way; with TRUE_FIRST, that frame is the reference.
 WAYS: dict[str, dict[str, Any]] = {
     "automatic": {},
     "first": {"reference": FIRST},
     "propagated": {"propagate": True},
     "first, propagated": {"reference": FIRST, "propagate": True},
-    TRUTHS_FIRST: {},
+    TRUE_FIRST: {},
 }
 
 DEFINITIONS = {
@@ -56,7 +61,7 @@ class Clip:
     Attributes:
         truth: frames in color, RGB.
         gray: their sources, mode L.
-        shift: (x, y) in pixels that the window moves from frame to frame.
+        shift: (x, y) in pixels by which the window moves from frame to frame.
     """
 
     truth: Sequence[Image.Image]
@@ -72,52 +77,66 @@ def panning_clip(
     noise: float = 0.0,
     seed: int = 0,
 ) -> Clip:
-    """A square window that moves through the middle of a photograph.
+    """Move a square window through the middle of a photograph.
 
     Args:
         photograph: RGB.
         side: of the window in pixels.
         shift: (x, y) in pixels from frame to frame, each 0 or more.
         frames: how many.
-        noise: standard deviation of the noise that each source gets, in levels of 255.
+        noise: standard deviation of the noise in each source, in levels of 255.
         seed: of the noise.
 
     Raises:
         ValueError: if the photograph is too small.
     """
-    spare = [
-        have - side - step * (frames - 1) for have, step in zip(photograph.size, shift, strict=True)
+    margins = [
+        available - side - step * (frames - 1)
+        for available, step in zip(photograph.size, shift, strict=True)
     ]
-    if min(spare) < 0:
+    if min(margins) < 0:
         raise ValueError(
             f"{frames} windows of {side} pixels, {shift[0]},{shift[1]} apart, do not fit into "
             f"{photograph.width}x{photograph.height}"
         )
     corners = [
-        [room // 2 + i * d for room, d in zip(spare, shift, strict=True)] for i in range(frames)
+        [margin // 2 + i * step for margin, step in zip(margins, shift, strict=True)]
+        for i in range(frames)
     ]
     truth = [photograph.crop((x, y, x + side, y + side)) for x, y in corners]
     generator = np.random.default_rng(seed)
-    return Clip(truth, [_noisy(without_colors(frame), noise, generator) for frame in truth], shift)
+    gray = [_add_noise(remove_colors(frame), noise, generator) for frame in truth]
+    return Clip(truth, gray, shift)
 
 
-def _noisy(gray: Image.Image, noise: float, generator: np.random.Generator) -> Image.Image:
+def _add_noise(gray: Image.Image, noise: float, generator: np.random.Generator) -> Image.Image:
     levels = np.asarray(gray, dtype=np.float64)
     levels = levels + noise * generator.standard_normal(levels.shape)
     return Image.fromarray(levels.round().clip(0, 255).astype(np.uint8))
 
 
-def colorized(clip: Clip, way: str, pipe: "ScsColorizeSrPipeline") -> list[Image.Image]:
-    """The frames of a clip in one of `WAYS`, at their own size."""
+def panning_clips(
+    data: str, side: int, shift: tuple[int, int], frames: int, noise: float
+) -> Iterator[Clip]:
+    """Yield a clip of every photograph that is large enough; others are reported on stderr."""
+    for seed, photograph in enumerate(iterate_photographs(data)):
+        try:
+            yield panning_clip(photograph, side, shift, frames, noise, seed)
+        except ValueError as error:
+            tqdm.write(f"skipped: {error}", file=sys.stderr)
+
+
+def colorize_clip(clip: Clip, way: str, pipe: "ScsColorizeSrPipeline") -> list[Image.Image]:
+    """Colorize the frames of a clip in one of `WAYS`, at their own size."""
     arguments = dict(WAYS[way])
-    if way == TRUTHS_FIRST:
+    if way == TRUE_FIRST:
         arguments["reference"] = clip.truth[0]
     series = Series(pipe, scale=1, **arguments)
     return [series(frame) for frame in clip.gray]
 
 
 def flicker(clip: Clip, results: Sequence[Image.Image]) -> Numbers:
-    """What `DEFINITIONS` says, of the results of all frames of a clip, RGB and of its size."""
+    """Compute the numbers of `DEFINITIONS` for the results of all frames, RGB, of their size."""
     colors = [Pixels(result).lab[1:] for result in results]
     truths = [Pixels(frame).lab[1:] for frame in clip.truth]
     sources = [Pixels(frame.convert("RGB")).lab[0] for frame in clip.gray]
@@ -154,35 +173,59 @@ def _same_places(
     return before[:, y:, x:], after[:, : height - y, : width - x]
 
 
-def flicker_of_ways(
-    clips: Iterable[Clip], pipe: "ScsColorizeSrPipeline", on_clip: Callable[[], None] = lambda: None
+def flicker_by_way(
+    clips: Iterable[Clip], pipe: "ScsColorizeSrPipeline"
 ) -> dict[str, list[Numbers]]:
-    """`flicker` of the truth and of all `WAYS`, for every clip.
+    """Compute the flicker of the truth and of all `WAYS` for every clip.
 
     Raises:
         ValueError: if there are no clips.
     """
-    told: dict[str, list[Numbers]] = {"truth": [], **{way: [] for way in WAYS}}
+    numbers: dict[str, list[Numbers]] = {"truth": [], **{way: [] for way in WAYS}}
     for clip in clips:
-        told["truth"].append(flicker(clip, clip.truth))
+        numbers["truth"].append(flicker(clip, clip.truth))
         for way in WAYS:
-            told[way].append(flicker(clip, colorized(clip, way, pipe)))
-        on_clip()
-    if not told["truth"]:
+            numbers[way].append(flicker(clip, colorize_clip(clip, way, pipe)))
+    if not numbers["truth"]:
         raise ValueError("no clips to measure: the photographs are too small, or there are none")
-    return told
+    return numbers
 
 
-def flicker_table(told: dict[str, list[Numbers]]) -> str:
-    """Means over clips in Markdown; for changes also the ratio to TRUTHS_FIRST, and the largest."""
-    ratios = [f"{name}, ratio (largest)" for name in _COMPARED]
-    columns = [*DEFINITIONS, *ratios]
-    lines = [f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
-    for way, numbers in told.items():
-        cells = [f"{fmean(one[name] for one in numbers):.2f}" for name in DEFINITIONS]
+def flicker_table(numbers: dict[str, list[Numbers]]) -> str:
+    """Format means over clips, and ratios to `TRUE_FIRST`: their mean and the largest."""
+    rows = []
+    for way, clips in numbers.items():
+        cells = [f"{fmean(one[name] for one in clips):.2f}" for name in DEFINITIONS]
         for name in _COMPARED:
-            pairs = zip(numbers, told[TRUTHS_FIRST], strict=True)
-            shares = [one[name] / other[name] if other[name] else nan for one, other in pairs]
-            cells.append(f"{fmean(shares):.2f} ({max(shares):.2f})")
-        lines.append(f"| {' | '.join([way, *cells])} |")
-    return "\n".join(lines)
+            pairs = zip(clips, numbers[TRUE_FIRST], strict=True)
+            ratios = [one[name] / other[name] if other[name] else nan for one, other in pairs]
+            cells.append(f"{fmean(ratios):.2f} ({max(ratios):.2f})")
+        rows.append([way, *cells])
+    header = ["", *DEFINITIONS, *(f"{name}, ratio (largest)" for name in _COMPARED)]
+    return markdown_table(header, rows)
+
+
+def measure_flicker(
+    data: str,
+    pipe: "ScsColorizeSrPipeline",
+    clips: int,
+    side: int,
+    shift: tuple[int, int],
+    frames: int,
+    noise: float,
+) -> str:
+    """Measure the flicker in clips of photographs, and return the table and its definitions.
+
+    Args:
+        data: photographs, see `scsnet_hf.data.resolve_source`.
+        pipe: a `scs-colorize-sr` pipeline.
+        clips: at most, one of each photograph.
+        side, shift, frames, noise: see `panning_clip`.
+
+    Raises:
+        ValueError: if no photograph is large enough.
+    """
+    chosen = islice(panning_clips(data, side, shift, frames, noise), clips)
+    numbers = flicker_by_way(tqdm(chosen, total=clips, unit="clip", disable=None), pipe)
+    definitions = "\n".join(f"{name}: {meaning}" for name, meaning in DEFINITIONS.items())
+    return f"{flicker_table(numbers)}\n\n{definitions}"

@@ -1,4 +1,4 @@
-"""What tells one image, one set of images or one set of weights from another."""
+"""Fingerprints of images and weights."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,18 +8,18 @@ from torch import nn
 
 
 def image_sha256(image: Image.Image) -> str:
-    """Of size and pixels, so the same for every file that decodes to them."""
+    """Hash the size and the pixels of an image, whatever its file format was."""
     size = f"{image.width}x{image.height} {image.mode} ".encode()
     return hashlib.sha256(size + image.tobytes()).hexdigest()
 
 
-def together_sha256(hashes: Iterable[str]) -> str:
-    """Of hashes in their order."""
+def combined_sha256(hashes: Iterable[str]) -> str:
+    """Hash hashes in their order."""
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest()
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """Of names and float32 values of all weights."""
+    """Hash the names and float32 values of all weights."""
     digest = hashlib.sha256()
     for name, values in sorted(network.state_dict().items()):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""An image in the units of the measures."""
+"""An image in the units of the metrics."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from scsnet_hf.color import lab_to_fitted_srgb, srgb_to_lab
+from scsnet_hf.image_io import load_image
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,10 @@ class Pixels:
 
     @cached_property
     def lab(self) -> torch.Tensor:
-        """CIE Lab, (3, H, W), float32: L in [0, 100], a and b in own units."""
+        """CIE Lab, (3, H, W), float32: L in [0, 100], a and b in their own units."""
         return srgb_to_lab(self.rgb)
 
 
-def image_of_rgb(rgb: torch.Tensor) -> Image.Image:
-    """Image of sRGB in [0, 1], (3, H, W), rounded to 8 bits."""
-    levels = (rgb * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    return Image.fromarray(np.ascontiguousarray(levels))
-
-
-def image_of_lab(lab: torch.Tensor) -> Image.Image:
-    """Image of CIE Lab (3, H, W); colors outside sRGB lose chroma, never hue or lightness."""
-    return image_of_rgb(lab_to_fitted_srgb(lab))
+def image_from_lab(lab: torch.Tensor) -> Image.Image:
+    """Convert CIE Lab (3, H, W) to an image; colors outside sRGB lose chroma, not hue or L."""
+    return load_image(lab_to_fitted_srgb(lab))

@@ -1,13 +1,13 @@
-"""The tables of README and of the paper, and all that a number needs to be made again."""
+"""The tables of an evaluation and of the paper, and the record of a run."""
 
-import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from statistics import median
 from typing import Any
 
-from .measures import Measure, Row
+from ..environment import software_versions
+from ..markdown_tables import markdown_table
 from .methods import Method
+from .metrics import Metric, Row
 from .run import Evaluation
 
 _Columns = dict[str, tuple[str, int]]  # heading and decimals by the name of a number
@@ -49,20 +49,17 @@ _PAPER_TABLES = (("fid", "colorfulness"), ("psnr_rgb", "ssim"))
 _PACKAGES = ("scsnet_hf", "torch", "transformers", "datasets", "numpy", "pillow", "scikit-image")
 
 
-def record_of(
+def make_record(
     evaluation: Evaluation,
     methods: dict[str, Method],
-    measures: Sequence[Measure],
+    metrics: Sequence[Metric],
     settings: dict[str, Any],
 ) -> dict[str, Any]:
-    """What is written as JSON: no times, so the same run gives the same record."""
-    definitions = {name: text for measure in measures for name, text in measure.definitions.items()}
+    """Collect everything about a run but times as JSON, so equal runs have equal records."""
+    definitions = {name: text for metric in metrics for name, text in metric.definitions.items()}
     return {
         "settings": settings,
-        "versions": {
-            "python": platform.python_version(),
-            **{package: version(package) for package in _PACKAGES},
-        },
+        "versions": software_versions(_PACKAGES),
         "definitions": definitions,
         "images": evaluation.images,
         "images_sha256": evaluation.sha256,
@@ -73,9 +70,9 @@ def record_of(
 
 
 def table_rows(evaluation: Evaluation, methods: dict[str, Method]) -> dict[str, Row]:
-    """The rows of an evaluation, with `parameters` in millions and `speed` in images/s.
+    """Add `parameters` in millions and `speed` in images/s to the rows of an evaluation.
 
-    Where methods saw different numbers of `images`, also these.
+    Also the number of `images`, where it differs between methods.
     """
     rows = {name: dict(row) for name, row in evaluation.rows.items()}
     for name, method in methods.items():
@@ -88,26 +85,38 @@ def table_rows(evaluation: Evaluation, methods: dict[str, Method]) -> dict[str, 
     return rows
 
 
-def markdown_tables(results: dict[str, Row]) -> str:
-    """The results as the tables of README; what was not measured is left out, or a dash."""
-    tables = (_markdown_table(results, columns) for columns in _TABLES)
+def evaluation_tables(results: dict[str, Row]) -> str:
+    """Format results as tables; what was not measured is left out, or a dash."""
+    tables = (_evaluation_table(results, columns) for columns in _TABLES)
     return "\n\n".join(table for table in tables if table)
 
 
+def _evaluation_table(results: dict[str, Row], columns: _Columns) -> str:
+    """Format the columns and rows that have a number; empty if there are none."""
+    rows = {name: row for name, row in results.items() if columns.keys() & row.keys()}
+    measured = [key for key in columns if any(key in row for row in rows.values())]
+    if not measured:
+        return ""
+    cells = [
+        [name, *(f"{row[key]:.{columns[key][1]}f}" if key in row else "-" for key in measured)]
+        for name, row in rows.items()
+    ]
+    return markdown_table(["", *(columns[key][0] for key in measured)], cells)
+
+
 def paper_tables(records: Sequence[dict[str, Any]], seconds: Sequence[dict[str, float]]) -> str:
-    """Runs on several data sets side by side, as Tables 1 and 2 of the paper.
+    """Format runs on several data sets side by side, as Tables 1 and 2 of the paper.
 
     Args:
-        records: of `record_of`, a data set each, with the same methods.
-        seconds: what each method took for an image in these runs.
+        records: of `make_record`, one for each data set, with the same methods.
+        seconds: per image and method in these runs.
 
     Raises:
         ValueError: if a number that the tables need was not measured.
     """
     titles = [str(record["settings"]["data"]) for record in records]
     costs = {name: _costs(name, records[0], seconds) for name in records[0]["results"]}
-    sets, pixels = (_side_by_side(records, titles, keys, costs) for keys in _PAPER_TABLES)
-    return f"{sets}\n\n{pixels}"
+    return "\n\n".join(_side_by_side(records, titles, keys, costs) for keys in _PAPER_TABLES)
 
 
 def _side_by_side(
@@ -116,22 +125,19 @@ def _side_by_side(
     keys: tuple[str, ...],
     costs: dict[str, list[str]],
 ) -> str:
-    headings = {key: next(columns[key] for columns in _TABLES if key in columns) for key in keys}
-    columns = [f"{title} {headings[key][0]}" for title in [*titles, "average"] for key in keys]
-    lines = [
-        f"| | {' | '.join(columns)} | parameters (M) | images/s |",
-        f"|---|{'---:|' * (len(columns) + 2)}",
-    ]
+    columns = {key: next(one[key] for one in _TABLES if key in one) for key in keys}
+    header = [f"{title} {columns[key][0]}" for title in [*titles, "average"] for key in keys]
+    lines = []
     for name in _methods_with(records, keys):
         rows = [record["results"][name] for record in records]
         rows.append({key: sum(row[key] for row in rows) / len(rows) for key in keys})
-        cells = [f"{row[key]:.{headings[key][1]}f}" for row in rows for key in keys]
-        lines.append(f"| {' | '.join([name, *cells, *costs[name]])} |")
-    return "\n".join(lines)
+        cells = [f"{row[key]:.{columns[key][1]}f}" for row in rows for key in keys]
+        lines.append([name, *cells, *costs[name]])
+    return markdown_table(["", *header, "parameters (M)", "images/s"], lines)
 
 
 def _costs(name: str, record: dict[str, Any], seconds: Sequence[dict[str, float]]) -> list[str]:
-    """Parameters in millions and images/s of a method; dashes where they are not known."""
+    """Parameters in millions and images/s of a method; dashes where they are unknown."""
     count = record["parameters"].get(name)
     times = [run[name] for run in seconds if name in run]
     return [
@@ -153,17 +159,3 @@ def _methods_with(records: Sequence[dict[str, Any]], keys: tuple[str, ...]) -> l
             "--fid, and with the same methods"
         )
     return names
-
-
-def _markdown_table(results: dict[str, Row], columns: _Columns) -> str:
-    """Those columns and rows that have a number; empty if there are none."""
-    rows = {name: row for name, row in results.items() if columns.keys() & row.keys()}
-    measured = [key for key in columns if any(key in row for row in rows.values())]
-    if not measured:
-        return ""
-    headings = " | ".join(columns[key][0] for key in measured)
-    lines = [f"| | {headings} |", f"|---|{'---:|' * len(measured)}"]
-    for name, row in rows.items():
-        cells = (f"{row[key]:.{columns[key][1]}f}" if key in row else "-" for key in measured)
-        lines.append(f"| {' | '.join([name, *cells])} |")
-    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""All measures of all methods over a stream of photographs."""
+"""All metrics of all methods over a stream of photographs."""
 
 import time
 from collections import defaultdict
@@ -9,30 +9,25 @@ from typing import Any
 
 from PIL import Image
 
-from .hashes import image_sha256, together_sha256
-from .journal import Journal
-from .measures import TRUTH, Measure, Row
+from .hashes import combined_sha256, image_sha256
 from .methods import Method
+from .metrics import TRUTH, Metric, Row
 from .pixels import Pixels
-from .protocol import (
-    EVERY_MODE,
-    REFERENCES,
-    REFERENTIAL,
-    Protocol,
-)
+from .protocol import EVERY_MODE, REFERENCES, REFERENTIAL, Protocol
+from .run_folder import RunFolder
 from .samples import Sample
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out.
+    """The results of an evaluation.
 
     Args:
-        rows: numbers by method and by name, as the measures define them.
-        counts: how many images each method restored.
-        seconds: median wall time that each method took for an image, from image to image.
-        images: how many there were.
-        sha256: of the truths, in their order.
+        rows: numbers by method and by name, as the metrics define them.
+        counts: number of images by method.
+        seconds: median wall time per image by method.
+        images: number of all images.
+        sha256: of the truths in their order.
     """
 
     rows: dict[str, Row]
@@ -45,37 +40,44 @@ class Evaluation:
 def evaluate(
     samples: Iterable[Sample],
     methods: Mapping[str, Method],
-    measures: Sequence[Measure],
+    metrics: Sequence[Metric],
     protocol: Protocol = EVERY_MODE,
-    journal: Journal | None = None,
+    run_folder: RunFolder | None = None,
 ) -> Evaluation:
-    """Apply methods to the samples of their modes, each once, and every measure to the results.
+    """Apply methods to the samples of their modes, and every metric to the results.
+
+    Args:
+        samples: what to reconstruct.
+        methods: by name.
+        metrics: to compute.
+        protocol: which samples are reconstructed in which mode.
+        run_folder: numbers in it are not computed again.
 
     Raises:
         ValueError: if there are no samples.
     """
     records = []
     for sample in samples:
-        image = image_sha256(sample.truth)
-        record = journal.read(sample.index, image) if journal else None
+        sha256 = image_sha256(sample.truth)
+        record = run_folder.read(sample.index, sha256) if run_folder else None
         if record is None:
-            outcomes, seconds = _restored(sample, protocol.due(sample.index, methods))
-            told = [measure.of(sample, outcomes) for measure in measures]
-            record = {"image": image, "seconds": seconds, "told": told}
-            if journal:
-                journal.write(sample.index, record, outcomes)
+            images, seconds = _reconstruct(sample, protocol.methods_for(sample.index, methods))
+            numbers = [metric.compute(sample, images) for metric in metrics]
+            record = {"sha256": sha256, "seconds": seconds, "numbers": numbers}
+            if run_folder:
+                run_folder.write(sample.index, record, images)
         records.append(record)
-    return _summary(records, measures, protocol)
+    return _summarize(records, metrics, protocol)
 
 
 def compare(
-    pairs: Iterable[tuple[Image.Image, Image.Image]], measures: Sequence[Measure], name: str
+    pairs: Iterable[tuple[Image.Image, Image.Image]], metrics: Sequence[Metric], name: str
 ) -> Evaluation:
-    """Measure images against their truths, all RGB.
+    """Apply metrics to images and their truths, all RGB.
 
     Args:
         pairs: result and truth, of one size.
-        measures: such as need no sample.
+        metrics: those that need no sample.
         name: of the results' row.
 
     Raises:
@@ -83,33 +85,33 @@ def compare(
     """
     records = []
     for result, truth in pairs:
-        outcomes = {TRUTH: Pixels(truth), name: Pixels(result)}
-        told = [measure.of(None, outcomes) for measure in measures]
-        records.append({"image": image_sha256(truth), "seconds": {name: 0.0}, "told": told})
-    return _summary(records, measures, EVERY_MODE)
+        images = {TRUTH: Pixels(truth), name: Pixels(result)}
+        numbers = [metric.compute(None, images) for metric in metrics]
+        records.append({"sha256": image_sha256(truth), "seconds": {name: 0.0}, "numbers": numbers})
+    return _summarize(records, metrics, EVERY_MODE)
 
 
-def _restored(
+def _reconstruct(
     sample: Sample, methods: Mapping[str, Method]
 ) -> tuple[dict[str, Pixels], dict[str, float]]:
-    """The truth and what every method made, and the seconds that each took."""
-    outcomes, seconds = {TRUTH: Pixels(sample.truth)}, {}
+    """The truth and the result of every method, and the seconds that each took."""
+    images, seconds = {TRUTH: Pixels(sample.truth)}, {}
     for name, method in methods.items():
         start = time.perf_counter()
-        outcomes[name] = Pixels(method(sample))
+        images[name] = Pixels(method(sample))
         seconds[name] = time.perf_counter() - start
-    return outcomes, seconds
+    return images, seconds
 
 
-def _summary(
-    records: list[dict[str, Any]], measures: Sequence[Measure], protocol: Protocol
+def _summarize(
+    records: list[dict[str, Any]], metrics: Sequence[Metric], protocol: Protocol
 ) -> Evaluation:
     if not records:
         raise ValueError("no images to evaluate on")
     rows: dict[str, Row] = {}
-    for index, measure in enumerate(measures):
-        told = protocol.with_referential([record["told"][index] for record in records])
-        for name, row in measure.rows(told).items():
+    for index, metric in enumerate(metrics):
+        numbers = protocol.add_referential([record["numbers"][index] for record in records])
+        for name, row in metric.summarize(numbers).items():
             rows.setdefault(name, {}).update(row)
     seconds = defaultdict(list)
     for record in records:
@@ -123,5 +125,5 @@ def _summary(
         counts=counts,
         seconds={name: median(values) for name, values in seconds.items()},
         images=len(records),
-        sha256=together_sha256(record["image"] for record in records),
+        sha256=combined_sha256(record["sha256"] for record in records),
     )

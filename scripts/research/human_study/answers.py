@@ -1,4 +1,4 @@
-"""The file of answers: CSV, a line for each, appended and on disk before the next is asked."""
+"""The file of answers: CSV, each appended and synchronized before the next question."""
 
 import csv
 import io
@@ -18,9 +18,9 @@ class Answer:
         image: name.
         a: a method.
         b: the other method.
-        left: that of the two whose image stood on the left.
-        preferred: that of the two which was chosen.
-        shown: for how many seconds the pair was visible, by the clock of the browser.
+        left: the one of the two whose image was on the left.
+        preferred: the one of the two that was chosen.
+        shown: seconds for which the pair was visible, by the clock of the browser.
         reaction: seconds from its appearance to the choice.
     """
 
@@ -43,7 +43,7 @@ _HEADER = [field.name for field in fields(Answer)]
 
 
 def read_answers(path: Path) -> list[Answer]:
-    """All answers of a file; a torn last line, which a killed process has left, is none.
+    """Read all answers of a file; an incomplete last line, left by a killed process, is ignored.
 
     Raises:
         OSError: if it cannot be read.
@@ -53,24 +53,24 @@ def read_answers(path: Path) -> list[Answer]:
 
 
 def _whole_lines(path: Path, content: bytes) -> str:
-    """Without a torn last line; where it is the only one, it must be the beginning of a header."""
+    """Drop an incomplete last line; if it is the only one, it must be the start of a header."""
     whole = content[: content.rfind(b"\n") + 1]
     if not whole and not _line(_HEADER).startswith(content):
-        raise _foreign(path)
+        raise _not_answers(path)
     try:
         return whole.decode("utf-8")
     except UnicodeDecodeError:
-        raise _foreign(path) from None
+        raise _not_answers(path) from None
 
 
-def _foreign(path: Path) -> ValueError:
-    return ValueError(f"{path}: is not a file of answers, which begins with {','.join(_HEADER)}")
+def _not_answers(path: Path) -> ValueError:
+    return ValueError(f"{path}: is not a file of answers, which starts with {','.join(_HEADER)}")
 
 
 def _parse(path: Path, text: str) -> list[Answer]:
     header, *rows = csv.reader(text.split("\n")[:-1] or [",".join(_HEADER)])
     if header != _HEADER:
-        raise _foreign(path)
+        raise _not_answers(path)
     answers = []
     for number, row in enumerate(rows, start=2):
         try:
@@ -91,11 +91,17 @@ class AnswerFile:
     """Answers that are appended to a file. Threads may share it, processes may not.
 
     Args:
-        path: the file; it is made if it is not there, and a torn last line is cut off.
+        path: of the file; it is created if it does not exist, and an incomplete last line is
+            removed.
 
     Raises:
         OSError: if it cannot be read or written.
         ValueError: if it is not a file of answers.
+
+    Example:
+        >>> answers = AnswerFile(Path("answers.csv"))
+        >>> answers.has("anna", "cat", "ours", "coltran")
+        False
     """
 
     def __init__(self, path: Path):
@@ -104,7 +110,7 @@ class AnswerFile:
         self._file.seek(0)
         try:
             text = _whole_lines(path, self._file.read())
-            self._given = {_key(*_names(answer)) for answer in _parse(path, text)}
+            self._answered = {_key(*_names(answer)) for answer in _parse(path, text)}
         except ValueError:
             self._file.close()
             raise
@@ -113,22 +119,20 @@ class AnswerFile:
             self._append(_line(_HEADER))
 
     def has(self, rater: str, image: str, a: str, b: str) -> bool:
-        """Whether a rater has compared two methods by an image."""
-        return _key(rater, image, a, b) in self._given
+        """Whether a rater has compared two methods on an image."""
+        return _key(rater, image, a, b) in self._answered
 
     def add(self, answer: Answer) -> None:
-        """Save an answer, unless the rater has given one to the same question.
-
-        When it returns, the answer is on disk.
+        """Save an answer to disk, unless the rater has answered the same question before.
 
         Raises:
-            OSError: if it cannot be written; the file is then as it was.
+            OSError: if it cannot be written; the file is left as it was.
         """
         key = _key(*_names(answer))
         with self._lock:
-            if key not in self._given:
+            if key not in self._answered:
                 self._append(_line(list(asdict(answer).values())))
-                self._given.add(key)
+                self._answered.add(key)
 
     def _append(self, line: bytes) -> None:
         size = os.fstat(self._file.fileno()).st_size
@@ -146,5 +150,5 @@ def _names(answer: Answer) -> tuple[str, str, str, str]:
 
 
 def _key(rater: str, image: str, a: str, b: str) -> tuple[str, str, frozenset[str]]:
-    """The same whichever of the two methods was named first."""
+    """Identify a question, whichever of the two methods is named first."""
     return rater, image, frozenset((a, b))

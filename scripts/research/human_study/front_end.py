@@ -1,7 +1,7 @@
 """What runs in the rater's browser: layout, style and the clock of a question.
 
-JavaScript gets from gradio: `element`; `props` with `seconds` and with `folder`, the address of the
-images; and `server` with the functions of page.py, which give undefined where the server could
+JavaScript gets from gradio: `element`; `props` with `seconds` and `folder`, the address of the
+images; and `server` with the functions of page.py, which return undefined where the server could
 not be reached or failed.
 """
 
@@ -12,8 +12,8 @@ HTML = """
     <p>Two images appear side by side, only for a moment. Then choose the one that looks more like
     a real photograph: with the keys <kbd>&larr;</kbd> and <kbd>&rarr;</kbd>, with <kbd>F</kbd> and
     <kbd>J</kbd>, or with the buttons. There is no wrong answer; follow your first impression.</p>
-    <p>Every answer is saved at once. You can stop at any time and go on later with the same
-    name.</p>
+    <p>Every answer is saved at once. You can stop at any time and continue later with the
+    same name.</p>
     <p><label for="study-name">Your name, or any other</label>
     <input id="study-name" maxlength="40" autocomplete="nickname" autofocus required></p>
     <button class="start">Start</button>
@@ -40,8 +40,8 @@ HTML = """
 </main>
 """
 
-# Nothing near the images has a color, and around them is a medium gray as in ITU-R BT.500:
-# colors are judged against what surrounds them.
+# Nothing near the images has a color, and they are surrounded by a medium gray as in ITU-R BT.500,
+# since colors are judged against their surround.
 CSS = """
 .study { color: var(--body-text-color); font-size: 1rem; line-height: 1.5; }
 .study [hidden] { display: none; }
@@ -83,7 +83,7 @@ CSS = """
 JAVASCRIPT = """
 const PAUSE = 700;  // milliseconds between an answer and the next pair, to look at the cross
 const RETRY = 2000;  // milliseconds
-const EARLY = 4;  // milliseconds less than a frame: frames come a little before or after their time
+const EARLY = 4;  // milliseconds, less than a frame: frames come slightly early or late
 const STORED = "scsnet human study";
 
 const find = selector => element.querySelector(selector);
@@ -96,7 +96,7 @@ const buttons = element.querySelectorAll(".choices button");
 let rater, question, appeared, shown;
 let choosing = false;
 
-function tell(problem) {
+function report(problem) {
   find(".problem").textContent = problem;
 }
 
@@ -106,15 +106,15 @@ function allowChoice(allowed) {
   find(".prompt").textContent = allowed ? "Which one looked more authentic?" : "";
 }
 
-// Until the server has answered, so that nothing is lost while it is away.
+// Retries until the server answers, so that nothing is lost while it is away.
 async function call(send, message) {
   for (;;) {
     const reply = await send(message);
     if (reply !== undefined) {
-      tell(reply.problem ?? "");
+      report(reply.problem ?? "");
       return reply;
     }
-    tell("The server does not answer. Trying again; please leave this page open.");
+    report("The server does not answer. Trying again; please leave this page open.");
     await pause(RETRY);
   }
 }
@@ -143,14 +143,14 @@ async function ask(reply) {
   try {
     await Promise.all([left.decode(), right.decode(), pause(PAUSE)]);
   } catch {
-    tell("The images could not be loaded: reload the page.");
+    report("The images could not be loaded: reload the page.");
     return;
   }
   await show(1000 * props.seconds);
   allowChoice(true);
 }
 
-// Timed by frames, which are what the eye gets; in a background tab none come, and it waits.
+// Timed by frames, which are what the eye sees; in a background tab there are none, and it waits.
 async function show(duration) {
   appeared = await nextFrame();
   stage.classList.replace("waiting", "shown");

@@ -14,26 +14,26 @@ _MOST_NAMED = 3
 
 
 def find_images(folders: Mapping[str, Path], count: int | None = None, seed: int = 0) -> Images:
-    """The images that all folders have, by name.
+    """Find the images that all folders have, by name.
 
-    Folders are searched in depth; a name is the path inside the folder without its suffix, because
-    a method may have written another format than the truth has.
+    Folders are searched recursively; a name is the path inside the folder without its suffix,
+    because a method may have written another format than that of the truth.
 
     Args:
         folders: by method.
-        count: how many images to choose at random, None for all.
+        count: number of images to choose at random, None for all.
         seed: of that choice.
 
     Raises:
-        ValueError: if a folder is none or lacks an image of another one, if two of its images
-            have one name, or if there are fewer than `count`.
+        ValueError: if a folder does not exist or lacks an image of another one, if two of its
+            images have the same name, or if there are fewer than `count`.
     """
     files = {method: _files_by_name(folder) for method, folder in folders.items()}
     names = sorted(set().union(*files.values()))
     for method, folder in folders.items():
         missing = [name for name in names if name not in files[method]]
         if missing:
-            raise ValueError(f"{folder}: lacks {_some(missing)}, which another folder has")
+            raise ValueError(f"{folder}: lacks {_summary(missing)}, which another folder has")
     if count is not None:
         if not 1 <= count <= len(names):
             raise ValueError(f"cannot choose {count} of {len(names)} images")
@@ -57,14 +57,14 @@ def _files_by_name(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _some(names: list[str]) -> str:
+def _summary(names: list[str]) -> str:
     named = ", ".join(names[:_MOST_NAMED])
     more = len(names) - _MOST_NAMED
     return f"{named} and {more} more" if more > 0 else named
 
 
 def copy_images(files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
-    """Copies as PNG under random names, so that neither name nor format tells the method.
+    """Copy an image of each method as PNG to a random name, so that nothing reveals the method.
 
     Args:
         files: of one image, by method.
@@ -75,14 +75,14 @@ def copy_images(files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
 
     Raises:
         ImageError: if one cannot be read.
-        ValueError: if they differ in size: a browser would enlarge by a kernel of its own.
+        ValueError: if they differ in size: a browser would enlarge with a kernel of its own.
     """
     images = {method: load_image(file) for method, file in files.items()}
     _check_sizes(files, [image.size for image in images.values()])
     copies = {}
     for method, image in images.items():
         copies[method] = folder / f"{secrets.token_hex(16)}.png"
-        image.info = {}  # or profiles and remarks would be written too
+        image.info = {}  # or profiles and text would be written too
         image.save(copies[method], compress_level=1)
     return copies
 

@@ -19,9 +19,9 @@ _Reply = dict[str, object]
 
 @contextmanager
 def served_folder() -> Iterator[Path]:
-    """A temporary folder whose files the page may show; gone in the end.
+    """Create a temporary folder whose files the page may show, and delete it at the end.
 
-    It is to be entered before gradio is imported, which then reports nothing to anyone.
+    It has to be entered before gradio is imported, whose telemetry it also switches off.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -31,11 +31,11 @@ def served_folder() -> Iterator[Path]:
 
 
 def build(study: Study, folder: Path, seconds: float = 1.0) -> "gr.Blocks":
-    """The page.
+    """Build the page.
 
     Args:
-        study: asks and saves.
-        folder: the served folder, in which the copies of the study lie.
+        study: whose questions it asks.
+        folder: the served folder, with the copies of the study.
         seconds: for which a pair is visible.
     """
     import gradio as gr
@@ -46,8 +46,8 @@ def build(study: Study, folder: Path, seconds: float = 1.0) -> "gr.Blocks":
 
     def answer(message: object) -> _Reply:
         def save(rater: str) -> None:
-            given = ("left", "right", "choice", "shown", "reaction")
-            study.answer(rater, *(message.get(name) for name in given))
+            names = ("left", "right", "choice", "shown", "reaction")
+            study.answer(rater, *(message.get(name) for name in names))
 
         return _reply(study, message, save)
 
@@ -65,7 +65,7 @@ def build(study: Study, folder: Path, seconds: float = 1.0) -> "gr.Blocks":
 
 
 def _reply(study: Study, message: object, act: Callable[[str], None]) -> _Reply:
-    """Act for a rater, then what to ask next; or what is wrong with the message."""
+    """Act for a rater, then return the next question, or the problem with the message."""
     try:
         rater = clean_name(message.get("rater") if isinstance(message, dict) else None)
         act(rater)
@@ -80,11 +80,11 @@ def _reply(study: Study, message: object, act: Callable[[str], None]) -> _Reply:
 
 
 def serve(study: Study, folder: Path, seconds: float, host: str, port: int | None) -> None:
-    """Show the page until the process is stopped.
+    """Serve the page until the process is stopped.
 
     Args:
-        study: asks and saves.
-        folder: the served folder, in which the copies of the study lie.
+        study: whose questions it asks.
+        folder: the served folder, with the copies of the study.
         seconds: for which a pair is visible.
         host: address to listen at; 0.0.0.0 lets others in the network take part.
         port: None for the first free one from 7860.

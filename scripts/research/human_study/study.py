@@ -1,4 +1,4 @@
-"""Who is asked what, in which order and on which side."""
+"""The questions of each rater, their order and sides."""
 
 import math
 import random
@@ -20,13 +20,13 @@ _LONGEST_REACTION = 24 * 3600  # seconds
 
 @dataclass(frozen=True)
 class Question:
-    """Which of two methods made the more authentic image?
+    """Which of two methods gave the more authentic image?
 
     Args:
         image: name.
         a: a method.
         b: the other method.
-        left: that of the two whose image stands on the left.
+        left: the one of the two whose image is on the left.
     """
 
     image: str
@@ -36,23 +36,23 @@ class Question:
 
     @property
     def right(self) -> str:
-        """The method whose image stands on the right."""
+        """The method whose image is on the right."""
         return self.b if self.left == self.a else self.a
 
 
 def comparisons(
     methods: Sequence[str], truth: str | None = None, every: bool = False
 ) -> list[Comparison]:
-    """The pairs of methods to compare.
+    """List the pairs of methods to compare.
 
     Args:
-        methods: names, the own method first.
-        truth: name of the original images, if they are to be compared with.
-        every: every pair. Otherwise each method against the truth, or without one the first
-            method against each other, as in the paper's Table 3.
+        methods: names, our own method first.
+        truth: name of the original images, if methods are compared with them.
+        every: compare every pair; otherwise each method with the truth, or without one the first
+            method with each other one, as in the paper's Table 3.
 
     Raises:
-        ValueError: if a name is there twice or has control characters, or there is only one.
+        ValueError: if a name occurs twice or has control characters, or there is only one.
     """
     names = [*methods, *([truth] if truth else [])]
     for name in names:
@@ -61,7 +61,7 @@ def comparisons(
         if not name or not name.isprintable():
             raise ValueError(f"{name!r} cannot be the name of a method")
     if len(names) < 2:
-        raise ValueError("two folders at least are needed")
+        raise ValueError("at least two folders are needed")
     if every:
         return list(combinations(names, 2))
     if truth:
@@ -72,10 +72,10 @@ def comparisons(
 def plan(
     images: Sequence[str], compared: Sequence[Comparison], rater: str, seed: int = 0
 ) -> list[Question]:
-    """Every image in every comparison, in an order that depends on `rater` and `seed` alone.
+    """List every image in every comparison, in an order given by `rater` and `seed` alone.
 
-    In each comparison both methods stand on the left equally often (or once more, where the number
-    of images is odd), so that a rater who prefers a side favors no method.
+    In each comparison both methods are on the left equally often (one of them once more, where the
+    number of images is odd), so that a rater who prefers a side favors no method.
     """
     rng = random.Random(f"{seed} {rater}")
     questions = []
@@ -91,10 +91,10 @@ def plan(
 
 
 def clean_name(name: object) -> str:
-    """What a rater typed, in one spelling: "  Anna B. " and "anna b." are the same rater.
+    """Normalize the name of a rater: "  Anna B. " and "anna b." are the same person.
 
     Raises:
-        ValueError: if it is no name of 1 to 40 letters, digits, spaces and .'-
+        ValueError: if it is not a name of 1 to 40 letters, digits, spaces and .'-
     """
     spelled = " ".join(unicodedata.normalize("NFKC", str(name)).split()).casefold()
     if not isinstance(name, str) or not _NAME.fullmatch(spelled):
@@ -103,15 +103,19 @@ def clean_name(name: object) -> str:
 
 
 class Study:
-    """Asks raters, each at their own place in their own plan.
+    """The state of a study: each rater works through a plan of their own.
 
-    It keeps nothing but the answers, so a rater can leave and come back at any time.
+    It stores nothing but the answers, so a rater can leave and come back at any time.
 
     Args:
-        copies: files to show, by the name of the image and by method; their names are unique.
+        copies: files to show, with unique names, by the name of the image and by method.
         compared: pairs of methods.
-        answers: those given so far, and new ones.
+        answers: previous ones, to which new ones are added.
         seed: of the plans.
+
+    Example:
+        >>> study = Study(copies, [("ours", "coltran")], AnswerFile(Path("answers.csv")))
+        >>> question, number, total = study.next_question("anna")
     """
 
     def __init__(
@@ -127,25 +131,25 @@ class Study:
         self.seed = seed
 
     def questions(self, rater: str) -> list[Question]:
-        """All questions for a rater."""
+        """List all questions for a rater."""
         return plan(list(self.copies), self.compared, rater, self.seed)
 
     def next_question(self, rater: str) -> tuple[Question | None, int, int]:
-        """The first question without an answer, None if all have one; its number, and of how many.
+        """Return the first question without an answer or None, its number, and how many there are.
 
-        The number counts the answers, so it is right also after images were added.
+        The number counts the answers, so it is also correct after images were added.
         """
         questions = self.questions(rater)
-        open_ones = [
+        unanswered = [
             question
             for question in questions
             if not self.answers.has(rater, question.image, question.a, question.b)
         ]
-        number = len(questions) - len(open_ones) + 1
-        return (open_ones[0] if open_ones else None), number, len(questions)
+        number = len(questions) - len(unanswered) + 1
+        return (unanswered[0] if unanswered else None), number, len(questions)
 
     def files(self, question: Question) -> tuple[Path, Path]:
-        """What to show on the left and on the right."""
+        """Return the files to show on the left and on the right."""
         copies = self.copies[question.image]
         return copies[question.left], copies[question.right]
 
@@ -159,11 +163,11 @@ class Study:
             left: name of the file that was on the left.
             right: name of the file that was on the right.
             choice: "left" or "right".
-            shown: for how many seconds the pair was visible.
+            shown: seconds for which the pair was visible.
             reaction: seconds from its appearance to the choice.
 
         Raises:
-            ValueError: if it answers no question to this rater in this study.
+            ValueError: if it answers no question of this study to this rater.
             OSError: if it could not be saved.
         """
         asked = [
@@ -172,7 +176,7 @@ class Study:
             if [file.name for file in self.files(question)] == [left, right]
         ]
         if not asked:
-            raise ValueError("The study was started anew: reload the page.")
+            raise ValueError("The study was restarted: reload the page.")
         if choice not in ("left", "right"):
             raise ValueError(f"{choice!r} is neither left nor right")
         (question,) = asked

@@ -1,12 +1,12 @@
-"""Heads that make pixels at any magnification, on the same features.
+"""Upsamplers of any magnification, on the same features of 64 channels.
 
     cpm          continuous pixel mapping as this package evaluates it
     cpm-plain    the same as the paper writes it: all layers at every output pixel, all at once
-    meta         Meta-SR's, a kernel for every output pixel
-    liif         LIIF's
+    meta         Meta-SR (Hu et al. 2019), a kernel for every output pixel
+    liif         LIIF (Chen et al. 2021)
 
-All have the paper's size, 64 channels in. At a whole magnification Meta-SR's kernels repeat and
-could be made once for all source pixels, at next to no cost; at others they cannot.
+At an integer magnification the kernels of Meta-SR repeat and could be computed once for all source
+pixels, at next to no cost; at other magnifications they cannot.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,18 +25,18 @@ from scsnet_hf.pixel_mapping import (
 )
 
 from ..baselines import LIIFHead
-from .meters import Subject
-from .rounds import Repeats, Stages, measure
+from .interleaved import Measurements, Plan, measure_rows
+from .profiling import Workload
 
 _CONFIG = SCSNetConfig()
 _CHANNELS = _CONFIG.hidden_sizes[0]
 
 
 class PlainPixelMapping(ContinuousPixelMapping):
-    """CPM without a change of order: features and Z_rel of every output pixel, then four layers."""
+    """CPM in the paper's order: features and Z_rel of every output pixel, then four layers."""
 
     def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
-        """Features (B, C, H, W) -> (B, 3, Ho, Wo), of a whole image, pixels cell-centered."""
+        """Map features (B, C, H, W) of a whole image, cell-centered, to pixels (B, 3, Ho, Wo)."""
         enlarged = nn.functional.interpolate(
             self.aggregate(features), grid.output, mode="bilinear", align_corners=False
         )
@@ -49,7 +49,7 @@ class PlainPixelMapping(ContinuousPixelMapping):
         return pixels.permute(0, 3, 1, 2)
 
 
-HEADS: dict[str, Callable[[], nn.Module]] = {
+UPSAMPLERS: dict[str, Callable[[], nn.Module]] = {
     "cpm": partial(ContinuousPixelMapping, _CONFIG),
     "cpm-plain": partial(PlainPixelMapping, _CONFIG),
     "meta": partial(MetaUpscale, _CONFIG),
@@ -57,35 +57,35 @@ HEADS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def measure_heads(
-    scale: float, rows: Sequence[str], repeats: int, size: int, device: str
-) -> dict[str, Repeats]:
-    """What heads cost at batch 1 in float32; see `measure`.
+def measure_upsamplers(
+    scale: float, rows: Sequence[str], runs: int, size: int, device: str
+) -> dict[str, Measurements]:
+    """Measure what upsamplers cost at batch 1 in float32; see `measure_rows`.
 
     Args:
         scale: magnification.
-        rows: names of heads; see the module. All if there are none.
-        repeats: rounds.
+        rows: names of upsamplers, see the module; all if empty.
+        runs: of each.
         size: side of the features in pixels.
         device: of torch.
 
     Raises:
-        ValueError: for a row that is none.
+        ValueError: for a row that is not one of them.
     """
-    rows = rows or list(HEADS)
+    rows = rows or list(UPSAMPLERS)
     for row in rows:
-        if row not in HEADS:
-            raise ValueError(f"no head {row!r}: choose one of {', '.join(HEADS)}")
-    return measure(stages_of, rows, repeats, scale=scale, size=size, device=device)
+        if row not in UPSAMPLERS:
+            raise ValueError(f"no upsampler {row!r}: choose one of {', '.join(UPSAMPLERS)}")
+    return measure_rows(plan_upsampler, rows, runs, scale=scale, size=size, device=device)
 
 
-def stages_of(row: str, scale: float, size: int, device: str) -> Stages:
-    """The only stage of a row; see `measure_heads`."""
+def plan_upsampler(row: str, scale: float, size: int, device: str) -> Plan:
+    """Plan the one forward pass of a row; see `measure_upsamplers`."""
     return {row: partial(_build, row, scale, size, device)}
 
 
-def _build(row: str, scale: float, size: int, device: str) -> Subject:
+def _build(row: str, scale: float, size: int, device: str) -> Workload:
     features = torch.rand(1, _CHANNELS, size, size, device=device)
     output_size = output_size_of((size, size), scale)
-    grid = PixelGrid.whole((size, size), output_size)
-    return Subject.of(HEADS[row]().eval(), features, output_size if row == "liif" else grid)
+    grid = output_size if row == "liif" else PixelGrid.whole((size, size), output_size)
+    return Workload.from_network(UPSAMPLERS[row]().eval(), features, grid)

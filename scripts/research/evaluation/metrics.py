@@ -1,11 +1,11 @@
 """Numbers of results of the truth's size.
 
-A measure says what one image tells, as plain numbers that can be kept in a file, and later makes
-rows of what all images told.
+A metric computes plain numbers for each image, which can be kept in a file, and then summarizes
+those of all images.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,12 +13,7 @@ from torch import nn
 
 from scsnet_hf.color import denormalize_lab, lab_to_srgb, normalize_lab
 from scsnet_hf.data.colorfulness import colorfulness
-from scsnet_hf.metrics.per_image import (
-    SSIM_WINDOW,
-    perceptual_distance,
-    psnr,
-    ssim,
-)
+from scsnet_hf.metrics.per_image import SSIM_WINDOW, perceptual_distance, psnr, ssim
 from scsnet_hf.training.losses import PerceptualLoss
 from scsnet_hf.training.vgg import VGG16Features
 
@@ -30,50 +25,46 @@ Row = dict[str, float]  # of all results of a method
 
 TRUTH = "truth"
 
-_COLORED = 12.0  # CIE Lab chroma from which a place is plainly colored
-_GRAY = 4.0  # and below which it is plainly not
+_COLORED = 12.0  # CIE Lab chroma above which a pixel is clearly colored
+_GRAY = 4.0  # and below which it is clearly not
 _MOMENTS = ("sums", "squares")  # of a and b over the pixels of an image
 
 
-class Measure(Protocol):
-    """What `evaluate` asks of a measure."""
+class Metric(ABC):
+    """A metric of `evaluate`."""
 
-    definitions: dict[str, str]  # what each number of a row means, by its name
+    definitions: dict[str, str]  # meaning of each number of a row, by its name
 
-    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
-        """Numbers of one image, by method.
+    @abstractmethod
+    def compute(self, sample: Sample | None, images: dict[str, Pixels]) -> dict[str, Numbers]:
+        """Compute the numbers of one image, by method.
 
         Args:
-            sample: what was restored; None where two folders are compared.
-            outcomes: the truth, and every method's result of the truth's size.
+            sample: what was reconstructed; None where two folders are compared.
+            images: the truth, and every method's result of the truth's size.
         """
 
-    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
-        """Numbers by method and by name, of what `of` said of at least one image.
+    def summarize(self, images: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
+        """Summarize the numbers of at least one image, by method and by name; means by default.
 
         A method need not have been applied to every image.
         """
+        return {
+            name: {
+                key: float(np.mean([one[key] for one in numbers if key in one]))
+                for key in dict.fromkeys(key for one in numbers for key in one)
+            }
+            for name, numbers in group_by_method(images).items()
+        }
 
 
-def by_method(told: Sequence[dict[str, Numbers]]) -> dict[str, list[Numbers]]:
-    """The numbers of every method, over the images that it was applied to."""
-    names = dict.fromkeys(name for numbers in told for name in numbers)
-    return {name: [numbers[name] for numbers in told if name in numbers] for name in names}
+def group_by_method(images: Sequence[dict[str, Numbers]]) -> dict[str, list[Numbers]]:
+    """Group the numbers by method, over the images that it was applied to."""
+    names = dict.fromkeys(name for numbers in images for name in numbers)
+    return {name: [numbers[name] for numbers in images if name in numbers] for name in names}
 
 
-def means(told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
-    """Every number averaged in float64 over the images that have it, by method."""
-
-    def mean(key: str, numbers: list[Numbers]) -> float:
-        return float(np.mean([one[key] for one in numbers if key in one]))
-
-    return {
-        name: {key: mean(key, numbers) for key in dict.fromkeys(k for one in numbers for k in one)}
-        for name, numbers in by_method(told).items()
-    }
-
-
-class Closeness:
+class Fidelity(Metric):
     """How close results are to the truth; see `definitions`."""
 
     definitions = {
@@ -85,21 +76,19 @@ class Closeness:
         "share whose chroma in the result is below 4; 0 where the truth has no such pixels",
     }
 
-    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
-        """See `Measure`."""
-        truth = outcomes[TRUTH]
-        return {name: _closeness(result, truth) for name, result in _results(outcomes).items()}
+    def compute(self, sample: Sample | None, images: dict[str, Pixels]) -> dict[str, Numbers]:
+        truth = images[TRUTH]
+        return {name: _fidelity(image, truth) for name, image in images.items() if name != TRUTH}
 
-    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
-        """See `Measure`."""
-        rows = means(told)
+    def summarize(self, images: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
+        rows = super().summarize(images)
         for row in rows.values():
             left_gray, colored = (row.pop(key) for key in ("left_gray", "colored"))
             row["gray_share"] = left_gray / colored if colored else 0.0
         return rows
 
 
-def _closeness(result: Pixels, truth: Pixels) -> Numbers:
+def _fidelity(result: Pixels, truth: Pixels) -> Numbers:
     levels = [np.asarray(pixels.image) for pixels in (result, truth)]
     colored = _chroma(truth) > _COLORED
     numbers = {
@@ -113,7 +102,7 @@ def _closeness(result: Pixels, truth: Pixels) -> Numbers:
     return numbers
 
 
-class Perceptual:
+class PerceptualDistance(Metric):
     """VGG16 distances of results and truth: `PerceptualLoss` and `perceptual_distance`.
 
     Args:
@@ -121,9 +110,8 @@ class Perceptual:
     """
 
     definitions = {
-        "perceptual": "VGG16 distance of Eq. 6, with the weights that were given; mean over images",
-        "perceptual_l": "the same of both images with a = b = 0, which tells sharpness without "
-        "color",
+        "perceptual": "VGG16 distance of Eq. 6, with the given weights; mean over images",
+        "perceptual_l": "the same of both images with a = b = 0: sharpness without color",
         "perceptual_unit": "VGG16 distance by the formula of LPIPS (Zhang et al. 2018) without its "
         "learned weights: activations have length 1 at each position; mean over images",
         "perceptual_unit_l": "the same of both images with a = b = 0",
@@ -131,28 +119,23 @@ class Perceptual:
 
     def __init__(self, features: VGG16Features):
         self._device = features.mean.device
-        self._features = _Remembering(features)
+        self._features = _CachedFeatures(features)
         self._loss = PerceptualLoss(self._features)
 
     @torch.no_grad()
-    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
-        """See `Measure`."""
-        colored, gray = (self._distances(outcomes, chroma) for chroma in (1, 0))
+    def compute(self, sample: Sample | None, images: dict[str, Pixels]) -> dict[str, Numbers]:
+        colored, gray = (self._distances(images, saturation) for saturation in (1, 0))
         return {
             name: colored[name] | {f"{key}_l": value for key, value in gray[name].items()}
             for name in colored
         }
 
-    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
-        """See `Measure`."""
-        return means(told)
-
-    def _distances(self, outcomes: dict[str, Pixels], chroma: int) -> dict[str, Numbers]:
-        """Distances to the truth by method, after multiplying a and b by `chroma`."""
-        factors = torch.tensor((1, chroma, chroma))[:, None, None]
+    def _distances(self, images: dict[str, Pixels], saturation: int) -> dict[str, Numbers]:
+        """Distances to the truth by method, after multiplying a and b by `saturation`."""
+        factors = torch.tensor((1, saturation, saturation))[:, None, None]
         inputs = {
             name: normalize_lab(factors * pixels.lab)[None].to(self._device)
-            for name, pixels in outcomes.items()
+            for name, pixels in images.items()
         }
         rgb = {name: lab_to_srgb(denormalize_lab(lab)) for name, lab in inputs.items()}
         truth, true_rgb = inputs.pop(TRUTH), rgb.pop(TRUTH)
@@ -165,22 +148,22 @@ class Perceptual:
         }
 
 
-class _Remembering(nn.Module):
-    """A VGG16 that knows the last two images: the loss shows the truth again with each result."""
+class _CachedFeatures(nn.Module):
+    """VGG16 features of the last two images are kept: the truth comes again with each result."""
 
     def __init__(self, features: VGG16Features):
         super().__init__()
         self.features = features
-        self.last: list[tuple[torch.Tensor, tuple[torch.Tensor, ...]]] = []
+        self.recent: list[tuple[torch.Tensor, tuple[torch.Tensor, ...]]] = []
 
     def forward(self, rgb: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        seen = next((one for one in self.last if torch.equal(one[0], rgb)), None)
-        known = seen or (rgb, self.features(rgb))
-        self.last = [known, *(one for one in self.last if one is not known)][:2]
-        return known[1]
+        cached = next((one for one in self.recent if torch.equal(one[0], rgb)), None)
+        current = cached or (rgb, self.features(rgb))
+        self.recent = [current, *(one for one in self.recent if one is not current)][:2]
+        return current[1]
 
 
-class Colors:
+class ColorStatistics(Metric):
     """How much color there is, in results and truth; see `definitions`."""
 
     definitions = {
@@ -191,16 +174,14 @@ class Colors:
         "std_b": "the same of CIE b",
     }
 
-    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
-        """See `Measure`."""
-        return {name: _colors(pixels) for name, pixels in outcomes.items()}
+    def compute(self, sample: Sample | None, images: dict[str, Pixels]) -> dict[str, Numbers]:
+        return {name: _color_statistics(pixels) for name, pixels in images.items()}
 
-    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
-        """See `Measure`."""
-        return {name: _colors_together(numbers) for name, numbers in by_method(told).items()}
+    def summarize(self, images: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
+        return {name: _pool(numbers) for name, numbers in group_by_method(images).items()}
 
 
-def _colors(pixels: Pixels) -> Numbers:
+def _color_statistics(pixels: Pixels) -> Numbers:
     a_and_b = pixels.lab[1:].flatten(1).double()
     return {
         "chroma": _chroma(pixels).mean().item(),
@@ -211,16 +192,12 @@ def _colors(pixels: Pixels) -> Numbers:
     }
 
 
-def _colors_together(numbers: list[Numbers]) -> Row:
+def _pool(numbers: list[Numbers]) -> Row:
     count = sum(one["pixels"] for one in numbers)
     mean, square = (np.sum([one[key] for one in numbers], axis=0) / count for key in _MOMENTS)
-    std_a, std_b = np.sqrt((square - mean**2).clip(min=0))  # rounding may leave less
+    std_a, std_b = np.sqrt((square - mean**2).clip(min=0))  # rounding may make it negative
     row = {key: float(np.mean([one[key] for one in numbers])) for key in ("chroma", "colorfulness")}
     return {**row, "std_a": float(std_a), "std_b": float(std_b)}
-
-
-def _results(outcomes: dict[str, Pixels]) -> dict[str, Pixels]:
-    return {name: pixels for name, pixels in outcomes.items() if name != TRUTH}
 
 
 def _chroma(pixels: Pixels) -> torch.Tensor:

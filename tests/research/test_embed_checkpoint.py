@@ -1,4 +1,4 @@
-"""scripts/embed_checkpoint.py from its command line."""
+"""scripts/research/embed_checkpoint.py from its command line."""
 
 import runpy
 import sys
@@ -10,7 +10,7 @@ import torch
 import scsnet_hf
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, SCSNetImageProcessor
 
-SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "embed_checkpoint.py"
+SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "research" / "embed_checkpoint.py"
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""Stages of cascades: what colorizes an image and what enlarges it, each by a name.
+"""Colorizers and upscalers of other projects, loaded by name for cascades.
 
     gray                    a colorizer that leaves the image gray
     scsnet, scsnet:MODEL    a colorizer: this package at magnification 1; MODEL as for `scsnet`
-    bicubic                 an upscaler: nothing but the resizing that ends every cascade
+    bicubic                 an upscaler: only the resizing at the end of every cascade
     transformers:MODEL      image-to-image model of transformers, such as Swin2SR
     diffusers:MODEL         upscaler of diffusers, such as StableDiffusionUpscalePipeline
     spandrel:FILE           what spandrel loads: ESRGAN, Real-ESRGAN, DDColor, ...
@@ -12,8 +12,8 @@
     command:WORDS           a shell command with {input} and {output}, paths of PNG files
 
 Networks of spandrel, ncnn and ONNX get sRGB in [0, 1] as float32 (1, 3, H, W), or (1, 1, H, W)
-where that is all an ONNX network takes, and give the same at their own size. Packages that a stage
-needs are imported when it is loaded.
+where an ONNX network takes only that, and return the same at their own size. The package that a
+model needs is imported when it is loaded.
 """
 
 import shlex
@@ -32,16 +32,19 @@ from PIL import Image
 from scsnet_hf.image_io import load_image
 from scsnet_hf.registration import DEFAULT_CHECKPOINT, load_pipeline
 
-from .pixels import Pixels, image_of_rgb
+from .pixels import Pixels
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What a cascade is made of.
+class ExternalModel:
+    """A part of a cascade.
 
     Args:
-        run: from an RGB image to another, of any size.
-        parameters: of its network; None if that is not known.
+        run: from an RGB image to another of any size.
+        parameters: of its network; None if unknown.
+
+    Example:
+        >>> ExternalModel(lambda image: image.resize((512, 512)), parameters=0)
     """
 
     run: Callable[[Image.Image], Image.Image]
@@ -51,40 +54,40 @@ class Stage:
         return self.run(image)
 
 
-def load_stage(name: str, device: str | torch.device = "cpu") -> Stage:
-    """The stage of a name; see the module.
+def load_external_model(name: str, device: str | torch.device = "cpu") -> ExternalModel:
+    """Load a colorizer or upscaler by name; see the module.
 
     Args:
         name: KIND, or KIND:WHAT.
-        device: where a network of PyTorch runs.
+        device: of a PyTorch network.
 
     Raises:
-        ValueError: for a kind that is not known, or one without what it needs.
-        ImportError: where the package of that kind is missing.
+        ValueError: for an unknown kind, or one without what it needs.
+        ImportError: if the package of that kind is not installed.
     """
     kind, _, what = name.partition(":")
     if kind not in _KINDS:
-        raise ValueError(f"stage {name!r}: must be one of {', '.join(_KINDS)}")
-    load, needs_more = _KINDS[kind]
-    if needs_more and not what:
-        raise ValueError(f"stage {name!r}: must be followed by what to load, {kind}:...")
+        raise ValueError(f"model {name!r}: must be one of {', '.join(_KINDS)}")
+    load, needs_argument = _KINDS[kind]
+    if needs_argument and not what:
+        raise ValueError(f"model {name!r}: must be followed by what to load, {kind}:...")
     return load(what, device)
 
 
-def _unchanged(what: str, device) -> Stage:
-    return Stage(lambda image: image, parameters=0)
+def _unchanged(what: str, device) -> ExternalModel:
+    return ExternalModel(lambda image: image, parameters=0)
 
 
-def _gray(what: str, device) -> Stage:
-    return Stage(lambda image: image.convert("L").convert("RGB"), parameters=0)
+def _gray(what: str, device) -> ExternalModel:
+    return ExternalModel(lambda image: image.convert("L").convert("RGB"), parameters=0)
 
 
-def _scsnet(what: str, device) -> Stage:
+def _scsnet(what: str, device) -> ExternalModel:
     pipe = load_pipeline(what or DEFAULT_CHECKPOINT, device)
-    return Stage(lambda image: pipe(image, scale=1), pipe.model.automatic_parameters)
+    return ExternalModel(lambda image: pipe(image, scale=1), pipe.model.automatic_parameters)
 
 
-def _transformers(what: str, device) -> Stage:
+def _transformers(what: str, device) -> ExternalModel:
     from transformers import AutoImageProcessor, AutoModelForImageToImage
 
     processor = AutoImageProcessor.from_pretrained(what)
@@ -93,15 +96,15 @@ def _transformers(what: str, device) -> Stage:
     @torch.no_grad()
     def run(image: Image.Image) -> Image.Image:
         pixels = processor(image, return_tensors="pt")["pixel_values"].to(device)
-        made = network(pixels).reconstruction[0].cpu()
-        factor = made.shape[-1] // pixels.shape[-1]
-        made = made[:, : image.height * factor, : image.width * factor]  # without padding
-        return image_of_rgb(made.clamp(0, 1))
+        upscaled = network(pixels).reconstruction[0].cpu()
+        factor = upscaled.shape[-1] // pixels.shape[-1]
+        upscaled = upscaled[:, : image.height * factor, : image.width * factor]  # without padding
+        return load_image(upscaled.clamp(0, 1))
 
-    return Stage(run, network.num_parameters())
+    return ExternalModel(run, network.num_parameters())
 
 
-def _diffusers(what: str, device) -> Stage:
+def _diffusers(what: str, device) -> ExternalModel:
     from diffusers import DiffusionPipeline
 
     pipe = DiffusionPipeline.from_pretrained(what).to(device)
@@ -113,86 +116,86 @@ def _diffusers(what: str, device) -> Stage:
         return pipe(image=image, generator=generator, **arguments).images[0]
 
     networks = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
-    return Stage(run, sum(map(_count_parameters, networks)))
+    return ExternalModel(run, sum(map(_count_parameters, networks)))
 
 
-def _spandrel(what: str, device) -> Stage:
+def _spandrel(what: str, device) -> ExternalModel:
     from spandrel import ModelLoader
 
     network = ModelLoader(device=device).load_from_file(what)
 
     @torch.no_grad()
     def run(image: Image.Image) -> Image.Image:
-        return image_of_rgb(network(Pixels(image).rgb[None].to(device))[0].clamp(0, 1).cpu())
+        return load_image(network(Pixels(image).rgb[None].to(device))[0].clamp(0, 1).cpu())
 
-    return Stage(run, _count_parameters(network.model))
+    return ExternalModel(run, _count_parameters(network.model))
 
 
-def _ncnn(what: str, device) -> Stage:
+def _ncnn(what: str, device) -> ExternalModel:
     import ncnn
 
     network = ncnn.Net()
     if network.load_param(what) or network.load_model(str(Path(what).with_suffix(".bin"))):
-        raise ValueError(f"stage ncnn:{what}: cannot be loaded")
+        raise ValueError(f"model ncnn:{what}: cannot be loaded")
 
     def run(image: Image.Image) -> Image.Image:
-        # The buffer is borrowed, not copied: it has to outlive the extractor.
+        # ncnn borrows the buffer, which has to outlive the extractor.
         pixels = np.ascontiguousarray(Pixels(image).rgb.numpy())
-        given = ncnn.Mat(pixels)
+        mat = ncnn.Mat(pixels)
         extractor = network.create_extractor()
-        extractor.input(network.input_names()[0], given)
-        _, made = extractor.extract(network.output_names()[0])
-        return image_of_rgb(torch.from_numpy(np.array(made)).clamp(0, 1))
+        extractor.input(network.input_names()[0], mat)
+        _, output = extractor.extract(network.output_names()[0])
+        return load_image(torch.from_numpy(np.array(output)).clamp(0, 1))
 
-    return Stage(run)
+    return ExternalModel(run)
 
 
-def _onnx(what: str, device) -> Stage:
+def _onnx(what: str, device) -> ExternalModel:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(what, providers=["CPUExecutionProvider"])
-    (given,) = session.get_inputs()
-    channels = given.shape[1]
+    (source,) = session.get_inputs()
+    channels = source.shape[1]
 
     def run(image: Image.Image) -> Image.Image:
         pixels = Pixels(image.convert("L").convert("RGB") if channels == 1 else image)
         values = pixels.rgb[None, :channels].numpy()
-        made = torch.from_numpy(session.run(None, {given.name: values})[0][0])
-        return image_of_rgb(made.clamp(0, 1).expand(3, -1, -1))
+        output = torch.from_numpy(session.run(None, {source.name: values})[0][0])
+        return load_image(output.clamp(0, 1).expand(3, -1, -1))
 
-    return Stage(run)
+    return ExternalModel(run)
 
 
-def _python(what: str, device) -> Stage:
+def _python(what: str, device) -> ExternalModel:
     module, _, name = what.partition(":")
-    return Stage(getattr(import_module(module), name))
+    return ExternalModel(getattr(import_module(module), name))
 
 
-def _command(what: str, device) -> Stage:
+def _command(what: str, device) -> ExternalModel:
     words = shlex.split(what)
     if not all(any(place in word for word in words) for place in ("{input}", "{output}")):
-        raise ValueError(f"stage command:{what}: must hold {{input}} and {{output}}")
+        raise ValueError(f"model command:{what}: must contain {{input}} and {{output}}")
 
     def run(image: Image.Image) -> Image.Image:
         with tempfile.TemporaryDirectory() as folder:
-            given, made = Path(folder, "input.png"), Path(folder, "output.png")
-            image.save(given)
-            filled = [
-                w.replace("{input}", str(given)).replace("{output}", str(made)) for w in words
+            source, result = Path(folder, "input.png"), Path(folder, "output.png")
+            image.save(source)
+            command = [
+                w.replace("{input}", str(source)).replace("{output}", str(result)) for w in words
             ]
-            done = subprocess.run(filled, capture_output=True, text=True)
-            if done.returncode or not made.exists():
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode or not result.exists():
                 raise ValueError(f"{words[0]}: exit code {done.returncode}, {done.stderr[-300:]}")
-            return load_image(made).convert("RGB")
+            return load_image(result).convert("RGB")
 
-    return Stage(run)
+    return ExternalModel(run)
 
 
 def _count_parameters(network: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-_KINDS = {  # kind: how it is loaded, and whether it has to be told what
+_KINDS = {  # kind -> how it is loaded, and whether it needs an argument
     "gray": (_gray, False),
     "scsnet": (_scsnet, False),
     "bicubic": (_unchanged, False),

@@ -1,6 +1,6 @@
-"""How results change with the reference, the magnification and the source's size.
+"""Effects of the reference, the magnification and the source's size on the results.
 
-These measures run the pipeline beyond the methods; see `measures.Measure` for what they answer.
+These metrics call the pipeline beyond the methods.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,25 +8,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image
 
-from .measures import (
-    Numbers,
-    Row,
-    by_method,
-    means,
-)
 from .methods import AUTOMATIC
+from .metrics import Metric, Numbers, Row, group_by_method
 from .pixels import Pixels
-from .samples import Sample, shrink, without_colors
+from .samples import Sample, remove_colors, shrink
 
 RECOLORED = "recolored reference"
 
 _MAGNIFICATIONS = (1.0, 2.0, 3.3)  # compared with that of the automatic method
 
 
-class HueFollowing:
-    """Whether the result takes the hues of a reference whose hues were turned at random.
+class HueTransfer(Metric):
+    """Whether the result takes the hues of a reference whose hues were rotated at random.
 
-    An image's mean hue is the angle of its mean (a, b) vector in CIE Lab, 0 if that vanishes.
+    The mean hue of an image is the angle of its mean (a, b) vector in CIE Lab, 0 if that vanishes.
 
     Args:
         pipe: a `scs-colorize-sr` pipeline.
@@ -42,15 +37,13 @@ class HueFollowing:
     def __init__(self, pipe: Callable):
         self._pipe = pipe
 
-    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
-        """See `Measure`."""
+    def compute(self, sample: Sample | None, images: dict[str, Pixels]) -> dict[str, Numbers]:
         result = self._pipe(sample.gray, reference=sample.recolored, size=sample.truth.size)
         hues = {"result": _mean_hue(result), "reference": _mean_hue(sample.recolored)}
         return {RECOLORED: hues}
 
-    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
-        """See `Measure`."""
-        hues = by_method(told)[RECOLORED]
+    def summarize(self, images: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
+        hues = group_by_method(images)[RECOLORED]
         result, reference = (np.array([one[key] for one in hues]) for key in hues[0])
         row = {
             "hue_correlation": circular_correlation(result, reference),
@@ -60,10 +53,10 @@ class HueFollowing:
 
 
 def circular_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Circular correlation coefficient of Jammalamadaka and SenGupta (2001), Sec. 8.2.
+    """Compute the circular correlation coefficient (Jammalamadaka and SenGupta 2001, Sec. 8.2).
 
     sum(sin(x - m) sin(y - n)) / sqrt(sum(sin(x - m)^2) sum(sin(y - n)^2)). For angles all around
-    the circle the mean directions are chance, and with them as m and n the coefficient would be.
+    the circle the mean directions are random, and so would be the coefficient with them as m and n.
     So m and n are the directions that the authors give for this case: m - n is the mean direction
     of x - y, m + n that of x + y; the numerator is then (R(x - y) - R(x + y)) / 2 with R the length
     of the sum of unit vectors.
@@ -83,7 +76,7 @@ def circular_correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float((x * y).mean() / spread) if spread > 1e-9 else 0.0
 
 
-class Stability:
+class Stability(Metric):
     """How much the automatic colors change where only sizes do.
 
     Numbers are distances sqrt(da^2 + db^2) in CIE Lab, mean over pixels and images (CIE76
@@ -95,7 +88,7 @@ class Stability:
 
     definitions = {
         "shift_magnification": "distance of a and b between the results at magnifications 1, 2 and "
-        "3.3 and the automatic method's, all brought to the source's size by area averages of R, "
+        "3.3 and the automatic method's, all resized to the source's size by area averages of R, "
         "G and B; mean over the three",
         "shift_source": "distance of a and b between the automatic method's result and that of a "
         "source with twice the sides, both at the truth's size",
@@ -104,20 +97,15 @@ class Stability:
     def __init__(self, pipe: Callable):
         self._pipe = pipe
 
-    def of(self, sample: Sample | None, outcomes: dict[str, Pixels]) -> dict[str, Numbers]:
-        """See `Measure`."""
-        if AUTOMATIC not in outcomes:
+    def compute(self, sample: Sample | None, images: dict[str, Pixels]) -> dict[str, Numbers]:
+        if AUTOMATIC not in images:
             return {}
-        automatic = outcomes[AUTOMATIC]
+        automatic = images[AUTOMATIC]
         numbers = {
             "shift_magnification": self._across_magnifications(sample, automatic.image),
-            "shift_source": _shift(self._from_larger_source(sample), automatic),
+            "shift_source": _color_distance(self._from_larger_source(sample), automatic),
         }
         return {AUTOMATIC: numbers}
-
-    def rows(self, told: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
-        """See `Measure`."""
-        return means(told)
 
     def _across_magnifications(self, sample: Sample, automatic: Image.Image) -> float:
         def at_source_size(image: Image.Image) -> Pixels:
@@ -125,11 +113,11 @@ class Stability:
 
         results = (at_source_size(self._pipe(sample.gray, scale=p)) for p in _MAGNIFICATIONS)
         expected = at_source_size(automatic)
-        return float(np.mean([_shift(result, expected) for result in results]))
+        return float(np.mean([_color_distance(result, expected) for result in results]))
 
     def _from_larger_source(self, sample: Sample) -> Pixels:
         width, height = sample.gray.size
-        source = without_colors(shrink(sample.truth, (2 * width, 2 * height)))
+        source = remove_colors(shrink(sample.truth, (2 * width, 2 * height)))
         return Pixels(self._pipe(source, size=sample.truth.size))
 
 
@@ -142,5 +130,5 @@ def _direction(angles: np.ndarray) -> float:
     return float(np.angle(np.exp(1j * angles).sum()))
 
 
-def _shift(first: Pixels, second: Pixels) -> float:
+def _color_distance(first: Pixels, second: Pixels) -> float:
     return (first.lab - second.lab)[1:].norm(dim=0).mean().item()

@@ -1,8 +1,8 @@
-"""Put a trained model into the package: float16 weights, no code files.
+"""Embed a trained model into the package: float16 weights, no code files.
 
-    python scripts/embed_checkpoint.py run small
+    python scripts/research/embed_checkpoint.py run small
 
-writes scsnet_hf/checkpoints/small, which `pip install .` then carries along.
+writes scsnet_hf/checkpoints/small, which is package data.
 """
 
 import argparse
@@ -35,21 +35,21 @@ def main() -> None:
     model.config.save_pretrained(folder)
     processor.save_pretrained(folder)
     strip_code(folder)
-    (folder / "model.safetensors").chmod(0o644)  # written for its owner alone
+    (folder / "model.safetensors").chmod(0o644)  # transformers writes it for its owner alone
 
 
 @torch.no_grad()
 def scale_colors(model: SCSNetForImageToImage, saturation: float) -> None:
-    """Multiply a and b of all results, by the weights of the pixel mapping's last layer.
+    """Multiply a and b of all results through the weights of the last layer of pixel mapping.
 
-    Adversarial training may exaggerate colors; this takes it back for good.
+    Adversarial training may exaggerate colors; this compensates for it.
     """
     for parameter in model.upsampler.last.parameters():
         parameter[1:] *= saturation  # L, a, b
 
 
 def strip_code(folder: Path) -> None:
-    """Remove the code files and the references to them: the package itself is the code."""
+    """Remove the code files and the references to them: the package has the code."""
     for file in folder.glob("*.py"):
         file.unlink()
     for file in folder.glob("*.json"):
