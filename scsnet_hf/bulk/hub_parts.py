@@ -29,32 +29,28 @@ def hub_parts(
 def _read(
     path: str, config: str | None, split: str, column: str, fingerprint: str, number: int
 ) -> bytes:
-    return image_bytes(_load_images(path, config, split, column, fingerprint)[number][column])
-
-
-@cache
-def _load_images(
-    path: str, config: str | None, split: str, column: str, fingerprint: str
-) -> "datasets.Dataset":
-    import datasets
-
     data = _load(path, config, split)
     if data._fingerprint != fingerprint:
         raise InputError(
             f"{path}: this machine has another version than the one the job started with; "
             "delete the older one from the cache of `datasets`"
         )
-    return data.cast_column(column, datasets.Image(decode=False))
+    return image_bytes(data[number][column])
 
 
 @cache
 def _load(path: str, config: str | None, split: str) -> "datasets.Dataset":
+    """Load a split without decoding its images."""
     import datasets
 
     try:
-        return datasets.load_dataset(path, config, split=split)
+        data = datasets.load_dataset(path, config, split=split)
     except Exception as error:  # from the Hub, the network or the data
         raise InputError(
             f"{path}: neither a folder here nor a data set on the Hub that can be loaded; if it is "
             f"gated, accept its terms and run `hf auth login` ({error})"
         ) from error
+    for name, feature in data.features.items():
+        if isinstance(feature, datasets.Image):
+            data = data.cast_column(name, datasets.Image(decode=False))
+    return data

@@ -50,6 +50,8 @@ def _read(path: Path, column: str, number: int) -> bytes:
     ends = _row_group_ends(path)
     group = bisect_right(ends, number)
     images = _read_row_group(path, group, column)
+    if isinstance(images, str):
+        raise ValueError(images)
     return image_bytes(images[number - ends[group]].as_py())  # counted from the end
 
 
@@ -66,11 +68,16 @@ def _row_group_ends(path: Path) -> list[int]:
 
 
 @lru_cache(maxsize=1)
-def _read_row_group(path: Path, group: int, column: str) -> "pyarrow.ChunkedArray":
+def _read_row_group(path: Path, group: int, column: str) -> "pyarrow.ChunkedArray | str":
+    """Read the images of a row group; return why if that fails, to try it only once."""
+    import pyarrow
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
-        return file.read_row_group(group, columns=[column])[column]
+    try:
+        with parquet.ParquetFile(path) as file:
+            return file.read_row_group(group, columns=[column])[column]
+    except (pyarrow.ArrowException, OSError) as error:
+        return str(error)
 
 
 def find_image_column(schema: "pyarrow.Schema", wanted: str | None, name: str) -> str:

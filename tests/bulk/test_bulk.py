@@ -133,7 +133,7 @@ class TestSources:
         assert list_parts(tmp_path / "in") == expected
 
     @pytest.mark.parametrize("kind", LOCAL)
-    def test_the_fingerprint_is_that_of_the_rows_not_of_their_place(self, kind, tmp_path):
+    def test_the_fingerprint_does_not_depend_on_the_folder(self, kind, tmp_path):
         LOCAL[kind](tmp_path / "in")
         before = fingerprint(list_parts(tmp_path / "in"))
         (tmp_path / "in").rename(tmp_path / "elsewhere")
@@ -162,7 +162,7 @@ class TestSources:
         assert found.keys() == {*keys, *(f"outer/{key}" for key in keys)}
 
     @pytest.mark.skipif(os.name == "nt", reason="file names are text there")
-    def test_a_name_that_is_no_text_has_a_key_that_is(self, tmp_path):
+    def test_a_name_that_is_not_utf8_has_a_key_that_is(self, tmp_path):
         Path(os.fsdecode(bytes(tmp_path) + b"/\xff.png")).write_bytes(png())
         assert images_of(list_parts(tmp_path)) == {r"\udcff.png": png()}
 
@@ -178,7 +178,7 @@ class TestSources:
             (["{in}/a.tar", "{in}/b.parquet"], {}, "either .parquet files or .tar"),
         ],
     )
-    def test_what_cannot_be_is_refused(self, paths, more, message, tmp_path):
+    def test_invalid_sources_are_refused(self, paths, more, message, tmp_path):
         (tmp_path / "empty").mkdir()
         (tmp_path / "0.png").write_bytes(png())
         given_paths = tuple(path.replace("{in}", str(tmp_path)) for path in paths)
@@ -197,7 +197,7 @@ class TestTarShards:
     def found(self, tmp_path, files, **more):
         return images_of(list_parts(write_tar(tmp_path / "s.tar", files), **more))
 
-    def test_a_name_that_comes_twice_is_two_rows(self, tmp_path):
+    def test_a_repeated_name_is_another_row(self, tmp_path):
         names = "a.png b.png a.png a#2.png a.png a.png".split()
         found = self.found(tmp_path, [(name, png(index)) for index, name in enumerate(names)])
         assert list(found.values()) == [png(index) for index in range(len(names))]
@@ -237,7 +237,7 @@ class TestTarShards:
         assert found.keys() == {"s.tar/0", "s.tar/1", "s.tar/2", "s.tar"}
         assert "3 rows before that are used" in found["s.tar"]
 
-    def test_what_is_no_tar_fails_beside_others(self, tmp_path):
+    def test_a_file_that_is_not_a_tar_fails_alone(self, tmp_path):
         write_tar(tmp_path / "good.tar", [("a.png", png())])
         (tmp_path / "bad.tar").write_bytes(b"<html>")
         found = images_of(list_parts(tmp_path))
@@ -267,12 +267,19 @@ class TestParquetFiles:
         good = {0, 1, 2, 6, 7, 8}
         assert {n for n in range(9) if found[f"s.parquet/{n}"] == images[n]} == good
 
-    def test_a_damaged_file_fails_beside_others(self, tmp_path):
+    def test_a_damaged_file_fails_alone(self, tmp_path):
         write_parquet(tmp_path / "good.parquet", [png()])
         (tmp_path / "bad.parquet").write_bytes(b"PAR1")
         found = images_of(list_parts(tmp_path))
         assert found["good.parquet/0"] == png()
         assert "fetch or write it again" in found["bad.parquet"]
+
+    def test_a_missing_file_is_no_error_of_its_rows(self, tmp_path):
+        path = write_parquet(tmp_path / "s.parquet", [png()])
+        (part,) = list_parts(path)
+        path.unlink()
+        with pytest.raises(InputError, match=r"s\.parquet: could be read when the job started"):
+            part.read(0)
 
     def test_plain_binary_columns_are_images_too(self, tmp_path):
         table = pyarrow.table({"n": [1], "first": [b"x"], "second": [png()]})
@@ -376,11 +383,12 @@ class TestOutput:
         assert {str(file) for file in files} == {"out/images/a.png", "out/images/%2E./c.png"}
         assert (tmp_path / "out" / "images" / "a.png").read_bytes() == png(1)
 
-    def test_a_row_that_fails_later_has_no_result(self, tmp_path):
-        output = FolderOutput(tmp_path)
+    @pytest.mark.parametrize("kind", [FolderOutput, ParquetOutput])
+    def test_a_row_that_fails_later_has_no_result(self, kind, tmp_path):
+        output = kind(tmp_path)
         output.write(0, [Colorized("a", png(), 12, 9)])
         output.write(0, [Failed("a", "out of memory")])
-        assert not list(tmp_path.rglob("*.png"))
+        assert not list((tmp_path / "images").iterdir())
 
     @pytest.mark.parametrize("kind", [FolderOutput, ParquetOutput])
     def test_a_part_is_not_finished_until_all_of_it_is(self, kind, tmp_path):
@@ -526,7 +534,7 @@ class TestWorker:
         (error,) = parquet.read_table(tmp_path / "errors.parquet").to_pylist()
         assert error == {"key": "deadly", "reason": "3 workers died while working on it"}
 
-    def test_a_finished_part_is_not_done_again(self, tmp_path):
+    def test_a_finished_part_is_not_repeated(self, tmp_path):
         output = FolderOutput(tmp_path)
         output.write(3, RESULTS)
         worker = Worker(ColorizerSettings("no such model"), output, "run", threads=1)
