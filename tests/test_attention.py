@@ -97,13 +97,13 @@ def test_basic_attention_has_one_level_and_no_valves():
 
 
 @pytest.mark.parametrize(("closed", "without_influence"), [(0, "source"), (1, "reference")])
-def test_closed_valve_lets_nothing_through(closed, without_influence):
+def test_closed_valve_blocks_its_input(closed, without_influence):
     torch.manual_seed(0)
     attention = ValveCrossAttention(CHANNELS)
     with torch.no_grad():
         attention.valves.weight.zero_()
         attention.valves.bias.zero_()[closed] = -200
-        # The attention must not look at the source, else the source has that way to pass.
+        # The attention must not depend on the source either.
         attention.attention.query.weight.zero_()
     source, tokens = torch.randn(1, CHANNELS, 3, 4), torch.randn(1, 5, CHANNELS)
     other_source, other_tokens = torch.randn_like(source), torch.randn_like(tokens)
@@ -115,7 +115,7 @@ def test_closed_valve_lets_nothing_through(closed, without_influence):
 
 
 def pass_through(attention: CrossAttention) -> None:
-    """Make queries, keys and values of what comes in, unchanged."""
+    """Make queries, keys and values equal to the inputs."""
     with torch.no_grad():
         for layer in (attention.query, attention.key, attention.value):
             layer.weight.copy_(torch.eye(CHANNELS))
@@ -123,20 +123,20 @@ def pass_through(attention: CrossAttention) -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_valves_see_whether_a_place_has_found_its_match(sign):
+def test_valves_depend_on_how_well_a_position_is_matched(sign):
     attention = ValveCrossAttention(CHANNELS, matched=True)
     pass_through(attention.attention)
     with torch.no_grad():
         attention.valves.weight.zero_()
         attention.valves.bias.zero_()
-        attention.match_valves.weight.fill_(1.0)  # open where they match, closed where they differ
+        attention.match_valves.weight.fill_(1.0)  # open for a match, closed for the opposite
     source = torch.ones(1, CHANNELS, 1, 1)
     valves = attention(source, sign * torch.ones(1, 1, CHANNELS)).valves
     expected = torch.tensor(float(sign * CHANNELS)).sigmoid()  # the cosine is 1 or -1
     torch.testing.assert_close(valves, expected.expand_as(valves))
 
 
-def test_untrained_matches_do_not_move_the_valves():
+def test_untrained_matches_do_not_change_the_valves():
     plain, matched = ValveCrossAttention(CHANNELS), ValveCrossAttention(CHANNELS, matched=True)
     torch.nn.init.zeros_(matched.match_valves.weight)
     matched.load_state_dict({**matched.state_dict(), **plain.state_dict()})
@@ -174,7 +174,7 @@ def test_half_precision_survives_large_logits(output_attentions):
     with torch.no_grad():
         for layer in (attention.query, attention.key):
             layer.weight.copy_(torch.eye(CHANNELS))
-    # Their product is 80,000 per channel; half precision ends at 65,504.
+    # The product is 80,000 per channel, and the largest number in half precision is 65,504.
     source = torch.full((1, CHANNELS, 2, 2), 283.0).half()
     tokens = 283 * torch.randn(1, 5, CHANNELS).sign().half()
     assert attention(source, tokens, output_attentions).features.isfinite().all()

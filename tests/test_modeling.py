@@ -37,7 +37,7 @@ def gradients(model) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def base_model() -> SCSNetForImageToImage:
-    """The paper's size; all layers carry random weights, also those that start at zero."""
+    """The paper's size, with random weights also in the layers that start at zero."""
     torch.manual_seed(0)
     model = SCSNetForImageToImage(SCSNetConfig()).eval()
     with torch.no_grad():
@@ -47,10 +47,10 @@ def base_model() -> SCSNetForImageToImage:
     return model
 
 
-# Sizes at which no output pixel stands on a border between two cells, where Eq. 3 jumps.
+# Sizes at which no output pixel is on the border between two cells, where Eq. 3 jumps.
 @pytest.mark.parametrize("scale", [2.7, 4])
 @pytest.mark.parametrize("reference", [None, color(2, 16, 20)], ids=["automatic", "reference"])
-def test_network_is_the_one_that_the_paper_writes_down(base_model, reference, scale):
+def test_network_is_the_papers(base_model, reference, scale):
     pixels = gray(2, 12, 28)
     actual = reconstruct(base_model, pixels, reference, scale=scale)
     with torch.no_grad():
@@ -71,27 +71,15 @@ def test_automatic_parameters_are_those_of_a_network_without_references():
     ("width", "height", "scale", "expected"),  # expected is (width, height), .5 rounded to even
     [
         (1, 1, 0.5, (1, 1)),
-        (1, 1, 1, (1, 1)),
         (1, 1, 1.5, (2, 2)),
-        (1, 1, 2.7, (3, 3)),
-        (1, 1, 4, (4, 4)),
         (1, 1, 16, (16, 16)),
         (1, 50, 0.5, (1, 25)),
-        (1, 50, 1, (1, 50)),
-        (1, 50, 1.5, (2, 75)),
         (1, 50, 2.7, (3, 135)),
-        (1, 50, 4, (4, 200)),
-        (1, 50, 16, (16, 800)),
         (37, 41, 0.5, (18, 20)),
         (37, 41, 1, (37, 41)),
         (37, 41, 1.5, (56, 62)),
         (37, 41, 2.7, (100, 111)),
-        (37, 41, 4, (148, 164)),
         (37, 41, 16, (592, 656)),
-        (101, 67, 0.5, (50, 34)),
-        (101, 67, 1, (101, 67)),
-        (101, 67, 1.5, (152, 100)),
-        (101, 67, 2.7, (273, 181)),
         (101, 67, 4, (404, 268)),
     ],
 )
@@ -103,8 +91,8 @@ def test_output_is_the_rounded_product_of_size_and_scale(
     assert reconstruction.isfinite().all()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (41, 37), (30, 100), (7, 5)])
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (1, 50), (37, 41)])
+@pytest.mark.parametrize("size", [(1, 1), (30, 100), (7, 5)])
+@pytest.mark.parametrize(("width", "height"), [(1, 50), (37, 41)])
 def test_output_size_is_met_exactly(tiny_model, width, height, size):
     reconstruction = reconstruct(tiny_model, gray(2, height, width), output_size=size)
     assert reconstruction.shape == (2, 3, *size)
@@ -146,7 +134,7 @@ def test_reference_strength_zero_is_bit_equal_to_automatic(tiny_model):
     )
 
 
-def test_reference_strength_lies_between_automatic_and_referential_features(tiny_model):
+def test_reference_strength_interpolates_between_automatic_and_referential_features(tiny_model):
     with torch.no_grad():
         source = torch.randn(1, 16, 4, 5)
         tokens = tiny_model.encode_reference(color(1, 9, 11))
@@ -175,7 +163,7 @@ def test_masked_reference_may_hold_anything(tiny_model, value):
     assert torch.equal(masked, reconstruct(tiny_model, pixels))
 
 
-def test_order_of_several_references_does_not_matter(tiny_model):
+def test_order_of_references_does_not_matter(tiny_model):
     pixels = gray(1, 13, 15)
     with torch.no_grad():
         first = tiny_model.encode_reference(color(1, 9, 11))
@@ -216,13 +204,13 @@ def test_matched_references_are_also_seen_by_the_source_encoder(matched):
     reference = color(1, 16, 16)
     lighter, redder = (reference + change for change in torch.eye(3)[:2, None, :, None, None])
 
-    def told_apart(other: torch.Tensor) -> bool:
+    def is_distinguished(other: torch.Tensor) -> bool:
         tokens = zip(model.encode_reference(reference), model.encode_reference(other), strict=True)
         return any(not torch.equal(one, another) for one, another in tokens)
 
-    # The reference's own encoder is blind here.
-    assert told_apart(lighter) == matched
-    assert not told_apart(redder)
+    # The reference encoder is blind here, and the source encoder sees lightness only.
+    assert is_distinguished(lighter) == matched
+    assert not is_distinguished(redder)
 
 
 def test_model_without_cross_attention_refuses_a_reference():
@@ -241,7 +229,7 @@ def test_every_ablation_runs(upsampler, cross_attention):
     assert reconstruction.isfinite().all()
 
 
-# Images and batches
+# Batches and working size
 
 
 @pytest.mark.parametrize("reference_seed", [None, 5])
@@ -274,7 +262,7 @@ def test_constant_image_repeats_one_pattern_without_borders(upsampler, scale, pe
 
 
 @pytest.mark.parametrize("size", [(64, 40), (31, 90)])
-def test_color_branch_sees_a_larger_image_at_its_working_size(size):
+def test_color_branch_sees_large_images_at_the_working_size(size):
     model = build_tiny_model(color_size=32)
     with torch.no_grad():
         features = model.encode_color(gray(1, *size)).features
@@ -283,13 +271,13 @@ def test_color_branch_sees_a_larger_image_at_its_working_size(size):
     assert min(features.shape[-2:]) == pytest.approx(min(size) * scale, abs=0.5)
 
 
-def test_color_branch_sees_a_small_image_at_its_own_size():
+def test_color_branch_sees_small_images_at_their_own_size():
     model = build_tiny_model(color_size=32)
     with torch.no_grad():
         assert model.encode_color(gray(1, 13, 32)).features.shape[-2:] == (13, 32)
 
 
-def test_image_above_the_working_size_is_reconstructed_in_full():
+def test_image_above_the_working_size_has_the_full_output_size():
     model = build_tiny_model(color_size=16)
     assert reconstruct(model, gray(1, 33, 50), scale=1.5).shape == (1, 3, 50, 75)
 
@@ -303,8 +291,8 @@ def test_reference_above_the_working_size_is_reduced():
 
 
 @pytest.mark.parametrize("source_encoder", SOURCE_ENCODERS)
-@pytest.mark.parametrize("size", [(9, 7), (33, 50), (1, 90)])
-def test_enlargement_changes_no_size(source_encoder, size):
+@pytest.mark.parametrize("size", [(9, 7), (1, 90)])
+def test_source_enlargement_changes_no_size(source_encoder, size):
     networks = [
         build_tiny_model(
             source_encoder=source_encoder, color_size=16, source_enlargement=enlargement
@@ -332,7 +320,7 @@ def test_luminance_skip_adds_the_sources_lightness():
     assert difference[:, 1:].abs().max() == 0
 
 
-def test_nothing_is_kept_between_calls(tiny_model):
+def test_no_state_is_kept_between_calls(tiny_model):
     pixels = gray(1, 13, 15)
     before = reconstruct(tiny_model, pixels, scale=2)
     reconstruct(tiny_model, gray(2, 20, 9), color(2, 9, 11), scale=1.5)
@@ -472,7 +460,7 @@ def test_attention_maps_are_only_made_on_request(tiny_model):
     assert output.valves is None
 
 
-# Around the network
+# Saving, and the parts of the network
 
 
 def test_saved_and_loaded_model_is_bit_equal(tiny_model, tmp_path):
@@ -480,7 +468,7 @@ def test_saved_and_loaded_model_is_bit_equal(tiny_model, tmp_path):
     loaded, info = SCSNetForImageToImage.from_pretrained(tmp_path, output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
-    # Weights mapped from a file lie at other addresses, where a convolution may round otherwise.
+    # Weights mapped from a file have other addresses, which may change how convolutions round.
     loaded = deepcopy(loaded)
     inputs = (gray(1, 13, 15), color(1, 9, 11))
     assert torch.equal(reconstruct(loaded, *inputs), reconstruct(tiny_model, *inputs))
@@ -493,7 +481,7 @@ def test_saved_and_loaded_parameters_are_bit_equal(tiny_model, tmp_path):
     assert all(torch.equal(loaded[name], value) for name, value in tiny_model.state_dict().items())
 
 
-def test_return_dict_false_gives_a_tuple_without_what_is_missing(tiny_model):
+def test_return_dict_false_gives_a_tuple_without_none(tiny_model):
     pixels = gray(1, 6, 10)
     with torch.no_grad():
         automatic = tiny_model(pixels, return_dict=False)
@@ -503,7 +491,7 @@ def test_return_dict_false_gives_a_tuple_without_what_is_missing(tiny_model):
     assert loss.ndim == 0
 
 
-def test_parts_compose_to_the_whole(tiny_model):
+def test_composed_parts_equal_the_whole(tiny_model):
     pixels, reference = gray(1, 13, 15), color(1, 9, 11)
     with torch.no_grad():
         colors = tiny_model.encode_color(pixels, tiny_model.encode_reference(reference))
@@ -512,7 +500,7 @@ def test_parts_compose_to_the_whole(tiny_model):
 
 
 def test_a_small_window_of_a_large_source_is_like_the_whole():
-    """Only its surroundings go through the texture branch; what lies beyond hardly matters."""
+    """The texture branch sees only the surroundings; the influence of the rest is negligible."""
     model = build_tiny_model(texture_depth=6, luminance_skip=True)
     pixels, labels = gray(1, 64, 64), torch.zeros(1, 3, 16, 16)
     size, start = torch.tensor([[256, 256]]), torch.tensor([[100, 140]])
