@@ -1,6 +1,7 @@
 """The task `scs-colorize-sr`, called as its users call it."""
 
 import copy
+import inspect
 import io
 import os
 import re
@@ -24,10 +25,13 @@ from helpers.images import make_image
 from helpers.tiny_models import build_tiny_model
 from scsnet_hf import (
     ImageError,
+    ScsColorizeSrPipeline,
     SCSNetForImageToImage,
     SCSNetImageProcessor,
     tiling,
 )
+from scsnet_hf.pixel_mapping import PixelGrid
+from scsnet_hf.tiling import decode_window
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -437,6 +441,106 @@ class TestReferences:
         assert set(result) == {"image", "attentions", "valves"}
         assert not result["attentions"]
 
+    def test_tokens_of_an_encoded_reference_are_the_reference(self, tiny_pipe, image, references):
+        tokens = tiny_pipe.encode_reference(references)
+        result = tiny_pipe(image, reference_tokens=tokens)
+        assert equal(result, tiny_pipe(image, reference=references))
+
+    def test_a_reference_and_tokens_together_are_refused(self, tiny_pipe, image, references):
+        tokens = tiny_pipe.encode_reference(references[0])
+        with pytest.raises(ValueError, match="only one of reference and reference_tokens"):
+            tiny_pipe(image, reference=references[0], reference_tokens=tokens)
+
+
+class TestEncodedImages:
+    """What zoom, attention maps and the gallery build on."""
+
+    def test_a_window_is_what_the_network_computes_there(self, tiny_pipe, image, references):
+        encoded = tiny_pipe.encode_color(image, references[0], reference_strength=0.5)
+        grid = PixelGrid((16, 24), (32, 48), (4, 8), (20, 30))
+        window = tiny_pipe.decode_window(encoded, grid)
+        pixel_values = tiny_pipe.image_processor.source_tensor(image)
+        tokens = tiny_pipe.encode_reference(references[0])
+        with torch.no_grad():
+            color = tiny_pipe.model.encode_color(pixel_values, tokens, reference_strength=0.5)
+            expected = decode_window(tiny_pipe.model, pixel_values, color.features, grid)
+        assert torch.equal(window, expected)
+
+    def test_gray_keeps_its_16_bits(self, tiny_pipe):
+        ramp = Image.fromarray(np.linspace(20_000, 20_250, 64).astype(np.uint16).reshape(8, 8))
+        assert len(tiny_pipe.encode_color(ramp).pixel_values.unique()) > 8
+        assert torch.equal(
+            tiny_pipe.embed_image(ramp),
+            tiny_pipe.model.embed_images(tiny_pipe.image_processor.source_tensor(ramp))[0],
+        )
+
+    def test_hidden_colors_do_not_matter(self, tiny_pipe):
+        mask = Image.new("L", (24, 16), 255)
+        mask.paste(0, (0, 0, 12, 16))
+        sources = []
+        for hidden in ("black", "white"):
+            source = make_image(24, 16, "RGBA")
+            source.paste(hidden, (0, 0, 12, 16))
+            source.putalpha(mask)
+            sources.append(source)
+        features = [tiny_pipe.encode_color(source).features for source in sources]
+        assert torch.equal(*features)
+        assert torch.equal(*map(tiny_pipe.embed_image, sources))
+
+    def test_what_half_precision_cannot_hold_is_computed_in_float32(self, image, references):
+        half, single = overflowing_pipes()
+        encoded = [
+            pipe.encode_color(image, references[0], return_attention=True)
+            for pipe in (half, single)
+        ]
+        assert torch.equal(*(one.features for one in encoded))
+        assert torch.equal(*(one.attentions[0] for one in encoded))
+        grid = PixelGrid.whole((16, 24), (32, 48))
+        windows = [
+            pipe.decode_window(one, grid) for pipe, one in zip((half, single), encoded, strict=True)
+        ]
+        assert torch.equal(*windows)
+        assert torch.equal(*(pipe.embed_image(image) for pipe in (half, single)))
+
+    def test_a_wrong_strength_is_refused(self, tiny_pipe, image):
+        with pytest.raises(ValueError, match="reference_strength=2"):
+            tiny_pipe.encode_color(image, reference_strength=2)
+
+
+def overflowing_pipes():
+    """Pipelines of a network that half precision cannot compute, in float16 and in float32."""
+    model = build_tiny_model()
+    with torch.no_grad():
+        for stem in (model.stem, model.reference_stem):
+            stem.weight.mul_(4e4)  # its output exceeds 65504
+    model = model.half()
+    return [
+        pipeline("scs-colorize-sr", model=m, image_processor=SCSNetImageProcessor(), device="cpu")
+        for m in (model, copy.deepcopy(model).float())
+    ]
+
+
+class TestSignature:
+    def test_arguments_are_written_out_with_their_defaults(self):
+        parameters = inspect.signature(ScsColorizeSrPipeline.__call__).parameters
+        assert "reference_strength: float = 1.0" in str(parameters["reference_strength"])
+        assert "tile_size: int | str | None = 'auto'" in str(parameters["tile_size"])
+        assert {"reference", "scale", "size", "long_side", "depth"} <= parameters.keys()
+        assert all(p.kind is not p.VAR_KEYWORD for p in parameters.values())
+
+    def test_defaults_of_a_pipeline_hold_until_a_call_says_otherwise(self, tiny_pipe, image):
+        pipe = pipeline(
+            "scs-colorize-sr",
+            model=tiny_pipe.model,
+            image_processor=SCSNetImageProcessor(),
+            device="cpu",
+            saturation=0,
+            scale=2,
+        )
+        assert equal(pipe(image), tiny_pipe(image, saturation=0, scale=2))
+        assert equal(pipe(image, saturation=1.0), tiny_pipe(image, scale=2))
+        assert pipe(image, long_side=50).width == 50
+
 
 class TestTiles:
     @pytest.mark.parametrize("arguments", [{"scale": 2.7}, {"size": (100, 131)}])
@@ -656,17 +760,7 @@ class TestLoading:
         assert np.abs(pixels(result) - pixels(expected)).mean() < 4
 
     def test_what_half_precision_cannot_hold_is_computed_in_float32(self, image, references):
-        model = build_tiny_model()
-        with torch.no_grad():
-            for stem in (model.stem, model.reference_stem):
-                stem.weight.mul_(4e4)  # what comes out is beyond 65504
-        model = model.half()
-        pipes = [
-            pipeline(
-                "scs-colorize-sr", model=m, image_processor=SCSNetImageProcessor(), device="cpu"
-            )
-            for m in (model, copy.deepcopy(model).float())
-        ]
+        pipes = overflowing_pipes()
         half, single = (pipe(image, reference=references[0]) for pipe in pipes)
         assert equal(half, single)
         assert pipes[0].model.dtype == torch.float16

@@ -35,7 +35,7 @@ print(json.dumps(report))
 ORDERS = {
     "package_first": PACKAGE + AUTO_CLASSES,
     "package_last": AUTO_CLASSES + PACKAGE,
-    # Modules in the midst of whose import the Auto classes are imported.
+    # Modules whose import imports the Auto classes before it ends.
     "layers_first": PACKAGE + "import transformers.modeling_layers" + AUTO_CLASSES,
     "encoder_first": PACKAGE + "import scsnet_hf.efficientnet" + AUTO_CLASSES,
 }
@@ -56,7 +56,15 @@ def folder(tmp_path_factory, tiny_model):
     return folder
 
 
-@pytest.fixture(scope="module", params=ORDERS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        "package_first",
+        "package_last",
+        pytest.param("layers_first", marks=pytest.mark.slow),
+        pytest.param("encoder_first", marks=pytest.mark.slow),
+    ],
+)
 def order(request):
     return request.param
 
@@ -102,12 +110,35 @@ def test_the_model_type_is_known(report):
 
 
 @pytest.mark.parametrize("name", scsnet_hf.__all__)
-def test_every_public_name_is_there(name):
+def test_every_public_name_exists(name):
     assert getattr(scsnet_hf, name).__name__ == name
 
 
-def test_public_names_are_listed():
-    assert set(scsnet_hf.__all__) <= set(dir(scsnet_hf))
+def test_exactly_the_public_names_are_listed():
+    assert set(dir(scsnet_hf)) == {*scsnet_hf.__all__, "__version__"}
+
+
+STAR_IMPORT = """
+import sys
+for missing in ("av", "datasets", "diffusers", "evaluate", "gradio", "matplotlib", "ray"):
+    sys.modules[missing] = None
+before = set(globals())
+from scsnet_hf import *
+assert set(globals()) - before - {"before"} == set(__import__("scsnet_hf").__all__)
+import pydoc, scsnet_hf
+assert "class ReferenceFromTextPipeline" in pydoc.render_doc(scsnet_hf, renderer=pydoc.plaintext)
+"""
+
+
+def test_star_import_and_help_work_without_optional_packages():
+    finished = subprocess.run([sys.executable, "-c", STAR_IMPORT], capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+
+
+def test_the_package_runs_as_the_command():
+    words = [sys.executable, "-m", "scsnet_hf", "--version"]
+    finished = subprocess.run(words, capture_output=True, text=True)
+    assert scsnet_hf.__version__ in finished.stdout
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -16,6 +16,8 @@ from helpers.images import make_image
 from scsnet_hf.cli import main
 from scsnet_hf.io.image_file import ImageFile
 
+pytestmark = pytest.mark.slow
+
 THREADS, CALLS = 16, 50
 
 
