@@ -1,9 +1,9 @@
-"""SCSNet as the paper writes it: Fig. 3 to 6 and Eq. 1 to 3, one formula after the other.
+"""A plain implementation of SCSNet, formula by formula (Fig. 3 to 6, Eq. 1 to 3), as a reference.
 
-What the network is compared with. Feature maps are (B, C, H, W) and whole, attention maps are
-formed, and all four linear layers of the pixel mapping run at every output pixel. Of the network it
-takes the weights and the numbers of layers, nothing else. What the paper leaves open is as README
-says: borders are repeated, correlations are cosines times 10, pixels are centered in their cells.
+It shares only weights and layer counts with the package's network. Nothing is rearranged for speed:
+attention matrices are formed, and all four linear layers of the pixel mapping run at every output
+pixel. Where the paper leaves a choice, it is the network's: borders are repeated, correlations are
+cosines times 10, and pixels are centered in their cells unless corners are aligned.
 """
 
 import torch
@@ -24,10 +24,10 @@ def plain_scsnet(
 
     Args:
         network: with the paper's parts: residual encoders, PVCAttn, CPM.
-        source: I_s^l (B, 1, H, W), normalized L, sides multiples of 4, at most `color_size`.
+        source: I_s^l (B, 1, H, W), normalized L, sides multiples of 4 and at most `color_size`.
         output_size: (Ho, Wo).
-        reference: I_r^lab (B, 3, Hr, Wr), normalized Lab, of the same kind of size; without it the
-            mode is automatic.
+        reference: I_r^lab (B, 3, Hr, Wr), normalized Lab, with the same restrictions on its sides;
+            None for the automatic mode.
 
     Returns:
         I_t^lab (B, 3, Ho, Wo), normalized Lab.
@@ -99,7 +99,7 @@ def valve_cross_attention(
 
 
 def attention(queries: torch.Tensor, keys: torch.Tensor, weights: Weights) -> torch.Tensor:
-    """CMat V: what `keys` (B, C, hr, wr) hold for every position of `queries` (B, C, h, w)."""
+    """CMat V of `queries` (B, C, h, w) and `keys` (B, C, hr, wr): (B, C, h, w)."""
     query, key, value = (
         pointwise(features, part(weights, name)).flatten(2)  # (B, C, N)
         for features, name in ((queries, "query"), (keys, "key"), (keys, "value"))
@@ -148,7 +148,7 @@ def continuous_pixel_mapping(
 
 
 def relative_coordinates(source: int, output: int, align_corners: bool) -> torch.Tensor:
-    """Z_rel of `output` pixels along an axis with `source` of them (Eq. 3), float64."""
+    """Z_rel of `output` pixels along an axis of `source` pixels (Eq. 3), float64."""
     index = torch.arange(output, dtype=torch.float64)
     position = index / (output - 1) if align_corners else (index + 0.5) / output
     unit = 1 / source
@@ -177,7 +177,7 @@ def pointwise(features: torch.Tensor, weights: Weights) -> torch.Tensor:
 
 
 def part(weights: Weights, name: str) -> Weights:
-    """The weights of the part called `name`, without that name."""
+    """The weights of the part called `name`, without this prefix."""
     prefix = f"{name}."
     return {
         key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
@@ -185,6 +185,6 @@ def part(weights: Weights, name: str) -> Weights:
 
 
 def layers(weights: Weights) -> list[Weights]:
-    """The numbered parts that have weights, in order."""
+    """The numbered parts of a sequence that have weights, in order."""
     numbers = sorted({int(name.split(".")[0]) for name in weights})
     return [part(weights, str(number)) for number in numbers]
