@@ -27,8 +27,8 @@ from .pixel_mapping import HEADS, PixelGrid, crop, is_traced, pad_to_multiple, r
 DEFAULT_SCALE = 4.0  # the paper's setting
 REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")  # unused without one
 _HEAD_REACH = 2 + 2  # source pixels that a head's convolutions and its interpolation reach
-_MULTIPLE = 4  # of the sides of what the encoders see, for their two stride-2 steps
-_WINDOW_HALO = 8  # source pixels around a training window; the influence of others is negligible
+_MULTIPLE = 4  # to which the sides of encoder inputs are padded, for two stride-2 steps
+_WINDOW_HALO = 8  # source pixels around a training window; more would hardly change it
 
 
 def output_size_of(source_size: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -196,7 +196,7 @@ class SCSNetPreTrainedModel(PreTrainedModel):
 
 
 class SCSNetForImageToImage(SCSNetPreTrainedModel):
-    """A low-resolution gray image in, a color image of any size out (Fig. 3).
+    """SCSNet: colorizes a gray image and enlarges it to any size (Fig. 3).
 
     The color branch (phi, PVCAttn) sees the whole image at a limited working size, the texture
     branch (psi) sees every pixel, and CPM maps the sum of their features to output pixels.
