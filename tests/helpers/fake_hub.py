@@ -247,10 +247,17 @@ def running_hub() -> Iterator[Hub]:
         server.server_close()
 
 
-def run_python(*arguments, hub: str, folder: Path, **environment) -> subprocess.CompletedProcess:
-    """Run Python in a fresh process whose home is `folder` and that knows the Hub at `hub` only.
+def run_python(
+    *arguments, hub: str, folder: Path, python: str | Path = sys.executable, **environment
+) -> subprocess.CompletedProcess:
+    """Run Python in a fresh process that has a home in `folder` and knows only the Hub at `hub`.
 
-    Further variables of its environment are given by name; None takes one away.
+    Args:
+        *arguments: of the command line.
+        hub: URL of the Hub.
+        folder: where the process runs.
+        python: the interpreter.
+        **environment: further variables of the environment by name; None removes one.
     """
     inherited = {k: v for k, v in os.environ.items() if k not in ("HF_HUB_OFFLINE", "PYTHONPATH")}
     given = {
@@ -261,7 +268,7 @@ def run_python(*arguments, hub: str, folder: Path, **environment) -> subprocess.
         **environment,
     }
     return subprocess.run(
-        [sys.executable, *map(str, arguments)],
+        [str(python), *map(str, arguments)],
         cwd=folder,
         env={k: v for k, v in {**inherited, **given}.items() if v is not None},
         capture_output=True,
