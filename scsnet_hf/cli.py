@@ -346,7 +346,3 @@ def keep_freed_memory() -> None:
     import torch
 
     torch.empty(31 * 2**20, dtype=torch.uint8)  # bytes; freed blocks of 32 MiB or more do not count
-
-
-if __name__ == "__main__":
-    sys.exit(main())

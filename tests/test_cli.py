@@ -622,6 +622,7 @@ print(faults[1] - faults[0])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="concerns glibc's allocator")
 def test_freed_memory_is_reused_without_page_faults():
     command = [sys.executable, "-c", FREE_AND_ALLOCATE_AGAIN]

@@ -51,7 +51,7 @@ def test_memory_stays_where_it_is(tiny_pipe):
 
 
 def command(checkpoint, *arguments) -> list[str]:
-    program = [sys.executable, "-m", "scsnet_hf.cli", "colorize", "--model", checkpoint]
+    program = [sys.executable, "-m", "scsnet_hf", "colorize", "--model", checkpoint]
     return [str(word) for word in (*program, "--device", "cpu", *arguments)]
 
 

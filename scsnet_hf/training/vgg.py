@@ -8,6 +8,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from ..io.error_lines import one_line
+
 HUB_REPOSITORY = "timm/vgg16.tv_in1k"
 MIN_SIDE = 16  # pixels: one after four poolings
 
@@ -69,8 +71,7 @@ class VGG16Features(nn.Module):
         try:
             model.load_state_dict(state)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise ValueError(f"{path}: not the weights of a VGG16 ({reason})") from None
+            raise ValueError(f"{path}: not the weights of a VGG16 ({one_line(error)})") from None
         return model
 
     def forward(self, rgb: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -60,29 +60,27 @@ def colorize_video(
     """Colorize a video.
 
     A run that was killed resumes when the same call is made again, at most 24 frames before where
-    it was, and ends with the same file, bit for bit. Until then the finished segments are in the
-    folder TARGET.parts; they are not colorized again. The video appears under its name only when it
-    is complete.
+    it was, and ends with the same file, bit for bit. Until then its finished segments are in the
+    folder TARGET.parts. The video appears under its name only when it is complete.
 
     Kept: the number of frames and their time stamps (in .mkv files to a millisecond, from 0), sound
     and subtitles bit for bit, chapters, titles, the pixel aspect ratio. Rotation is applied.
     Dropped: covers, attachments, transparency, further video streams.
 
     The network sees frames as R'G'B' of 8 bits; high dynamic range is not tone-mapped. The result
-    is H.264 in BT.709, 4:2:0, 8 bits, which every player shows. In a result with an odd side the
-    last row or column is repeated. If the source changes its size, frames are resized to the first
-    result. Memory does not grow with the length of the video.
+    is H.264 in BT.709, 4:2:0, 8 bits, which every player shows, with the last row or column
+    repeated at an odd side. If the source changes its size, frames are resized to the first result.
+    Memory does not grow with the length of the video.
 
-    Damage: what cannot be decoded is left out, the previous frame stays for as long, and `damaged`
-    counts it, except for what the container skips by itself. A truncated file gives the video up to
-    its end. Where time stamps jump back, as in concatenated videos, frames follow at once and sound
-    is left out: remux such a video with FFmpeg first.
+    Packets that cannot be decoded are left out and counted; the previous frame stays for as long.
+    Where time stamps jump back, as in concatenated videos, frames follow at once and sound is left
+    out: remux such a video with FFmpeg first.
 
     Args:
         source: any video that FFmpeg decodes.
         target: .mp4, .m4v, .mov or .mkv; an existing file is replaced.
         series: colorizes the frames; its state is reset.
-        quality: 1 to 100, which is CRF 50 to 0 of x264. None is CRF 16, hard to tell from the
+        quality: 1 to 100, which is CRF 50 to 0 of x264; None is CRF 16, hard to tell from the
             network's output. At 100 only color resolution is lost, but few players show it.
         progress: called with the number of finished frames and of all frames, which may be an
             estimate, or None if unknown: once at the start and after each frame.
@@ -92,21 +90,41 @@ def colorize_video(
 
     Raises:
         ImportError: if PyAV is not installed.
-        reading.VideoError: a ValueError that names the file: if the source is not a video or none
-            of its frames can be decoded, or the target cannot be written or cannot hold the sound.
+        VideoError: a ValueError, if the source is not a video or none of its frames can be
+            decoded, or the target cannot be written or cannot hold the sound.
         ValueError: if `quality` is out of range, or TARGET.parts belongs to a video that was
             started with other arguments.
         OSError: if a file cannot be read or written. Finished segments stay.
     """
     _check_arguments(source, target, quality)
     try:
-        from .reading import open_video
-        from .writing import check_holds_sound, encoder_version, join_segments
+        from . import reading, writing  # noqa: F401, both import PyAV
     except ImportError as error:
         raise ImportError(
             "videos need PyAV 17.1 or newer: pip install 'scsnet_hf[video]'"
         ) from error
     crf = _DEFAULT_CRF if quality is None else round(_WORST_CRF * (100 - quality) / 100)
+    return _colorize(source, target, series, crf, progress)
+
+
+def _check_arguments(source: Path, target: Path, quality: int | None) -> None:
+    if target.suffix.lower() not in WRITABLE_VIDEO_SUFFIXES:
+        raise ValueError(
+            f"{target}: a video is written as {' '.join(sorted(WRITABLE_VIDEO_SUFFIXES))}, not as "
+            f"{target.suffix or 'a file without suffix'}"
+        )
+    if source.resolve() == target.resolve():
+        raise ValueError(f"{target}: the result would overwrite the source")
+    if quality is not None and not 1 <= quality <= 100:
+        raise ValueError(f"quality={quality}: must be from 1 to 100")
+
+
+def _colorize(
+    source: Path, target: Path, series: "Series", crf: int, progress: OnFrame
+) -> ColorizedVideo:
+    from .reading import open_video
+    from .writing import check_holds_sound, encoder_version, join_segments
+
     with open_video(source) as video:
         check_holds_sound(source, target)
         settings = {
@@ -129,18 +147,6 @@ def colorize_video(
     join_segments(files, layout, last_duration, source, segments.joined)
     segments.finish()
     return ColorizedVideo(target, done.frames, done.size, resumed, done.damaged, done.interlaced)
-
-
-def _check_arguments(source: Path, target: Path, quality: int | None) -> None:
-    if target.suffix.lower() not in WRITABLE_VIDEO_SUFFIXES:
-        raise ValueError(
-            f"{target}: a video is written as {' '.join(sorted(WRITABLE_VIDEO_SUFFIXES))}, not as "
-            f"{target.suffix or 'a file without suffix'}"
-        )
-    if source.resolve() == target.resolve():
-        raise ValueError(f"{target}: the result would overwrite the source")
-    if quality is not None and not 1 <= quality <= 100:
-        raise ValueError(f"quality={quality}: must be from 1 to 100")
 
 
 def _colorize_segments(

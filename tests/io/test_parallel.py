@@ -15,7 +15,7 @@ from scsnet_hf.call_arguments import OutputSize
 from scsnet_hf.io.image_file import ImageFile
 from scsnet_hf.io.parallel import NotAloneError, automatic_jobs, is_large, run_parallel
 
-PATIENCE = 30  # seconds until a test that hangs has failed
+PATIENCE = 30  # seconds until a stuck test fails
 CPU = torch.device("cpu")
 
 
@@ -206,7 +206,7 @@ class TestAutomaticJobs:
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(64)), raising=False)
         assert 2 <= automatic_jobs(torch.device(device)) <= 4
 
-    def test_a_system_that_does_not_tell_which_cores_has_some(self, monkeypatch):
+    def test_a_system_that_does_not_say_which_cores_has_some(self, monkeypatch):
         monkeypatch.delattr(os, "sched_getaffinity", raising=False)
         assert automatic_jobs(CPU) >= 1
 

@@ -43,7 +43,7 @@ def test_checksums_are_right():
     Image.open(file).verify()
 
 
-def test_what_the_model_tells_is_told():
+def test_other_chunks_of_the_template_are_copied():
     assert Image.open(written(random_levels(5, 5, 3))).info["dpi"] == pytest.approx(
         (300, 300), 1e-3
     )

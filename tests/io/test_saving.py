@@ -171,7 +171,7 @@ def test_save_replaces_the_old_file(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_profile_of_a_image_is_kept(tmp_path, suffix, mode):
+def test_profile_of_an_image_is_kept(tmp_path, suffix, mode):
     image = make_image(8, 8, mode)
     image.info["icc_profile"] = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     save_image(image, tmp_path / f"image{suffix}")

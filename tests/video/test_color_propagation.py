@@ -8,7 +8,7 @@ from helpers.images import make_image
 from scsnet_hf.color import fit_gamut, lab_to_srgb, srgb_to_lab
 from scsnet_hf.video.color_propagation import propagate_colors
 
-WEIGHT = 0.8  # of the colors previous
+WEIGHT = 0.8  # of the previous colors
 
 
 def rgb_of(width: int, height: int, seed: int = 0, chroma: float = 0.2) -> torch.Tensor:
@@ -47,7 +47,7 @@ def test_other_colors_of_the_same_image_give_way():
     assert_propagated(propagate_colors(PREVIOUS, current), PREVIOUS, current)
 
 
-def test_lightness_stays_that_of_now():
+def test_the_lightness_is_the_current_one():
     current = recolored(rgb_of(60, 44, seed=3), 8, -6)
     result = srgb_to_lab(propagate_colors(PREVIOUS, current))
     assert (result - srgb_to_lab(current))[0].abs().max() < 0.05
@@ -91,7 +91,7 @@ def test_what_changed_keeps_its_own_colors():
     )
 
 
-def test_noise_does_not_stop_it():
+def test_noise_does_not_prevent_it():
     noise = 0.012 * torch.randn(3, 44, 60, generator=torch.Generator().manual_seed(0)).mean(0)
     current = recolored((PREVIOUS + noise).clamp(0, 1), 5, 5)
     assert_propagated(propagate_colors(PREVIOUS, current), PREVIOUS, current)

@@ -45,7 +45,7 @@ def test_a_flat_image_is_blank(level):
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
-def test_a_image_is_not_blank_in_any_mode(mode):
+def test_an_image_is_not_blank_in_any_mode(mode):
     assert not is_blank(thumbnail_of(IMAGE.convert(mode)))
 
 
