@@ -137,8 +137,16 @@ class TestGeometry:
 
 
 class TestOtherViews:
-    def reference_of(self, other_view):
-        views = PairMaker(16, 16, 16, (1.0, 1.0), (0.3, 0.4), mirror=False, other_view=other_view)
+    def reference_of(self, other_view_probability):
+        views = PairMaker(
+            16,
+            16,
+            16,
+            (1.0, 1.0),
+            (0.3, 0.4),
+            mirror=False,
+            other_view_probability=other_view_probability,
+        )
         made = sample(views, size=(160, 120))
         return np.abs(made["reference"].astype(int) - made["source"]).mean(), made
 
@@ -219,9 +227,9 @@ class TestArguments:
             {"view_range": (0.5, 1.5)},
             {"view_range": (1.0, 0.5)},
             {"view_range": (0, 1)},
-            {"other_reference": -0.1},
-            {"other_reference": 1.1},
-            {"other_reference": float("nan")},
+            {"other_reference_probability": -0.1},
+            {"other_reference_probability": 1.1},
+            {"other_reference_probability": float("nan")},
         ],
     )
     def test_values_that_cannot_be_are_refused(self, arguments):

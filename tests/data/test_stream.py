@@ -18,12 +18,10 @@ from PIL import Image
 
 from helpers.images import make_image
 from scsnet_hf.data import (
-    LeftOut,
     PairMaker,
     Selection,
+    SkippedImages,
     collate,
-    flip_vertically,
-    normalized_lab_of,
     stream_photographs,
     training_loader,
     training_stream,
@@ -167,7 +165,11 @@ class TestOtherReference:
         write_levels(tmp_path, shards=2, each=12)
         return {
             share: take(
-                tmp_path, 24, PairMaker(8, 8, 8, other_reference=share), seed=2, block_size=24
+                tmp_path,
+                24,
+                PairMaker(8, 8, 8, other_reference_probability=share),
+                seed=2,
+                block_size=24,
             )
             for share in (0.0, 0.5, 1.0)
         }
@@ -197,15 +199,15 @@ class TestOtherReference:
 
 
 @pytest.fixture
-def left_out(tmp_path):
-    return LeftOut(tmp_path / "run" / "left_out.jsonl")
+def skipped(tmp_path):
+    return SkippedImages(tmp_path / "run" / "skipped.jsonl")
 
 
 class TestUnusableImages:
     REASONS = {
         "damaged": (encoded(make_image(40, 40))[:200], "truncated"),
         "no image": (b"no image", "not an image"),
-        "empty": (b"", "not an image .*0 bytes"),
+        "empty": (b"", "0 bytes: is empty"),
         "too small": (encoded(make_image(7, 7)), "7x7 is too small"),
         "not selected": (level(1), "colorfulness 0.0 is below 5"),
     }
@@ -223,39 +225,39 @@ class TestUnusableImages:
 
     SELECTION = Selection(min_colorfulness=5)
 
-    def test_it_is_noted_with_the_reason(self, case, left_out):
+    def test_it_is_noted_with_the_reason(self, case, skipped):
         folder, reason = case
-        take(folder, 12, selection=self.SELECTION, left_out=left_out)
-        noted = left_out.read()
+        take(folder, 12, selection=self.SELECTION, skipped=skipped)
+        noted = skipped.read()
         assert noted.keys() == {"bad.png"}
         assert re.search(reason, noted["bad.png"])
 
-    def test_over_several_passes_it_is_noted_once(self, case, left_out, caplog):
-        take(case[0], 30, selection=self.SELECTION, left_out=left_out)
-        assert len(left_out.path.read_text().splitlines()) == 1
+    def test_over_several_passes_it_is_noted_once(self, case, skipped, caplog):
+        take(case[0], 30, selection=self.SELECTION, skipped=skipped)
+        assert len(skipped.path.read_text().splitlines()) == 1
         assert sum("bad.png" in message for message in caplog.messages) == 1
 
     def test_the_others_go_on(self, case):
         samples = take(case[0], 20, selection=self.SELECTION)
         assert len(set(seeds_of(samples))) == 20
 
-    def test_a_image_without_a_name_is_noted_by_its_content(self, tmp_path, left_out):
+    def test_an_image_without_a_name_is_noted_by_its_content(self, tmp_path, skipped):
         contents = [b"bad", b"worse", level(1)]
         write_parquet(tmp_path / "a.parquet", contents, [None] * 3)
-        take(tmp_path, 6, left_out=left_out)
-        assert len(left_out.read()) == 2
-        assert all(name.startswith("image with CRC-32 ") for name in left_out.read())
+        take(tmp_path, 6, skipped=skipped)
+        assert len(skipped.read()) == 2
+        assert all(name.startswith("image with CRC-32 ") for name in skipped.read())
 
-    def test_a_row_without_image_is_left_out(self, tmp_path, left_out):
+    def test_a_row_without_image_is_skipped(self, tmp_path, skipped):
         table = datasets.Dataset.from_dict(
             {"image": [{"bytes": level(1), "path": None}, None]},
             features=datasets.Features(image=datasets.Image(decode=False)),
         )
         table.to_parquet(tmp_path / "a.parquet")
-        assert numbers_of(take(tmp_path, 4, left_out=left_out)) == [1] * 4
-        assert list(left_out.read().values()) == ["the row has no image"]
+        assert numbers_of(take(tmp_path, 4, skipped=skipped)) == [1] * 4
+        assert list(skipped.read().values()) == ["the row has no image"]
 
-    def test_hundreds_in_a_row_are_left_out(self, tmp_path):
+    def test_hundreds_in_a_row_are_skipped(self, tmp_path):
         write_parquet(tmp_path / "a.parquet", [b"bad"] * 900 + [level(1)])
         assert numbers_of(take(tmp_path, 3, block_size=1)) == [1] * 3
 
@@ -285,40 +287,40 @@ class TestUnusableImages:
             list(islice(batches, 30))
 
 
-class TestLeftOut:
-    def test_nothing_is_left_out_at_first(self, left_out):
-        assert left_out.read() == {}
+class TestSkippedImages:
+    def test_nothing_is_skipped_at_first(self, skipped):
+        assert skipped.read() == {}
 
-    def test_each_image_has_its_reason(self, left_out):
-        left_out.add("a.png", "it is [too] small")
-        left_out.add("b\n.png", 'ä "quoted" reason')
-        assert left_out.read() == {"a.png": "it is [too] small", "b\n.png": 'ä "quoted" reason'}
+    def test_each_image_has_its_reason(self, skipped):
+        skipped.add("a.png", "it is [too] small")
+        skipped.add("b\n.png", 'ä "quoted" reason')
+        assert skipped.read() == {"a.png": "it is [too] small", "b\n.png": 'ä "quoted" reason'}
 
-    def test_the_same_again_changes_nothing(self, left_out):
+    def test_the_same_again_changes_nothing(self, skipped):
         for _ in range(3):
-            left_out.add("a.png", "it is damaged")
-        assert left_out.read() == {"a.png": "it is damaged"}
+            skipped.add("a.png", "it is damaged")
+        assert skipped.read() == {"a.png": "it is damaged"}
 
-    def test_several_processes_share_the_file(self, left_out):
-        other = LeftOut(left_out.path)
-        left_out.add("a.png", "damaged")
+    def test_several_processes_share_the_file(self, skipped):
+        other = SkippedImages(skipped.path)
+        skipped.add("a.png", "damaged")
         other.add("b.png", "damaged")
-        assert left_out.read().keys() == other.read().keys() == {"a.png", "b.png"}
+        assert skipped.read().keys() == other.read().keys() == {"a.png", "b.png"}
 
     @pytest.mark.parametrize("length", range(1, len('["b.png", "[too] small"]')))
-    def test_a_line_that_was_cut_off_is_ignored(self, left_out, length):
-        left_out.add("a.png", "damaged")
-        with left_out.path.open("a") as file:
+    def test_a_line_that_was_cut_off_is_ignored(self, skipped, length):
+        skipped.add("a.png", "damaged")
+        with skipped.path.open("a") as file:
             file.write(json.dumps(["b.png", "[too] small"])[:length])
-        assert left_out.read() == {"a.png": "damaged"}
+        assert skipped.read() == {"a.png": "damaged"}
 
-    def test_so_it_is_when_the_file_goes_on_after_it(self, left_out):
-        left_out.add("a.png", "damaged")
-        with left_out.path.open("a") as file:
+    def test_so_it_is_when_the_file_goes_on_after_it(self, skipped):
+        skipped.add("a.png", "damaged")
+        with skipped.path.open("a") as file:
             file.write('["b.png", "dam')
         for name in ("c.png", "d.png"):
-            left_out.add(name, "damaged")
-        assert {"a.png", "d.png"} <= left_out.read().keys() <= {"a.png", "c.png", "d.png"}
+            skipped.add(name, "damaged")
+        assert {"a.png", "d.png"} <= skipped.read().keys() <= {"a.png", "c.png", "d.png"}
 
 
 class TestLoader:
@@ -379,7 +381,7 @@ class TestSeveralProcesses:
         assert len({seed for part in parts for seed in part}) == 40 * world_size
 
     @pytest.mark.parametrize(("shards", "world_size"), [(3, 2), (5, 2), (5, 3)])
-    def test_of_an_uneven_number_of_shards_none_is_left_out(self, tmp_path, shards, world_size):
+    def test_of_an_uneven_number_of_shards_none_is_skipped(self, tmp_path, shards, world_size):
         write_levels(tmp_path, shards, each=2)
         parts = self.parts(tmp_path, world_size, 10, 2, "source")
         assert {number for part in parts for number in part} == set(range(2 * shards))
@@ -402,7 +404,7 @@ class TestResuming:
     """The loader's state goes through a file, and a fresh loader goes on with the same samples."""
 
     BATCH, CHAIN, AFTER = 3, (1, 3, 2, 5, 7), 4
-    PAIRS = PairMaker(8, 8, 8, other_reference=0.5)
+    PAIRS = PairMaker(8, 8, 8, other_reference_probability=0.5)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -423,7 +425,7 @@ class TestResuming:
                 photographs[files],
                 self.PAIRS,
                 seed=5,
-                left_out=LeftOut(tmp_path / "left_out.jsonl"),
+                skipped=SkippedImages(tmp_path / "skipped.jsonl"),
                 block_size=8,
             )
             return training_loader(stream, self.BATCH, workers, rank, world_size)
@@ -451,7 +453,13 @@ class TestResuming:
         "one file, second of two processes": ("one file", 0, 1, 2),
     }
 
-    @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+    @pytest.mark.parametrize(
+        "setting",
+        [
+            pytest.param(setting, id=name, marks=pytest.mark.slow if "workers" in name else ())
+            for name, setting in SETTINGS.items()
+        ],
+    )
     def test_a_chain_of_runs_is_as_one_unbroken_run(self, make_loader, setting, tmp_path):
         expected = self.marks(islice(make_loader(*setting), sum(self.CHAIN) + self.AFTER))
         assert len(expected) * self.BATCH > 3 * 20  # several passes, of one process at least
@@ -484,9 +492,9 @@ class TestResuming:
             runs.append(self.marks(islice(again, 5)))
         assert runs[0] == runs[1]
 
-    def test_the_damaged_image_is_known_after_all(self, make_loader, tmp_path):
+    def test_the_damaged_image_is_logged(self, make_loader, tmp_path):
         list(islice(make_loader(), 20))
-        assert len(LeftOut(tmp_path / "left_out.jsonl").read()) == 1
+        assert len(SkippedImages(tmp_path / "skipped.jsonl").read()) == 1
 
 
 def batch_of(count: int = 3) -> dict[str, torch.Tensor]:
@@ -518,75 +526,3 @@ class TestCollate:
         tensor = batch_of()[name]
         assert tensor.shape == shape
         assert tensor.dtype == dtype
-
-
-class TestNormalizedLab:
-    @pytest.mark.parametrize(("brightness", "lightness"), [(0, -1), (255, 1)])
-    def test_black_and_white_are_the_ends(self, brightness, lightness):
-        gray = torch.full((2, 3, 4, 4), brightness, dtype=torch.uint8)
-        expected = torch.tensor([lightness, 0.0, 0.0]).view(1, 3, 1, 1).expand(2, 3, 4, 4)
-        assert torch.allclose(normalized_lab_of(gray), expected, atol=1e-5)
-
-    def test_it_is_float32(self):
-        assert normalized_lab_of(batch_of()["labels"]).dtype == torch.float32
-
-
-class TestFlippingVertically:
-    @pytest.fixture
-    def outputs(self):
-        """Whole outputs, (3, 20 or more, 16) each, and the batch of their windows."""
-        heights, starts = (20, 26, 31), ((0, 3), (14, 0), (10, 4))
-        outputs = [torch.randint(256, (3, height, 16), dtype=torch.uint8) for height in heights]
-        windows = [
-            whole[:, row : row + 12, column : column + 12]
-            for whole, (row, column) in zip(outputs, starts, strict=True)
-        ]
-        batch = {
-            "source": torch.randint(256, (3, 3, 8, 8), dtype=torch.uint8),
-            "labels": torch.stack(windows),
-            "reference": torch.randint(256, (3, 3, 10, 10), dtype=torch.uint8),
-            "output_size": torch.tensor([(height, 16) for height in heights]),
-            "output_start": torch.tensor(starts),
-            "seed": torch.arange(3),
-        }
-        return outputs, batch
-
-    WHICH = [(True, True, True), (False, True, False), (True, False, True)]
-
-    @pytest.mark.parametrize("which", WHICH)
-    def test_the_windows_lie_in_the_turned_outputs(self, outputs, which):
-        wholes, batch = outputs
-        flipped = flip_vertically(batch, torch.tensor(which))
-        for index, turned in enumerate(which):
-            whole = wholes[index].flip(-2) if turned else wholes[index]
-            row, column = flipped["output_start"][index].tolist()
-            window = whole[:, row : row + 12, column : column + 12]
-            assert torch.equal(flipped["labels"][index], window)
-
-    @pytest.mark.parametrize("which", WHICH)
-    @pytest.mark.parametrize("name", ["source", "reference"])
-    def test_sources_and_references_are_turned_with_them(self, outputs, name, which):
-        batch = outputs[1]
-        flipped = flip_vertically(batch, torch.tensor(which))
-        for before, after, turned in zip(batch[name], flipped[name], which, strict=True):
-            assert torch.equal(after, before.flip(-2) if turned else before)
-
-    @pytest.mark.parametrize("name", ["output_size", "seed"])
-    def test_the_rest_stays(self, outputs, name):
-        batch = outputs[1]
-        flipped = flip_vertically(batch, torch.tensor([True, False, True]))
-        assert flipped.keys() == batch.keys()
-        assert torch.equal(flipped[name], batch[name])
-
-    @pytest.mark.parametrize(("which", "times"), [((True, False, True), 2), ((False,) * 3, 1)])
-    def test_twice_and_none_change_nothing(self, outputs, which, times):
-        flipped = batch = outputs[1]
-        for _ in range(times):
-            flipped = flip_vertically(flipped, torch.tensor(which))
-        assert all(torch.equal(flipped[name], batch[name]) for name in batch)
-
-    def test_the_given_batch_is_left_as_it_was(self, outputs):
-        batch = outputs[1]
-        before = {name: tensor.clone() for name, tensor in batch.items()}
-        flip_vertically(batch, torch.tensor([True, True, False]))
-        assert all(torch.equal(batch[name], before[name]) for name in batch)

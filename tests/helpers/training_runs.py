@@ -16,8 +16,8 @@ from transformers import TrainerCallback, TrainingArguments
 from helpers.forkserver import forkserver
 from scsnet_hf import SCSNetConfig, SCSNetForImageToImage, SCSNetImageProcessor
 from scsnet_hf.data import (
-    LeftOut,
     PairMaker,
+    SkippedImages,
     stream_photographs,
     training_stream,
 )
@@ -57,7 +57,7 @@ def make_trainer(
     }
     if weights is None:
         weights = ALL_TERMS if vgg else LossWeights(perceptual=0.0, color_readout=10.0)
-    left_out = LeftOut(Path(folder) / "left_out.jsonl")
+    skipped = SkippedImages(Path(folder) / "skipped.jsonl")
     return SCSNetTrainer(
         model=SCSNetForImageToImage(SCSNetConfig.from_preset("tiny", **(config or {}))),
         args=TrainingArguments(
@@ -68,7 +68,7 @@ def make_trainer(
             **arguments,
         ),
         train_dataset=training_stream(
-            stream_photographs(str(data)), PAIRS, left_out=left_out, block_size=8
+            stream_photographs(str(data)), PAIRS, skipped=skipped, block_size=8
         ),
         processing_class=SCSNetImageProcessor(),
         loss_weights=weights,
@@ -79,7 +79,7 @@ def make_trainer(
 
 
 def _die() -> None:
-    """As in a power cut: this process and its loader workers."""
+    """Kill this process and its loader workers, as in a power cut."""
     os.killpg(0, signal.SIGKILL)
 
 
@@ -97,7 +97,7 @@ class Killer(TrainerCallback):
 
 
 def _kill_while_writing(trainer: SCSNetTrainer, after_step: int) -> None:
-    """The process dies half-way through the checkpoint: some files are there, one is cut off."""
+    """Let the process die while it writes a checkpoint, with one file truncated."""
     save_optimizer = trainer._save_optimizer_and_scheduler
 
     def save_and_die(folder):
@@ -129,7 +129,7 @@ def _run(environment: dict[str, str], folder, data, steps, kill=None, **options)
 
 
 def train(folder, data, steps: int, processes: int = 1, **options) -> list[int]:
-    """Run, or go on with, a training in `processes` processes; their exit codes, -9 if killed.
+    """Run or resume a training in `processes` processes; return their exit codes, -9 if killed.
 
     With `kill=(step, event)` all of them die there.
     """

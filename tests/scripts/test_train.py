@@ -83,7 +83,7 @@ class TestRun:
         run(monkeypatch, "--data", photographs, "--output", finished, "--steps", 4, *TINY)
         assert {path: path.stat().st_mtime_ns for path in files} == before
 
-    def test_more_steps_go_on(self, finished, photographs, tmp_path, monkeypatch):
+    def test_more_steps_resume_the_run(self, finished, photographs, tmp_path, monkeypatch):
         import shutil
 
         shutil.copytree(finished, tmp_path / "run")

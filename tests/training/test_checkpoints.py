@@ -10,7 +10,7 @@ from scsnet_hf.training.checkpoints import (
     is_complete,
     last_complete_checkpoint,
     mark_complete,
-    removed_on_failure,
+    remove_on_failure,
 )
 
 FILES = {"model.safetensors": 300, "optimizer.pt": 500, "average/model.safetensors": 300}
@@ -63,7 +63,7 @@ class TestComplete:
             if path.is_file() and str(path.relative_to(checkpoint)) not in FILES
         )
         content = list_file.read_bytes()
-        for length in range(len(content)):
+        for length in range(len(content.rstrip())):
             list_file.write_bytes(content[:length])
             assert not is_complete(checkpoint)
 
@@ -134,13 +134,13 @@ class TestFailureWhileWriting:
     FULL = OSError(errno.ENOSPC, "No space left on device")
 
     def fail(self, folder, error=FULL, **options):
-        with removed_on_failure(folder, **options):
+        with remove_on_failure(folder, **options):
             write_files(folder, {"model.safetensors": 100})
             raise error
 
     def test_without_one_nothing_happens(self, tmp_path):
         folder = checkpoint_folder(tmp_path, 20)
-        with removed_on_failure(folder):
+        with remove_on_failure(folder):
             write_files(folder)
             mark_complete(folder)
         assert last_complete_checkpoint(tmp_path) == folder
@@ -171,7 +171,7 @@ class TestFailureWhileWriting:
         def full(*args, **kwargs):
             raise self.FULL
 
-        with pytest.raises(OSError, match="No space left"), removed_on_failure(folder):
+        with pytest.raises(OSError, match="No space left"), remove_on_failure(folder):
             write_files(folder)
             with monkeypatch.context() as patch:
                 patch.setattr("pathlib.Path.write_text", full)
@@ -187,7 +187,7 @@ class TestFailureWhileWriting:
     def test_a_failure_before_the_first_file_is_told_as_well(self, tmp_path):
         with (
             pytest.raises(OSError, match="No space left"),
-            removed_on_failure(checkpoint_folder(tmp_path, 20)),
+            remove_on_failure(checkpoint_folder(tmp_path, 20)),
         ):
             raise self.FULL
 

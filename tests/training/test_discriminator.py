@@ -51,7 +51,7 @@ class TestScores:
 
     @pytest.mark.parametrize("shape", [(1, 3, 15, 32), (1, 3, 32, 15), (1, 1, 32, 32), (3, 32, 32)])
     def test_of_other_shapes_are_refused(self, discriminator, shape):
-        with pytest.raises(ValueError, match="at least 16 px"):
+        with pytest.raises(ValueError, match="at least 16 pixels"):
             discriminator(torch.rand(shape))
 
 

@@ -8,9 +8,9 @@ from helpers.tiny_models import build_tiny_model
 from scsnet_hf import SCSNetConfig
 from scsnet_hf.efficientnet import EfficientNetLite
 from scsnet_hf.training.initialization import (
-    initial_model,
-    learns_from_references_alone,
     load_imagenet_weights,
+    load_initial_model,
+    trains_only_reference_branch,
 )
 
 COLOR_BRANCH = (
@@ -104,7 +104,7 @@ class TestImagenetWeights:
 
 class TestInitialModel:
     def test_a_preset_with_a_trunk_starts_from_imagenet(self, imagenet_file):
-        model = initial_model("medium", imagenet_weights=imagenet_file)
+        model = load_initial_model("medium", imagenet_weights=imagenet_file)
         trunk = EfficientNetLite()
         load_imagenet_weights(trunk, imagenet_file)
         assert torch.equal(model.source_encoder.trunk.stem.weight, trunk.stem.weight)
@@ -112,14 +112,14 @@ class TestInitialModel:
     def test_without_a_preset_the_network_is_that_of_the_model(self, tmp_path):
         other = build_tiny_model(texture_depth=2)
         other.save_pretrained(tmp_path)
-        model = initial_model(init_from=str(tmp_path))
+        model = load_initial_model(init_from=str(tmp_path))
         assert model.config.texture_depth == 2
         assert torch.equal(model.stem.weight, other.stem.weight)
 
     def test_parts_that_fit_are_taken_and_the_rest_is_new(self, tmp_path):
         other = build_tiny_model(mapping_size=24)
         other.save_pretrained(tmp_path)
-        model = initial_model("tiny", str(tmp_path))
+        model = load_initial_model("tiny", str(tmp_path))
         assert model.config.mapping_size == SCSNetConfig.from_preset("tiny").mapping_size
         assert torch.equal(model.stem.weight, other.stem.weight)
         assert model.upsampler.aggregate.weight.shape != other.upsampler.aggregate.weight.shape
@@ -128,7 +128,7 @@ class TestInitialModel:
         first, second = build_tiny_model(seed=1), build_tiny_model(seed=2)
         first.save_pretrained(tmp_path / "first")
         second.save_pretrained(tmp_path / "second")
-        model = initial_model(
+        model = load_initial_model(
             init_from=str(tmp_path / "first"), texture_from=str(tmp_path / "second")
         )
         for name, value in model.state_dict().items():
@@ -138,7 +138,7 @@ class TestInitialModel:
     def test_a_texture_branch_of_another_size_is_refused(self, tmp_path):
         build_tiny_model(texture_depth=3).save_pretrained(tmp_path / "deep")
         with pytest.raises(ValueError, match="texture_encoder is of another size"):
-            initial_model("tiny", texture_from=str(tmp_path / "deep"))
+            load_initial_model("tiny", texture_from=str(tmp_path / "deep"))
 
     @pytest.mark.parametrize(
         ("branch", "parts"),
@@ -149,7 +149,7 @@ class TestInitialModel:
         ],
     )
     def test_a_branch_can_learn_alone(self, branch, parts):
-        model = initial_model("tiny", learning=branch)
-        learning = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
-        assert learning == parts
-        assert learns_from_references_alone(model) == (branch == "reference")
+        model = load_initial_model("tiny", branch=branch)
+        trained = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+        assert trained == parts
+        assert trains_only_reference_branch(model) == (branch == "reference")

@@ -282,6 +282,7 @@ def found_by_processes(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in range(PROCESSES)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 1], ids=["discriminator", "generator"])
 class TestSeveralProcesses:
     def test_average_to_the_loss_of_one(self, found_by_processes, index):

@@ -1,5 +1,7 @@
 """What a run shows: averages of its terms, and images."""
 
+import random
+from copy import deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,12 +10,16 @@ import torch
 from PIL import Image
 from transformers import TrainerControl, TrainerState
 
+from helpers.images import make_image
+from scsnet_hf.data import PairMaker, collate
 from scsnet_hf.training.monitoring import (
     RunningMeans,
     SampleGrids,
     draw_grid,
+    sample_images,
     to_images,
 )
+from scsnet_hf.training.weight_average import WeightAverage
 
 
 class Processes:
@@ -165,6 +171,28 @@ class TestDrawGrid:
         assert first[1] == below[1] < beside[1] == last[1]
 
 
+@pytest.fixture(scope="module")
+def batch():
+    make_pair = PairMaker(16, 16, 16)
+    return collate(
+        [make_pair(make_image(48, 40, seed=seed), random.Random(seed)) for seed in range(2)]
+    )
+
+
+class TestSampleImages:
+    def test_columns_are_input_automatic_reference_referential_truth(self, tiny_model, batch):
+        columns = sample_images(tiny_model, batch)
+        assert list(columns) == ["input", "automatic", "reference", "referential", "truth"]
+        assert columns["automatic"].shape == columns["truth"].shape == (2, 3, 16, 16)
+        assert not columns["input"][:, 1:].any()
+
+    @pytest.mark.parametrize("training", [True, False])
+    def test_it_leaves_the_mode_of_the_model_alone(self, tiny_model, batch, training):
+        model = deepcopy(tiny_model).train(training)
+        sample_images(model, batch)
+        assert model.training == training
+
+
 class TestSampleGrids:
     @pytest.fixture
     def written(self):
@@ -172,16 +200,17 @@ class TestSampleGrids:
         return []
 
     @pytest.fixture
-    def grids(self, written):
+    def grids(self, written, tiny_model, batch):
         writer = SimpleNamespace(
             add_image=lambda *args, dataformats: written.append((*args, dataformats))
         )
         callbacks = [SimpleNamespace(), SimpleNamespace(tb_writer=writer)]
         trainer = SimpleNamespace(
-            restore=lambda batch: {"automatic": batch["labels"]},
+            model=tiny_model,
+            weight_average=WeightAverage(tiny_model, decay=0.999),
             callback_handler=SimpleNamespace(callbacks=callbacks),
         )
-        return SampleGrids(trainer, {"labels": constant(0.0)}, every=5)
+        return SampleGrids(trainer, batch, every=5)
 
     def run(self, grids, folder, steps: int, is_main: bool = True) -> list[str]:
         """The images' names after a run."""
@@ -195,9 +224,9 @@ class TestSampleGrids:
         names = self.run(grids, tmp_path, steps=12)
         assert names == ["step-000005.png", "step-000010.png", "step-000012.png"]
 
-    def test_it_is_the_grid_of_what_the_trainer_restores(self, grids, tmp_path):
+    def test_it_is_the_grid_of_the_sample_images(self, grids, tiny_model, batch, tmp_path):
         (name,) = self.run(grids, tmp_path, steps=5)
-        expected = draw_grid({"automatic": constant(0.0)})
+        expected = draw_grid(sample_images(tiny_model, batch))
         with Image.open(tmp_path / "samples" / name) as image:
             assert image.convert("RGB").tobytes() == expected.tobytes()
 
@@ -208,4 +237,5 @@ class TestSampleGrids:
         self.run(grids, tmp_path, steps=5)
         ((name, pixels, step, layout),) = written
         assert (name, step, layout) == ("samples", 5, "HWC")
-        assert np.array_equal(pixels, np.asarray(draw_grid({"automatic": constant(0.0)})))
+        with Image.open(tmp_path / "samples" / "step-000005.png") as image:
+            assert np.array_equal(pixels, np.asarray(image.convert("RGB")))

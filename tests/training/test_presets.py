@@ -32,7 +32,7 @@ class TestPaper:
         pairs = self.paper.pairs
         assert pairs.degradation is None
         assert not pairs.mirror
-        assert not pairs.other_reference
+        assert not pairs.other_reference_probability
         assert not self.paper.vertical_flips
         assert self.paper.max_grad_norm == 0
 
@@ -53,13 +53,13 @@ def test_color_trains_the_color_branch_alone():
 
 
 def test_reference_trains_what_only_a_reference_needs():
-    assert PRESETS["reference"].learning == "reference"
+    assert PRESETS["reference"].branch == "reference"
     assert PRESETS["reference"].loss_weights.sees_result  # the pixel mapping reads its colors
 
 
 @pytest.mark.parametrize("name", ["texture", "joint", "adversarial"])
 def test_the_stages_after_it_leave_the_color_branch_alone(name):
-    assert PRESETS[name].learning == "texture"
+    assert PRESETS[name].branch == "texture"
     assert PRESETS[name].loss_weights.sees_result
 
 

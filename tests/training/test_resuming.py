@@ -1,4 +1,4 @@
-"""Runs that are killed and started again: the same bits as an unbroken run."""
+"""Runs that are interrupted and resumed: the same bits as an uninterrupted run."""
 
 import hashlib
 from pathlib import Path
@@ -7,9 +7,10 @@ import datasets
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
 from helpers.images import make_image
-from helpers.training_runs import train
+from helpers.training_runs import make_trainer, train
 
 STEPS = 26
 # What the process is doing when it dies, in ten different steps of one run.
@@ -75,6 +76,33 @@ def repr_of(value) -> str:
     return repr(value)
 
 
+class Interrupted(Exception):  # noqa: N818
+    pass
+
+
+class Interruption(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == 5:
+            raise Interrupted
+
+
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path, photographs, vgg_file):
+    """In this process, resumed after the checkpoint of step 3; all of its state is compared."""
+    for name in ("whole", "resumed"):
+        trainer = make_trainer(tmp_path / name, photographs, 6, vgg=vgg_file)
+        if name == "resumed":
+            trainer.add_callback(Interruption())
+            with pytest.raises(Interrupted):
+                trainer.train()
+            trainer = make_trainer(tmp_path / name, photographs, 6, vgg=vgg_file)
+        trainer.train(resume_from_checkpoint=True)
+    expected, resumed = (digests(tmp_path / name / "checkpoint-6") for name in ("whole", "resumed"))
+    assert {"generator", "average", "optimizer.pt", "discriminator.pt", "color_readout.pt"} <= (
+        expected.keys()
+    )
+    assert resumed == expected
+
+
 SETTINGS = {
     "no worker": {"workers": 0},
     "two workers": {"workers": 2},
@@ -83,11 +111,12 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 class TestKilledRuns:
     @pytest.fixture(scope="class", params=SETTINGS)
     @classmethod
     def runs(cls, request, tmp_path_factory, photographs, vgg_file):
-        """Folders of an unbroken run and of one that was killed ten times."""
+        """Folders of an uninterrupted run and of one that was killed ten times."""
         options = {"vgg": vgg_file, **SETTINGS[request.param]}
         processes = options.get("processes", 1)
         unbroken, killed = (tmp_path_factory.mktemp(name) for name in ("unbroken", "killed"))
@@ -103,7 +132,7 @@ class TestKilledRuns:
         assert {"generator", "average", "optimizer.pt", "discriminator.pt"} <= expected.keys()
         assert resumed == expected
 
-    def test_the_images_left_out_are_the_same(self, runs):
-        noted = [set((run / "left_out.jsonl").read_text().splitlines()) for run in runs]
+    def test_the_skipped_images_are_the_same(self, runs):
+        noted = [set((run / "skipped.jsonl").read_text().splitlines()) for run in runs]
         assert noted[0] == noted[1]
         assert len(noted[0]) == 1

@@ -73,7 +73,7 @@ class TestInputs:
     @pytest.mark.parametrize("step", range(4))
     def test_only_odd_steps_have_a_reference(self, trained, batch, at_step, step):
         at_step(step)
-        inputs = trained.network_inputs(batch)
+        inputs = trained.build_model_inputs(batch)
         assert ("reference_pixel_values" in inputs) == (step % 2 == 1)
 
     def test_every_step_has_a_reference_where_nothing_else_could_learn(
@@ -82,12 +82,12 @@ class TestInputs:
         trainer = make_trainer(tmp_path, photographs, 1, weights=CONTENT)
         leave_only_the_reference_branch_to_learn(trainer.model)
         for trainer.state.global_step in (0, 1):
-            assert "reference_pixel_values" in trainer.network_inputs(batch)
+            assert "reference_pixel_values" in trainer.build_model_inputs(batch)
 
     @pytest.mark.parametrize("step", [0, 1])
     def test_a_batch_becomes_normalized_lab(self, trained, batch, at_step, step):
         at_step(step)
-        inputs = trained.network_inputs(batch)
+        inputs = trained.build_model_inputs(batch)
         assert inputs["pixel_values"].shape == (4, 1, 16, 16)
         assert inputs["labels"].shape == (4, 3, 16, 16)
         assert inputs["pixel_values"].abs().max() <= 1.001
@@ -100,9 +100,9 @@ class TestInputs:
         monkeypatch.setattr(trained, "vertical_flips", flips)
         batch = {name: value.repeat(8, *[1] * (value.ndim - 1)) for name, value in batch.items()}
         batch["seed"] = torch.arange(32)
-        result = trained.network_inputs(batch)["pixel_values"]
+        result = trained.build_model_inputs(batch)["pixel_values"]
         monkeypatch.setattr(trained, "vertical_flips", False)
-        expected = trained.network_inputs(batch)["pixel_values"]
+        expected = trained.build_model_inputs(batch)["pixel_values"]
         changed = (result != expected).flatten(1).any(dim=1).sum()
         assert changed > 8 if step and flips else changed == 0
 
@@ -111,10 +111,10 @@ class TestInputs:
         self, trained, batch, at_step, monkeypatch, share, step
     ):
         at_step(step)
-        monkeypatch.setattr(trained, "recolored", 0.0)
-        plain = trained.network_inputs(batch)
-        monkeypatch.setattr(trained, "recolored", share)
-        result = trained.network_inputs(batch)
+        monkeypatch.setattr(trained, "recolor_probability", 0.0)
+        plain = trained.build_model_inputs(batch)
+        monkeypatch.setattr(trained, "recolor_probability", share)
+        result = trained.build_model_inputs(batch)
         names = {"labels", "source_colors", "reference_pixel_values"} & result.keys()
         differing = {name for name in names if not torch.equal(result[name], plain[name])}
         assert differing == (names if share and step else set())
@@ -125,15 +125,15 @@ class TestInputs:
     ):
         at_step(1)
         others = {**batch, "own_reference": torch.zeros(4, dtype=torch.bool)}
-        plain = trained.network_inputs(others)["labels"]
-        monkeypatch.setattr(trained, "recolored", 1.0)
-        torch.testing.assert_close(trained.network_inputs(others)["labels"], plain)
+        plain = trained.build_model_inputs(others)["labels"]
+        monkeypatch.setattr(trained, "recolor_probability", 1.0)
+        torch.testing.assert_close(trained.build_model_inputs(others)["labels"], plain)
 
     @pytest.mark.parametrize("step", [0, 1])
     def test_a_sample_does_not_depend_on_its_batch(self, trained, batch, at_step, step):
         at_step(step)
-        whole = trained.network_inputs(batch)
-        half = trained.network_inputs({name: value[2:] for name, value in batch.items()})
+        whole = trained.build_model_inputs(batch)
+        half = trained.build_model_inputs({name: value[2:] for name, value in batch.items()})
         for name, value in half.items():
             assert torch.allclose(value.float(), whole[name][2:].float(), atol=1e-6)
 
@@ -143,7 +143,7 @@ def test_what_does_not_learn_stays_as_it_is_to_the_last_bit(tmp_path, photograph
     leave_only_the_reference_branch_to_learn(trainer.model)
     before = weights(trainer.model)
     trainer.train()
-    trainer.save_average(tmp_path / "average")
+    trainer.weight_average.save_model(tmp_path / "average")
     after = weights(SCSNetForImageToImage.from_pretrained(tmp_path / "average"))
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == set(REFERENCE_PARTS)
@@ -208,7 +208,7 @@ class TestTerms:
 
     @staticmethod
     def terms_of(trainer, batch):
-        inputs = trainer.network_inputs(batch)
+        inputs = trainer.build_model_inputs(batch)
         colors = inputs.pop("source_colors")
         outputs = trainer.model(**inputs)
         return trainer.loss_terms(outputs, inputs["labels"], colors)
@@ -292,20 +292,6 @@ class TestLog:
             assert entry["loss"] == pytest.approx(expected, rel=1e-4)
 
 
-class TestRestore:
-    def test_columns_are_input_automatic_reference_referential_truth(self, trained, batch):
-        columns = trained.restore(batch)
-        assert list(columns) == ["input", "automatic", "reference", "referential", "truth"]
-        assert columns["automatic"].shape == columns["truth"].shape == (4, 3, 16, 16)
-        assert not columns["input"][:, 1:].any()
-
-    def test_it_leaves_the_training_alone(self, trained, batch):
-        before, mode = weights(trained.model), trained.model.training
-        trained.restore(batch)
-        assert equal(weights(trained.model), before)
-        assert trained.model.training == mode
-
-
 class TestCheckpoints:
     def test_a_checkpoint_is_the_model_being_trained(self, trained, run):
         loaded = SCSNetForImageToImage.from_pretrained(run / "checkpoint-4")
@@ -324,13 +310,13 @@ class TestCheckpoints:
             tmp_path, photographs, 2, weights=CONTENT, trainer={"ema_decay": 0.0}
         )
         trainer.train()
-        trainer.save_average(tmp_path / "average")
+        trainer.weight_average.save_model(tmp_path / "average")
         average = SCSNetForImageToImage.from_pretrained(tmp_path / "average")
         assert equal(weights(average), weights(trainer.model))
 
     def test_saving_the_average_leaves_the_training_alone(self, trained, tmp_path):
         before = weights(trained.model)
-        trained.save_average(tmp_path)
+        trained.weight_average.save_model(tmp_path)
         assert equal(weights(trained.model), before)
 
     def test_a_finished_run_takes_no_further_step(self, run, photographs, vgg_file, trained):
@@ -467,6 +453,7 @@ def logged_losses(run: Path, step: int) -> list[dict[str, float]]:
     return [{name: entry[name] for name in names} for entry in state["log_history"]]
 
 
+@pytest.mark.slow
 class TestProcesses:
     def test_two_processes_with_half_the_batch_equal_one(self, tmp_path, vgg_file):
         make_image(48, 40, seed=1).save(tmp_path / "only.png")  # one shard: the same samples
