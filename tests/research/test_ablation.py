@@ -1,4 +1,4 @@
-"""Ablations: which rows there are, how they are trained, how they are told."""
+"""Ablations: their rows, training and tables."""
 
 import dataclasses
 import json
@@ -53,7 +53,7 @@ def test_a_variant_is_trained_as_it_says(album, tmp_path, variant):
     assert not model.training
 
 
-def test_the_seed_is_all_that_chance_hangs_on(album, tmp_path):
+def test_the_seed_alone_determines_the_weights(album, tmp_path):
     def weights(folder: str, seed: int) -> torch.Tensor:
         model = train_variant(
             Variant("content"), BUDGET, str(album), tmp_path / folder, vgg=None, seed=seed
@@ -79,7 +79,7 @@ def test_the_table_has_means_and_deviations_over_seeds():
     ]
 
 
-def test_the_script_trains_once_and_tells_all(album, vgg_file, tmp_path, monkeypatch, capsys):
+def test_the_script_trains_once_and_prints_all(album, vgg_file, tmp_path, monkeypatch, capsys):
     arguments = {
         "--data": album,
         "--validation": album,

@@ -1,4 +1,4 @@
-"""Networks of other papers: that they are of the published size, and do what their papers say."""
+"""Networks of other papers: their published sizes, and what their papers say."""
 
 import subprocess
 import sys
@@ -13,18 +13,20 @@ from research.baselines import (
     UPSCALERS,
     LIIFHead,
     SRVGGNetCompact,
-    find_peer,
+    find_baseline,
 )
 from research.baselines.ddcolor import sine_positions
 from research.baselines.rrdbnet import RRDBNet
-from research.benchmark.meters import Subject, multiply_adds
+from research.benchmark.profiling import Workload, multiply_adds
 
 
-def subject(name: str, side: int) -> Subject:
+def workload(name: str, side: int) -> Workload:
     """Without memory or arithmetic."""
     with torch.device("meta"):
-        peer = find_peer(name)
-        return Subject.of(peer.build(), torch.empty(1, peer.channels, side, side))
+        baseline = find_baseline(name)
+        return Workload.from_network(
+            baseline.build(), torch.empty(1, baseline.channels, side, side)
+        )
 
 
 @pytest.mark.parametrize(
@@ -40,15 +42,15 @@ def subject(name: str, side: int) -> Subject:
     ],
 )
 def test_parameters_are_the_published_ones(name, millions):
-    assert subject(name, 64).parameters / 1e6 == pytest.approx(millions, rel=1e-3)
+    assert workload(name, 64).parameters / 1e6 == pytest.approx(millions, rel=1e-3)
 
 
-def test_every_peer_is_known_by_one_name():
+def test_every_baseline_has_one_name():
     assert not COLORIZERS.keys() & UPSCALERS.keys()
     for name in (*COLORIZERS, *UPSCALERS):
-        assert find_peer(name).channels in (1, 3)
+        assert find_baseline(name).channels in (1, 3)
     with pytest.raises(ValueError, match="no network 'waifu2x': choose one of siggraph17, "):
-        find_peer("waifu2x")
+        find_baseline("waifu2x")
 
 
 @pytest.mark.parametrize(
@@ -63,23 +65,23 @@ def test_every_peer_is_known_by_one_name():
     ],
 )
 def test_multiply_adds_are_those_of_the_originals(name, side, gmacs):
-    assert multiply_adds(subject(name, side).run) == pytest.approx(gmacs, rel=0.01)
+    assert multiply_adds(workload(name, side).run) == pytest.approx(gmacs, rel=0.01)
 
 
 @pytest.mark.parametrize("name", COLORIZERS)
 def test_colorizers_give_two_channels_of_the_same_size(name):
-    assert subject(name, 64).run().shape == (1, 2, 64, 64)
+    assert workload(name, 64).run().shape == (1, 2, 64, 64)
 
 
 @pytest.mark.parametrize("name", UPSCALERS)
 def test_upscalers_give_rgb_of_four_times_the_size(name):
-    assert subject(name, 24).run().shape == (1, 3, 96, 96)
+    assert workload(name, 24).run().shape == (1, 3, 96, 96)
 
 
 @pytest.mark.parametrize("name", [*COLORIZERS, *UPSCALERS])
 def test_they_are_for_inference(name):
     with torch.device("meta"):
-        network = find_peer(name).build()
+        network = find_baseline(name).build()
     assert not any(module.training for module in network.modules())
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
@@ -106,7 +108,7 @@ def test_blocks_of_rrdbnet_add_a_fifth_of_what_they_make():
 
 @torch.no_grad()
 def test_siggraph17_leaves_gray_what_its_last_layer_leaves_gray():
-    network = find_peer("siggraph17").build()
+    network = find_baseline("siggraph17").build()
     lightness = 100 * torch.rand(1, 1, 16, 16)
     ab = network(lightness)
     assert 0 < ab.abs().max() <= 110
@@ -119,9 +121,9 @@ def test_positions_of_ddcolor_differ_and_stay_in_range():
     assert positions.shape == (24, 16)
     assert len(positions.unique(dim=0)) == 24
     assert positions.abs().max() <= 1
-    by_place = positions.view(4, 6, 16)
-    assert torch.equal(by_place[:, 0, :8], by_place[:, 5, :8])  # y alone
-    assert torch.equal(by_place[0, :, 8:], by_place[3, :, 8:])  # x alone
+    by_position = positions.view(4, 6, 16)
+    assert torch.equal(by_position[:, 0, :8], by_position[:, 5, :8])  # y alone
+    assert torch.equal(by_position[0, :, 8:], by_position[3, :, 8:])  # x alone
 
 
 class TestLIIF:
@@ -161,11 +163,10 @@ class TestLIIF:
             torch.testing.assert_close(head(features, size), whole)
 
 
-def test_the_package_alone_imports_no_peer():
+def test_the_package_alone_imports_no_research():
     program = (
         "import sys, scsnet_hf; "
-        "print([n for n in sys.modules if n.startswith(('research.baselines', 'matplotlib', "
-        "'research.benchmark'))])"
+        "print([n for n in sys.modules if n.startswith(('research', 'matplotlib'))])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""scripts/benchmark.py, on next to nothing: that it measures, not what."""
+"""scripts/benchmark.py on tiny workloads: that it measures, not what."""
 
 import json
 import runpy
@@ -28,7 +28,7 @@ def benchmark(monkeypatch):
 
 @pytest.fixture
 def photographs(tmp_path) -> Path:
-    """Three that can be used, and one too small."""
+    """Three that can be used, and one that is too small."""
     folder = tmp_path / "photographs"
     folder.mkdir()
     for seed, side in enumerate((40, 40, 40, 8)):
@@ -37,26 +37,22 @@ def photographs(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "mentioned"),
     [
         ([], "loader"),
         (["loader"], "--data"),
-        (["space"], "--browser"),
-        (["cascades"], "--rows"),
-        (["heads"], "--scale"),
-        (["sizes"], "--source"),
-        (["stages"], "--rows"),
+        (["networks"], "--rows"),
         (["folder"], "--images"),
     ],
 )
-def test_help(benchmark, capsys, command, told):
+def test_help(benchmark, capsys, command, mentioned):
     with pytest.raises(SystemExit) as stop:
         benchmark(*command, "--help")
     assert stop.value.code == 0
-    assert told in capsys.readouterr().out
+    assert mentioned in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("option", ["--repeats", "--batches", "--batch-size"])
+@pytest.mark.parametrize("option", ["--runs", "--batches"])
 def test_numbers_that_cannot_be_are_refused(benchmark, capsys, photographs, option):
     with pytest.raises(SystemExit) as stop:
         benchmark("loader", "--data", photographs, option, 0)
@@ -64,12 +60,12 @@ def test_numbers_that_cannot_be_are_refused(benchmark, capsys, photographs, opti
     assert "must be at least 1" in capsys.readouterr().err
 
 
-def test_a_browser_that_is_not_there_is_one_line(benchmark):
+def test_a_missing_browser_is_one_line(benchmark):
     with pytest.raises(SystemExit, match=r"^benchmark\.py: --browser none: not found"):
         benchmark("space", "--browser", "none")
 
 
-def test_data_that_are_not_there_are_one_line(benchmark, tmp_path):
+def test_missing_data_are_one_line(benchmark, tmp_path):
     with pytest.raises(SystemExit, match=r"^benchmark\.py: .*none"):
         benchmark("loader", "--data", tmp_path / "none")
 
@@ -77,20 +73,19 @@ def test_data_that_are_not_there_are_one_line(benchmark, tmp_path):
 def test_loader(benchmark, capsys, photographs, tmp_path):
     output = tmp_path / "loader.json"
     sizes = ["--network", "tiny", "--batch-size", 2, "--source-size", 16]
-    once = ["--repeats", 1, "--batches", 1, "--workers", 0, 1, "--cpu"]
+    once = ["--runs", 1, "--batches", 1, "--workers", 0, 1, "--cpu"]
     benchmark("loader", "--data", photographs, *sizes, *once, "--output", output)
     record = json.loads(output.read_text())
     assert {"versions", "cpu", "threads", "accelerator", "arguments"} <= record.keys()
-    values = record["repeats"]
+    values = record["measurements"]
     assert {group: set(of_group) for group, of_group in values.items()} == {
         "loader": {"0", "1"},
         "sample": {"read", "decode", "cut", "collate", "stream"},
         "step": {"content", "all"},
     }
     for of_group in values.values():
-        for repeats in of_group.values():
-            assert len(repeats) == 1
-            assert repeats[0] > 0
+        for (value,) in of_group.values():
+            assert value > 0
     tables = capsys.readouterr().out.strip().split("\n\n")
     assert [table.split(" |")[0] for table in tables] == [
         "| loader processes",
@@ -99,47 +94,47 @@ def test_loader(benchmark, capsys, photographs, tmp_path):
     ]
 
 
-def test_cascades(benchmark, capsys, tmp_path):
-    output, rows = tmp_path / "cascades.json", ["tiny", "siggraph17@32+srvgg-16"]
-    benchmark("cascades", "--rows", *rows, "--size", 16, "--repeats", 2, "--output", output)
+def test_networks(benchmark, capsys, tmp_path):
+    output, rows = tmp_path / "networks.json", ["tiny", "siggraph17@32+srvgg-16"]
+    benchmark("networks", "--rows", *rows, "--size", 16, "--runs", 2, "--output", output)
     record = json.loads(output.read_text())
     assert {"versions", "cpu", "threads", "arguments"} <= record.keys()
-    for quantity in ("processor", "wall"):
-        assert [len(record["repeats"][quantity][row]) for row in rows] == [2, 2]
+    for quantity in ("cpu", "wall"):
+        assert [len(record["measurements"][quantity][row]) for row in rows] == [2, 2]
     header, _, ours, cascade = capsys.readouterr().out.strip().split("\n")
     assert header.startswith("| network | parameters (M) | GMACs |")
     assert ours.startswith("| tiny | 0.0")
     assert cascade.startswith("| siggraph17@32+srvgg-16 | 34.81 |")  # 34.19 and 0.62
 
 
-def test_heads(benchmark, capsys):
-    benchmark("heads", "--rows", "meta", "--scale", 2.7, "--size", 8, "--repeats", 1)
+def test_upsamplers(benchmark, capsys):
+    benchmark("upsamplers", "--rows", "meta", "--scale", 2.7, "--size", 8, "--runs", 1)
     header, _, row = capsys.readouterr().out.strip().split("\n")
-    assert header.startswith("| head |")
+    assert header.startswith("| network |")
     assert row.startswith("| meta | 0.45 |")
 
 
-def test_backends(benchmark, capsys, tiny_checkpoint):
-    arguments = ("--size", 16, "--scale", 2, "--repeats", 2)
-    benchmark("backends", tiny_checkpoint, "small", *arguments)
+def test_models(benchmark, capsys, tiny_checkpoint):
+    arguments = ("--size", 16, "--scale", 2, "--runs", 2)
+    benchmark("models", tiny_checkpoint, "small", *arguments)
     header, _, first, other = capsys.readouterr().out.strip().split("\n")
-    assert header.startswith("| model | wall s of a call | ratio |")
+    assert header.startswith("| model | wall s per call | ratio |")
     assert first.startswith(f"| {tiny_checkpoint} | 0.")
     assert first.endswith("| 1.00 (1.00 to 1.00) | inf |")  # the same image
     assert other.startswith("| small | 0.")
     assert float(other.split("|")[-2]) < 100
 
 
-def test_backends_in_another_number_format(benchmark, capsys, tiny_checkpoint):
+def test_models_in_another_number_format(benchmark, capsys, tiny_checkpoint):
     models = (tiny_checkpoint, f"{tiny_checkpoint}@bfloat16")
-    benchmark("backends", *models, "--size", 16, "--scale", 2, "--repeats", 1)
+    benchmark("models", *models, "--size", 16, "--scale", 2, "--runs", 1)
     *_, other = capsys.readouterr().out.strip().split("\n")
     assert other.startswith(f"| {tiny_checkpoint}@bfloat16 | 0.")
     assert 20 < float(other.split("|")[-2]) < 80  # nearly the same image
 
 
 def test_sizes(benchmark, capsys, tiny_checkpoint):
-    arguments = ("--rows", "40x30", "200x100", "--source", "20x20", "--repeats", 2)
+    arguments = ("--rows", "40x30", "200x100", "--source", "20x20", "--runs", 2)
     benchmark("sizes", "--model", tiny_checkpoint, *arguments)
     header, _, small, large = capsys.readouterr().out.strip().split("\n")
     assert header.startswith("| result | megapixels |")
@@ -147,8 +142,8 @@ def test_sizes(benchmark, capsys, tiny_checkpoint):
     assert large.startswith("| 200x100 | 0.0 |")
 
 
-def test_stages(benchmark, capsys, tiny_checkpoint):
-    benchmark("stages", "--model", tiny_checkpoint, "--rows", "40x30", "80x60", "--repeats", 1)
+def test_profile(benchmark, capsys, tiny_checkpoint):
+    benchmark("profile", "--model", tiny_checkpoint, "--rows", "40x30", "80x60", "--runs", 1)
     small, large = capsys.readouterr().out.strip().split("\n\n")
     for size, table in (("40x30", small), ("80x60", large)):
         header, _, *stages, whole = table.split("\n")
@@ -159,9 +154,9 @@ def test_stages(benchmark, capsys, tiny_checkpoint):
 
 def test_folder(benchmark, capsys, tiny_checkpoint, tmp_path):
     output, rows = tmp_path / "folder.json", ["command", "command --saturation 0"]
-    few = ("--images", 4, "--size", 8, "--scale", 2, "--repeats", 1, "--rows", *rows)
+    few = ("--images", 4, "--size", 8, "--scale", 2, "--runs", 1, "--rows", *rows)
     benchmark("folder", "--model", tiny_checkpoint, *few, "--output", output)
-    assert list(json.loads(output.read_text())["repeats"]["wall"]) == rows
+    assert list(json.loads(output.read_text())["measurements"]["wall"]) == rows
     header, _, first, second = capsys.readouterr().out.strip().split("\n")
     assert header.startswith("| a folder | wall s | images/s |")
     assert first.startswith("| command |")
@@ -175,4 +170,4 @@ def test_a_size_that_is_none_is_one_line(benchmark):
 
 def test_a_row_that_is_none_is_one_line(benchmark):
     with pytest.raises(SystemExit, match=r"^benchmark\.py: no row 'huge'"):
-        benchmark("cascades", "--rows", "huge")
+        benchmark("networks", "--rows", "huge")

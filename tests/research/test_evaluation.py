@@ -1,4 +1,4 @@
-"""The evaluation: what is restored, what is compared, and what the numbers say."""
+"""The evaluation: samples, methods and metrics."""
 
 import math
 from types import SimpleNamespace
@@ -9,23 +9,14 @@ import torch
 from PIL import Image
 
 from helpers.images import make_image
-from research.evaluation import (
-    FLOORS_AND_CEILING,
-    Closeness,
-    Colors,
-    HueFollowing,
-    Method,
-    Perceptual,
-    Stability,
-    circular_correlation,
-    evaluate,
-    make_samples,
-    markdown_tables,
-    modes_of,
-    psnr,
-)
+from research.evaluation.consistency import HueTransfer, Stability, circular_correlation
+from research.evaluation.methods import BOUNDS, Method, pipeline_methods
+from research.evaluation.metrics import ColorStatistics, Fidelity, PerceptualDistance, psnr
+from research.evaluation.report import evaluation_tables
+from research.evaluation.run import evaluate
+from research.evaluation.samples import make_samples
 from scsnet_hf.color import lab_to_srgb, srgb_to_lab
-from scsnet_hf.metrics import metric
+from scsnet_hf.metrics import metric as load_metric
 from scsnet_hf.training.vgg import VGG16Features
 
 
@@ -44,7 +35,7 @@ def samples_of(*images: Image.Image, seed: int = 0) -> list:
 
 
 class FakePipe:
-    """What a pipeline is to the evaluation: a call, and a network that can be asked."""
+    """What the evaluation uses of a pipeline: its call, and facts about its network."""
 
     def __init__(self, call, cross_attention: str = "basic"):
         self.call = call
@@ -57,11 +48,11 @@ class FakePipe:
         return self.call(*args, **kwargs)
 
 
-def numbers(measure, results: list[Image.Image], truths: list[Image.Image]) -> dict[str, float]:
-    """What one measure says of these results, in order."""
+def numbers(metric, results: list[Image.Image], truths: list[Image.Image]) -> dict[str, float]:
+    """The numbers of one metric for these results, in order."""
     remaining = iter(results)
     methods = {"it": Method(lambda sample: next(remaining))}
-    return evaluate(samples_of(*truths), methods, [measure]).rows["it"]
+    return evaluate(samples_of(*truths), methods, [metric]).rows["it"]
 
 
 @pytest.fixture(scope="module")
@@ -117,26 +108,29 @@ class TestSamples:
 
 class TestMethods:
     def test_give_images_of_the_truths_size(self, tiny_pipe, samples):
-        for method in {**FLOORS_AND_CEILING, **modes_of(tiny_pipe)}.values():
+        for method in {**BOUNDS, **pipeline_methods(tiny_pipe)}.values():
             result = method(samples[0])
             assert (result.mode, result.size) == ("RGB", (64, 48))
 
     def test_gray_bicubic_is_gray(self, samples):
-        red, green, blue = FLOORS_AND_CEILING["gray bicubic"](samples[0]).split()
+        red, green, blue = BOUNDS["gray bicubic"](samples[0]).split()
         assert red == green == blue
 
     def test_sepia_is_one_tint(self, samples):
-        _, a, b = lab_of(FLOORS_AND_CEILING["sepia"](samples_of(plain(50, 30, 30))[0]))
+        _, a, b = lab_of(BOUNDS["sepia"](samples_of(plain(50, 30, 30))[0]))
         assert a.mean().item() == pytest.approx(3, abs=0.5)
         assert b.mean().item() == pytest.approx(8, abs=0.5)
 
     def test_true_colors_lose_nothing_of_a_plain_image(self):
         truth = plain(50, 20, -15)
-        result = FLOORS_AND_CEILING["true colors, bicubic"](samples_of(truth)[0])
+        result = BOUNDS["true colors, bicubic"](samples_of(truth)[0])
         assert np.abs(np.array(result, int) - np.array(truth, int)).max() <= 1
 
     def test_hand_the_network_the_reference_of_their_name(self, samples):
-        sample, methods = samples[0], modes_of(FakePipe(lambda source, **given: (source, given)))
+        sample, methods = (
+            samples[0],
+            pipeline_methods(FakePipe(lambda source, **given: (source, given))),
+        )
         size = {"size": sample.truth.size}
         assert methods["automatic"](sample) == (sample.gray, size)
         for name, reference in (
@@ -146,41 +140,41 @@ class TestMethods:
             assert methods[name](sample) == (sample.gray, size | {"reference": reference})
 
     def test_of_a_network_without_references_are_automatic_only(self):
-        assert list(modes_of(FakePipe(None, cross_attention="none"))) == ["automatic"]
+        assert list(pipeline_methods(FakePipe(None, cross_attention="none"))) == ["automatic"]
 
     def test_know_how_many_parameters_they_use(self, tiny_pipe):
-        methods = modes_of(tiny_pipe)
+        methods = pipeline_methods(tiny_pipe)
         assert methods["self-reference"].parameters == tiny_pipe.model.num_parameters()
         assert 0 < methods["automatic"].parameters < methods["self-reference"].parameters
 
 
-class TestCloseness:
+class TestFidelity:
     def test_of_the_truth_itself_is_perfect(self, images):
-        row = numbers(Closeness(), images, images)
+        row = numbers(Fidelity(), images, images)
         assert row == {"psnr_rgb": math.inf, "psnr_l": math.inf, "ssim": 1, "gray_share": 0}
 
     def test_of_a_gray_result_leaves_all_gray(self, images):
-        row = numbers(Closeness(), [p.convert("L").convert("RGB") for p in images], images)
+        row = numbers(Fidelity(), [p.convert("L").convert("RGB") for p in images], images)
         assert row["gray_share"] == 1
 
     def test_counts_only_what_is_colored_in_truth(self):
         truth, result = plain(50, 30, 0), plain(50, 30, 0)
         truth.paste(plain(50, 0, 0, (32, 16)), (0, 0))  # above gray, below red
         result.paste(plain(50, 0, 0, (8, 32)), (0, 0))  # a quarter of either
-        assert numbers(Closeness(), [result], [truth])["gray_share"] == 0.25
+        assert numbers(Fidelity(), [result], [truth])["gray_share"] == 0.25
 
     def test_counts_pixels_and_not_images(self):
         truths = [plain(50, 30, 0, (32, 96)), plain(50, 30, 0, (32, 32))]
         results = [truths[0], plain(50, 0, 0, (32, 32))]
-        assert numbers(Closeness(), results, truths)["gray_share"] == 0.25
+        assert numbers(Fidelity(), results, truths)["gray_share"] == 0.25
 
     def test_has_no_share_where_nothing_is_colored(self):
         gray = plain(50, 0, 0)
-        assert numbers(Closeness(), [gray], [gray])["gray_share"] == 0
+        assert numbers(Fidelity(), [gray], [gray])["gray_share"] == 0
 
     def test_of_one_level_is_48_db(self):
         result, truth = (Image.new("RGB", (32, 32), (level,) * 3) for level in (100, 101))
-        row = numbers(Closeness(), [result], [truth])
+        row = numbers(Fidelity(), [result], [truth])
         assert row["psnr_rgb"] == pytest.approx(48.13, abs=0.005)
 
     def test_is_per_image(self):
@@ -189,51 +183,55 @@ class TestCloseness:
         assert psnr(*levels, peak=10) == pytest.approx(0)
 
 
-class TestColors:
+class TestColorStatistics:
     def test_of_the_truth_itself_are_the_truths(self, samples):
-        rows = evaluate(samples, {"it": Method(lambda sample: sample.truth)}, [Colors()]).rows
+        rows = evaluate(
+            samples, {"it": Method(lambda sample: sample.truth)}, [ColorStatistics()]
+        ).rows
         assert rows["it"] == rows["truth"]
         assert min(rows["truth"].values()) > 0
 
     def test_of_gray_are_nothing(self, images):
-        row = numbers(Colors(), [p.convert("L").convert("RGB") for p in images], images)
+        row = numbers(ColorStatistics(), [p.convert("L").convert("RGB") for p in images], images)
         assert row == {"chroma": 0, "colorfulness": 0, "std_a": 0, "std_b": 0}
 
     def test_of_a_tint_have_chroma_and_no_spread(self):
         gray = [plain(lightness, 0, 0) for lightness in (40, 60, 80)]
-        methods = {"sepia": FLOORS_AND_CEILING["sepia"]}
-        row = evaluate(samples_of(*gray), methods, [Colors()]).rows["sepia"]
+        methods = {"sepia": BOUNDS["sepia"]}
+        row = evaluate(samples_of(*gray), methods, [ColorStatistics()]).rows["sepia"]
         assert row["chroma"] == pytest.approx(math.hypot(3, 8), abs=0.5)
         assert max(row["std_a"], row["std_b"]) < 0.5  # what 8 bits leave
 
     def test_spread_over_all_images_together(self):
         tints = [plain(50, 20, 0), plain(50, -20, 0)]
-        row = numbers(Colors(), tints, tints)
+        row = numbers(ColorStatistics(), tints, tints)
         assert row["std_a"] == pytest.approx(20, abs=0.5)
         assert row["std_b"] == pytest.approx(0, abs=0.5)
 
 
-class TestPerceptual:
+class TestPerceptualDistance:
     def test_distance_of_the_truth_itself_is_zero(self, vgg, images):
-        row = numbers(Perceptual(vgg), images, images)
+        row = numbers(PerceptualDistance(vgg), images, images)
         assert row == dict.fromkeys(
             ("perceptual", "perceptual_l", "perceptual_unit", "perceptual_unit_l"), 0
         )
 
     @pytest.mark.parametrize("distance", ["perceptual", "perceptual_unit"])
     def test_distance_of_lightness_does_not_see_colors(self, vgg, distance):
-        row = numbers(Perceptual(vgg), [plain(50, 40, 20)], [plain(50, -40, 20)])
+        row = numbers(PerceptualDistance(vgg), [plain(50, 40, 20)], [plain(50, -40, 20)])
         assert row[f"{distance}_l"] < row[distance] / 20
 
     @pytest.mark.parametrize("distance", ["perceptual_l", "perceptual_unit_l"])
     def test_distance_of_lightness_sees_blur(self, vgg, images, distance):
         blurred = [p.resize((8, 6)).resize(p.size) for p in images]
-        assert numbers(Perceptual(vgg), blurred, images)[distance] > 0
+        assert numbers(PerceptualDistance(vgg), blurred, images)[distance] > 0
 
     def test_unit_distance_is_that_of_the_metric(self, vgg, images):
         blurred = [p.resize((8, 6)).resize(p.size) for p in images]
-        row = numbers(Perceptual(vgg), blurred, images)
-        expected = metric("perceptual").compute(predictions=blurred, references=images, weights=vgg)
+        row = numbers(PerceptualDistance(vgg), blurred, images)
+        expected = load_metric("perceptual").compute(
+            predictions=blurred, references=images, weights=vgg
+        )
         assert row["perceptual_unit"] == pytest.approx(expected["perceptual"], rel=1e-4)
 
     def test_looks_at_every_image_once(self, vgg, samples):
@@ -243,21 +241,21 @@ class TestPerceptual:
             name: Method(lambda sample, side=side: sample.truth.resize((side, 8)).resize((64, 48)))
             for name, side in (("a", 4), ("b", 8), ("c", 12))
         }
-        evaluate(samples[:1], methods, [Perceptual(vgg)])
+        evaluate(samples[:1], methods, [PerceptualDistance(vgg)])
         hook.remove()
         assert len(looks) == 2 * (3 + 1)  # three results and the truth, with colors and without
 
 
-def hue_following(pipe, samples) -> dict[str, float]:
-    return evaluate(samples, {}, [HueFollowing(pipe)]).rows["recolored reference"]
+def hue_transfer(pipe, samples) -> dict[str, float]:
+    return evaluate(samples, {}, [HueTransfer(pipe)]).rows["recolored reference"]
 
 
-class TestHueFollowing:
+class TestHueTransfer:
     def test_is_one_where_the_result_has_the_references_hues(self, images):
         def pipe(source, reference, size):
             return reference.resize(size, Image.Resampling.NEAREST)
 
-        row = hue_following(pipe, samples_of(*images))
+        row = hue_transfer(pipe, samples_of(*images))
         assert row["hue_correlation"] == pytest.approx(1, abs=0.01)
         assert row["hue_cosine"] == pytest.approx(1, abs=0.01)
 
@@ -265,7 +263,7 @@ class TestHueFollowing:
         def pipe(source, reference, size):
             return plain(50, 3, 8, size)
 
-        row = hue_following(pipe, samples)
+        row = hue_transfer(pipe, samples)
         assert row["hue_correlation"] == 0
 
     def test_correlation_is_of_the_angles(self):
@@ -277,8 +275,8 @@ class TestHueFollowing:
         assert circular_correlation(angles, others) == pytest.approx(0, abs=0.06)
         assert circular_correlation(angles, np.full(2000, 0.7)) == 0
 
-    def test_correlation_of_noisy_angles_does_not_hang_on_chance(self):
-        # Around the whole circle the mean direction says nothing, and is not to be relied on.
+    def test_correlation_of_noisy_angles_does_not_depend_on_chance(self):
+        # Around the whole circle the mean direction means nothing, and is not to be relied on.
         rng = np.random.default_rng(0)
         for _ in range(50):
             angles = rng.uniform(-np.pi, np.pi, 200)
@@ -289,7 +287,7 @@ class TestStability:
     def shifts(self, pipe) -> dict[str, float]:
         """Of 64-px images, whose sources are 16 px."""
         images = [make_image(64, 64, seed=seed) for seed in range(2)]
-        automatic = {"automatic": modes_of(FakePipe(pipe))["automatic"]}
+        automatic = {"automatic": pipeline_methods(FakePipe(pipe))["automatic"]}
         return evaluate(samples_of(*images), automatic, [Stability(pipe)]).rows["automatic"]
 
     @staticmethod
@@ -302,7 +300,7 @@ class TestStability:
 
         assert self.shifts(pipe) == {"shift_magnification": 0, "shift_source": 0}
 
-    def test_tells_colors_that_change_with_the_magnification(self):
+    def test_measures_colors_that_change_with_the_magnification(self):
         def pipe(source, **asked):
             size = self.size_of(source, **asked)
             return plain(50, 30 if size == source.size else 0, 0, size)  # red at magnification 1
@@ -311,7 +309,7 @@ class TestStability:
         assert shifts["shift_magnification"] == pytest.approx(30 / 3, abs=0.3)
         assert shifts["shift_source"] == 0
 
-    def test_tells_colors_that_change_with_the_source(self):
+    def test_measures_colors_that_change_with_the_source(self):
         def pipe(source, **asked):
             return plain(50, 0, 30 if source.width == 32 else 0, self.size_of(source, **asked))
 
@@ -332,7 +330,7 @@ class TestStability:
 
 def test_nothing_to_evaluate_on_is_an_error():
     with pytest.raises(ValueError, match="no images"):
-        evaluate([], {}, [Colors(), HueFollowing(None)])
+        evaluate([], {}, [ColorStatistics(), HueTransfer(None)])
 
 
 def test_tables_show_what_was_measured():
@@ -340,7 +338,7 @@ def test_tables_show_what_was_measured():
         "truth": {"chroma": 20.94},
         "automatic": {"chroma": 8.5, "psnr_rgb": 19.834, "shift_source": 0.5},
     }
-    assert markdown_tables(rows).splitlines() == [
+    assert evaluation_tables(rows).splitlines() == [
         "| | RGB PSNR (dB) | mean chroma |",
         "|---|---:|---:|",
         "| truth | - | 20.9 |",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from research.evaluation import paper_tables
+from research.evaluation.report import paper_tables
 
 
 def record(data: str, fid: float, **others) -> dict:

@@ -1,4 +1,4 @@
-"""Runs of the evaluation: which method sees what, what is kept, and how they go on."""
+"""Runs of the evaluation: which method sees what, what is kept, and how they resume."""
 
 import json
 
@@ -6,34 +6,30 @@ import pytest
 from PIL import Image
 
 from helpers.images import make_image
-from research.evaluation import (
-    PAPER,
-    Closeness,
-    Colors,
-    Journal,
-    Method,
-    Stability,
-    compare,
-    evaluate,
-    make_samples,
-)
+from research.evaluation.consistency import Stability
+from research.evaluation.methods import Method
+from research.evaluation.metrics import ColorStatistics, Fidelity
+from research.evaluation.protocol import PAPER
+from research.evaluation.run import compare, evaluate
+from research.evaluation.run_folder import RunFolder
+from research.evaluation.samples import make_samples
 
 MODES = ("automatic", "self-reference", "unrelated reference")
 
 
 class Counting:
-    """A method for each mode that gives back the truth, and notes which samples it saw."""
+    """A method for each mode that returns the truth, and records which samples it saw."""
 
     def __init__(self):
         self.seen = {mode: [] for mode in MODES}
-        self.methods = {mode: Method(self._noting(mode), mode) for mode in MODES}
+        self.methods = {mode: Method(self._recording(mode), mode) for mode in MODES}
 
-    def _noting(self, mode):
-        def restore(sample):
+    def _recording(self, mode):
+        def run(sample):
             self.seen[mode].append(sample.index)
             return sample.truth
 
-        return restore
+        return run
 
 
 def samples_of(count: int) -> list:
@@ -53,10 +49,10 @@ class TestProtocol:
             range(20)
         )  # one mode an image
 
-    def test_of_the_paper_tells_of_both_kinds_of_references_together(self):
+    def test_of_the_paper_summarizes_both_kinds_of_references_together(self):
         gray = Method(lambda sample: sample.gray.convert("RGB").resize((32, 24)), "self-reference")
         methods = {**Counting().methods, "self-reference": gray}
-        rows = evaluate(samples_of(10), methods, [Colors()], PAPER).rows
+        rows = evaluate(samples_of(10), methods, [ColorStatistics()], PAPER).rows
         own, other = rows["self-reference"], rows["unrelated reference"]
         assert own["chroma"] < 1 < other["chroma"]
         assert rows["referential"]["chroma"] == pytest.approx(
@@ -65,28 +61,28 @@ class TestProtocol:
 
     def test_otherwise_every_method_sees_every_image(self):
         counting = Counting()
-        evaluation = evaluate(samples_of(3), counting.methods, [Colors()])
+        evaluation = evaluate(samples_of(3), counting.methods, [ColorStatistics()])
         assert all(seen == [0, 1, 2] for seen in counting.seen.values())
         assert evaluation.counts == dict.fromkeys(MODES, 3)
         assert "referential" not in evaluation.rows
 
 
-class TestJournal:
-    MEASURES = (Closeness(), Colors())
+class TestRunFolder:
+    METRICS = (Fidelity(), ColorStatistics())
 
     def run(self, folder, counting, count: int = 4, settings=None, **options):
-        journal = Journal(folder, settings or {"seed": 0}, **options)
-        return evaluate(samples_of(count), counting.methods, self.MEASURES, journal=journal)
+        run_folder = RunFolder(folder, settings or {"seed": 0}, **options)
+        return evaluate(samples_of(count), counting.methods, self.METRICS, run_folder=run_folder)
 
-    def test_an_interrupted_run_goes_on_to_the_same_numbers(self, tmp_path):
+    def test_an_interrupted_run_resumes_to_the_same_numbers(self, tmp_path):
         whole = self.run(tmp_path / "whole", Counting())
         first = Counting()
-        restore = first.methods["automatic"].restore
+        run = first.methods["automatic"].run
 
         def interrupted(sample):
             if sample.index == 2:
                 raise KeyboardInterrupt
-            return restore(sample)
+            return run(sample)
 
         first.methods["automatic"] = Method(interrupted)
         with pytest.raises(KeyboardInterrupt):
@@ -110,9 +106,9 @@ class TestJournal:
     def test_other_images_are_refused(self, tmp_path):
         self.run(tmp_path, Counting(), count=1)
         other = list(make_samples([make_image(32, 24, seed=9)], scale=2))
-        journal = Journal(tmp_path, {"seed": 0})
+        run_folder = RunFolder(tmp_path, {"seed": 0})
         with pytest.raises(ValueError, match=r"00000\.json: of another image"):
-            evaluate(other, Counting().methods, self.MEASURES, journal=journal)
+            evaluate(other, Counting().methods, self.METRICS, run_folder=run_folder)
 
     def test_images_are_kept_if_asked_for(self, tmp_path):
         self.run(tmp_path / "without", Counting(), count=1)
@@ -124,22 +120,22 @@ class TestJournal:
     def test_numbers_are_plain_json(self, tmp_path):
         self.run(tmp_path, Counting(), count=1)
         (file,) = (tmp_path / "numbers").iterdir()
-        assert set(json.loads(file.read_text())) == {"image", "seconds", "told"}
+        assert set(json.loads(file.read_text())) == {"sha256", "seconds", "numbers"}
 
 
 class TestCompare:
     def test_of_equal_images_is_perfect(self):
         image = make_image(32, 24)
-        rows = compare([(image, image)], [Closeness(), Colors()], "mine").rows
+        rows = compare([(image, image)], [Fidelity(), ColorStatistics()], "mine").rows
         assert rows["mine"]["ssim"] == 1
         assert rows["mine"]["chroma"] == rows["truth"]["chroma"]
 
     def test_of_nothing_is_an_error(self):
         with pytest.raises(ValueError, match="no images"):
-            compare([], [Closeness()], "mine")
+            compare([], [Fidelity()], "mine")
 
 
-def test_a_behavior_of_one_mode_is_not_asked_about_images_of_others():
+def test_a_metric_of_one_mode_skips_images_of_others():
     stability = Stability(None)
     rows = evaluate(samples_of(2), {}, [stability]).rows
     assert rows == {}

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from research.evaluation import image_sha256, weights_sha256
+from research.evaluation.hashes import image_sha256, weights_sha256
 
 
 def test_a_image_is_its_pixels_and_not_its_file(tmp_path):

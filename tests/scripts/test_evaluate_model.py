@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from helpers.images import make_image
-from research.evaluation import Journal
+from research.evaluation.run_folder import RunFolder
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "evaluate_model.py"
 METHODS = {
@@ -72,19 +74,19 @@ def test_it_measures_all(evaluate, tmp_path):
 
 def test_interrupted_and_resumed_it_gives_the_same_file(evaluate, tmp_path, monkeypatch):
     evaluate("--limit", 3, "--output", tmp_path / "whole")
-    write = Journal.write
+    write = RunFolder.write
 
     def interrupted(self, index, *arguments):
         if index == 1:
             raise KeyboardInterrupt
         write(self, index, *arguments)
 
-    monkeypatch.setattr(Journal, "write", interrupted)
+    monkeypatch.setattr(RunFolder, "write", interrupted)
     parts = tmp_path / "parts"
     with pytest.raises(KeyboardInterrupt):
         evaluate("--limit", 3, "--output", parts)
     assert not (parts / "results.json").exists()
-    monkeypatch.setattr(Journal, "write", write)
+    monkeypatch.setattr(RunFolder, "write", write)
     evaluate("--limit", 3, "--output", parts)
     assert record_in(parts) == record_in(tmp_path / "whole")
 
@@ -110,7 +112,7 @@ def test_the_papers_protocol_cuts_squares_and_divides_the_images(
 
 @pytest.fixture
 def constant_features(monkeypatch):
-    """Stands in for a network: the mean color is the features."""
+    """A network whose features are the mean color."""
     from scsnet_hf.metrics import FeatureNetwork
 
     network = FeatureNetwork("mean", lambda levels: levels.float().mean(dim=(2, 3)))
@@ -137,5 +139,5 @@ def test_two_folders_are_compared(script, album):
 
 
 def test_an_error_is_one_line(script, tmp_path):
-    with pytest.raises(SystemExit, match=r"^evaluate\.py: .*there are no images"):
+    with pytest.raises(SystemExit, match=r"^evaluate_model\.py: .*there are no images"):
         script("--compare", tmp_path, tmp_path)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from helpers.images import make_image
-from helpers.training_runs import make_run
+
+pytestmark = pytest.mark.slow
 
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "figures.py"
 
@@ -32,7 +33,6 @@ def figures(monkeypatch):
         ("comparison", "--numbers"),
         ("attention", "--point"),
         ("zoom", "--frames"),
-        ("curves", "RUN"),
         ("efficiency", "RECORD"),
         ("sizes", "RECORD"),
     ],
@@ -149,50 +149,30 @@ def test_the_truth_is_the_last_column(figures, tmp_path, tiny_checkpoint):
         assert figure.getpixel((24, figure.height - 16)) != (255, 0, 0)
 
 
-def test_curves_of_runs(figures, tmp_path):
-    runs = [make_run(tmp_path / name, 50) for name in ("content", "full")]
-    figures("curves", tmp_path / "curves.png", *runs)
-    with Image.open(tmp_path / "curves.png") as image:
-        assert image.width == 1000
-
-
-def test_runs_are_told_apart_by_their_folders(figures, tmp_path, monkeypatch):
-    names = []
-    monkeypatch.setattr("research.curves.draw_curves", lambda runs, path: names.extend(runs))
-    runs = [make_run(tmp_path / one / "run", 50) for one in ("content", "full")]
-    figures("curves", tmp_path / "curves.png", *runs)
-    assert names == ["content/run", "full/run"]
-
-
-def test_a_folder_without_a_run_is_one_line(figures, tmp_path):
-    with pytest.raises(SystemExit, match=r"^figures\.py: .*no complete checkpoint"):
-        figures("curves", tmp_path / "curves.png", tmp_path / "none")
-
-
 def test_efficiency_of_a_record(figures, tmp_path):
-    of_rows = {"medium": 1.0, "ddcolor-tiny@512+rrdbnet": 9.0}
-    quantities = ("processor", "memory", "parameters")
-    repeats = {name: {row: [value] for row, value in of_rows.items()} for name in quantities}
-    (tmp_path / "cascades.json").write_text(json.dumps({"repeats": repeats}))
-    figures("efficiency", tmp_path / "efficiency.png", tmp_path / "cascades.json")
+    pytest.importorskip("matplotlib")
+    rows = {"medium": [1.0], "ddcolor-tiny@512+rrdbnet": [9.0]}
+    values = dict.fromkeys(("cpu", "wall", "memory", "parameters"), rows)
+    record = {"command": "networks", "measurements": values}
+    (tmp_path / "networks.json").write_text(json.dumps(record))
+    figures("efficiency", tmp_path / "efficiency.png", tmp_path / "networks.json")
     with Image.open(tmp_path / "efficiency.png") as image:
         assert image.width == 1000
 
 
 def test_sizes_of_records_are_named_after_their_files(figures, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    from research.figures import sizes
+
     monkeypatch.chdir(tmp_path)
-    of_rows = {"512x512": [1.0], "2048x2048": [9.0]}
+    rows, names, draw = {"512x512": [1.0], "2048x2048": [9.0]}, [], sizes.size_figure
+    monkeypatch.setattr(sizes, "size_figure", lambda costs: names.extend(costs) or draw(costs))
     for model in ("medium", "small"):
-        repeats = {"wall": of_rows, "memory": of_rows}
-        Path(f"{model}.json").write_text(json.dumps({"repeats": repeats}))
+        record = {"command": "sizes", "measurements": {"wall": rows, "memory": rows}}
+        Path(f"{model}.json").write_text(json.dumps(record))
     figures("sizes", "sizes.png", "medium.json", "small.json")
     with Image.open("sizes.png") as image:
         assert image.width == 1000
-    names = []
-    monkeypatch.setattr(
-        "research.benchmark.size_chart.draw_sizes", lambda records, path: names.extend(records)
-    )
-    figures("sizes", "sizes.png", "medium.json", "small.json")
     assert names == ["medium", "small"]
 
 

@@ -34,7 +34,7 @@ def measure_rows(
         it; and `matrix_rate` of the machine, GFLOP/s in every run, under the name `float32`.
 
     Raises:
-        ValueError: as `plan_row` does, and if a network does not load or run.
+        Exception: as `plan_row` does, and if a network does not load or run.
     """
     values = run_in_fresh_process(time_rows, plan_row, rows, runs, settings)
     memory = {

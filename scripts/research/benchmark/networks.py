@@ -54,7 +54,8 @@ def measure_networks(
         device: of torch.
 
     Raises:
-        ValueError: for a row that is none of these, or a model that does not load.
+        ValueError: for a row that is none of these.
+        OSError: if the model does not load.
     """
     settings = {"model": model, "size": size, "device": device}
     rows = rows or default_rows(model)

@@ -17,9 +17,8 @@ def read_measurements(record: str | Path, command: str) -> dict[str, Measurement
     try:
         content = json.loads(text)
         values = content["measurements"]
-        complete = (
-            content["command"] == command and values["memory"].keys() == values["wall"].keys()
-        )
+        rows, measured = values["wall"].keys(), values["memory"].keys()
+        complete = content["command"] == command and rows == measured and len(rows) > 0
     except (AttributeError, KeyError, TypeError, ValueError):
         complete = False
     if not complete:

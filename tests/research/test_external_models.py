@@ -1,4 +1,4 @@
-"""Colorizers and upscalers of other projects, each by a tiny network of its kind."""
+"""Colorizers and upscalers of other projects, each with a tiny network of its kind."""
 
 import sys
 from types import SimpleNamespace
@@ -10,12 +10,9 @@ from PIL import Image, ImageOps
 
 from helpers.images import make_image
 from helpers.tiny_diffusion import tiny_components
-from research.evaluation import (
-    Stage,
-    cascade,
-    load_stage,
-    make_samples,
-)
+from research.evaluation.external_models import ExternalModel, load_external_model
+from research.evaluation.methods import cascade
+from research.evaluation.samples import make_samples
 
 IMAGE = make_image(20, 12)
 
@@ -26,23 +23,23 @@ def same(one: Image.Image, other: Image.Image, levels: int = 0) -> bool:
 
 
 def test_gray_takes_the_colors_and_bicubic_leaves_all():
-    assert same(load_stage("gray")(IMAGE), ImageOps.grayscale(IMAGE).convert("RGB"))
-    assert same(load_stage("bicubic")(IMAGE), IMAGE)
+    assert same(load_external_model("gray")(IMAGE), ImageOps.grayscale(IMAGE).convert("RGB"))
+    assert same(load_external_model("bicubic")(IMAGE), IMAGE)
 
 
 def test_scsnet_colorizes_at_the_same_size(tiny_checkpoint):
-    made = load_stage(f"scsnet:{tiny_checkpoint}")(IMAGE)
+    made = load_external_model(f"scsnet:{tiny_checkpoint}")(IMAGE)
     assert made.size == IMAGE.size
-    assert not same(made, load_stage("gray")(IMAGE))
+    assert not same(made, load_external_model("gray")(IMAGE))
 
 
 @pytest.mark.parametrize("name", ["gray", "bicubic"])
 def test_what_has_no_network_has_no_parameters(name):
-    assert load_stage(name).parameters == 0
+    assert load_external_model(name).parameters == 0
 
 
 def test_a_python_function():
-    assert same(load_stage("python:PIL.ImageOps:mirror")(IMAGE), ImageOps.mirror(IMAGE))
+    assert same(load_external_model("python:PIL.ImageOps:mirror")(IMAGE), ImageOps.mirror(IMAGE))
 
 
 class TestCommand:
@@ -51,18 +48,18 @@ class TestCommand:
             "import sys; from PIL import Image, ImageOps; "
             "ImageOps.flip(Image.open(sys.argv[1])).save(sys.argv[2])"
         )
-        stage = load_stage(f'command:{sys.executable} -c "{program}" {{input}} {{output}}')
+        stage = load_external_model(f'command:{sys.executable} -c "{program}" {{input}} {{output}}')
         assert same(stage(IMAGE), ImageOps.flip(IMAGE))
 
     def test_what_it_says_when_it_fails_is_told(self):
         program = "import sys; sys.exit('out of paint')"
-        stage = load_stage(f'command:{sys.executable} -c "{program}" {{input}} {{output}}')
+        stage = load_external_model(f'command:{sys.executable} -c "{program}" {{input}} {{output}}')
         with pytest.raises(ValueError, match="exit code 1, out of paint"):
             stage(IMAGE)
 
     def test_it_needs_both_places(self):
         with pytest.raises(ValueError, match=r"\{output\}"):
-            load_stage("command:convert {input}")
+            load_external_model("command:convert {input}")
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -80,8 +77,8 @@ def test_onnx(tmp_path, channels):
     graph = onnx.helper.make_graph([node], "negative", [given], [made], [one])
     opset = [onnx.helper.make_opsetid("", 17)]
     onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "n.onnx")
-    image = IMAGE if channels == 3 else load_stage("gray")(IMAGE)
-    made = load_stage(f"onnx:{tmp_path / 'n.onnx'}")(IMAGE)
+    image = IMAGE if channels == 3 else load_external_model("gray")(IMAGE)
+    made = load_external_model(f"onnx:{tmp_path / 'n.onnx'}")(IMAGE)
     assert same(made, ImageOps.invert(image), levels=1)
 
 
@@ -92,13 +89,13 @@ class TestNcnn:
             "7767517\n2 2\nInput data 0 1 data\nInterp up 1 1 data out 0=1 1=2.0 2=2.0\n"
         )
         (tmp_path / "double.bin").write_bytes(b"")
-        made = load_stage(f"ncnn:{tmp_path / 'double.param'}")(IMAGE)
+        made = load_external_model(f"ncnn:{tmp_path / 'double.param'}")(IMAGE)
         assert same(made, IMAGE.resize((40, 24), Image.Resampling.NEAREST), levels=1)
 
     def test_a_missing_file_is_named(self, tmp_path):
         pytest.importorskip("ncnn")
         with pytest.raises(ValueError, match=r"none\.param: cannot be loaded"):
-            load_stage(f"ncnn:{tmp_path / 'none.param'}")
+            load_external_model(f"ncnn:{tmp_path / 'none.param'}")
 
 
 def test_transformers_enlarges_twice(tmp_path):
@@ -110,7 +107,7 @@ def test_transformers_enlarges_twice(tmp_path):
     )
     Swin2SRForImageSuperResolution(config).save_pretrained(tmp_path)
     Swin2SRImageProcessorPil(pad_size=4).save_pretrained(tmp_path)
-    made = load_stage(f"transformers:{tmp_path}")(IMAGE)
+    made = load_external_model(f"transformers:{tmp_path}")(IMAGE)
     assert made.size == (40, 24)
 
 
@@ -132,7 +129,7 @@ def test_spandrel_gets_rgb_and_gives_rgb(monkeypatch):
             return Descriptor()
 
     monkeypatch.setitem(sys.modules, "spandrel", SimpleNamespace(ModelLoader=ModelLoader))
-    stage = load_stage("spandrel:weights.pth")
+    stage = load_external_model("spandrel:weights.pth")
     enlarged = IMAGE.resize((40, 24), Image.Resampling.NEAREST)
     assert same(stage(IMAGE), enlarged, levels=1)
     assert stage.parameters == 3 * 12 * 9 + 12
@@ -147,7 +144,7 @@ def test_diffusers_enlarges_the_same_way_every_time(tmp_path):
     components["unet"] = UNet2DConditionModel.from_config(components["unet"].config, in_channels=7)
     pipe = StableDiffusionUpscalePipeline(**components, low_res_scheduler=DDPMScheduler())
     pipe.save_pretrained(tmp_path)
-    stage = load_stage(f"diffusers:{tmp_path}")
+    stage = load_external_model(f"diffusers:{tmp_path}")
     first, second = stage(IMAGE), stage(IMAGE)
     assert first.width > IMAGE.width
     assert same(first, second)
@@ -159,7 +156,7 @@ def test_diffusers_enlarges_the_same_way_every_time(tmp_path):
 )
 def test_a_name_that_is_none_is_refused(name, message):
     with pytest.raises(ValueError, match=message):
-        load_stage(name)
+        load_external_model(name)
 
 
 class TestCascade:
@@ -178,15 +175,15 @@ class TestCascade:
             asked.append(image.getpixel((0, 0)))
             return image.resize((80, 48))
 
-        made = cascade(Stage(colorizer), Stage(upscaler))(sample)
+        made = cascade(ExternalModel(colorizer), ExternalModel(upscaler))(sample)
         assert asked == [(20, 12), (255, 0, 0)]
         assert same(made, Image.new("RGB", (40, 24), "red"))
 
     def test_the_colorizer_never_sees_colors(self, sample):
-        made = cascade(load_stage("bicubic"), load_stage("bicubic"))(sample)
+        made = cascade(load_external_model("bicubic"), load_external_model("bicubic"))(sample)
         assert np.ptp(np.asarray(made), axis=2).max() == 0
 
     @pytest.mark.parametrize(("counts", "total"), [((3, 4), 7), ((0, 4), 4), ((3, None), None)])
     def test_it_has_the_parameters_of_both_or_does_not_know(self, counts, total):
-        stages = (Stage(lambda image: image, parameters=count) for count in counts)
+        stages = (ExternalModel(lambda image: image, parameters=count) for count in counts)
         assert cascade(*stages).parameters == total

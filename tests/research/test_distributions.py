@@ -1,25 +1,24 @@
-"""Distances of the set of results and the set of truths."""
+"""Distances between the set of results and the set of truths."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from research.evaluation import (
-    Distribution,
-    Method,
-    evaluate,
-    make_samples,
-)
+from research.evaluation.distributions import DistributionDistance
+from research.evaluation.methods import Method
+from research.evaluation.pixels import Pixels
+from research.evaluation.run import evaluate
+from research.evaluation.samples import make_samples
 from scsnet_hf.metrics import FeatureNetwork
 
 NETWORK = FeatureNetwork("mean", lambda levels: levels.float().mean(dim=(2, 3)))
 COLORS = [(200, 30, 40), (20, 90, 160), (70, 180, 30), (240, 220, 10)]
 
 
-def rows_of(restore) -> dict[str, dict[str, float]]:
+def rows_of(run) -> dict[str, dict[str, float]]:
     truths = [Image.new("RGB", (16, 16), color) for color in COLORS]
     samples = make_samples(truths, scale=2)
-    return evaluate(samples, {"it": Method(restore)}, [Distribution(NETWORK)]).rows
+    return evaluate(samples, {"it": Method(run)}, [DistributionDistance(NETWORK)]).rows
 
 
 def test_of_the_truths_themselves_there_is_none():
@@ -41,13 +40,12 @@ def test_a_shift_of_all_means_is_its_square():
 
 
 def test_definitions_name_the_network():
-    definitions = Distribution(NETWORK).definitions
+    definitions = DistributionDistance(NETWORK).definitions
     assert set(definitions) == {"fid", "kid"}
     assert "mean features" in definitions["fid"]
 
 
 def test_features_of_one_image_are_kept_as_plain_numbers():
-    from research.evaluation import Pixels
-
-    told = Distribution(NETWORK).of(None, {"truth": Pixels(Image.new("RGB", (8, 8), COLORS[0]))})
-    assert np.allclose(told["truth"]["features"], COLORS[0])
+    image = Pixels(Image.new("RGB", (8, 8), COLORS[0]))
+    numbers = DistributionDistance(NETWORK).compute(None, {"truth": image})
+    assert np.allclose(numbers["truth"]["features"], COLORS[0])

@@ -4,12 +4,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from helpers.images import make_image
-from research.evaluation import (
-    made_elsewhere,
-    make_samples,
-    pairs_of,
-    write_inputs,
-)
+from research.evaluation.external_results import external_results, paired_images, write_inputs
+from research.evaluation.samples import make_samples
 
 
 @pytest.fixture
@@ -30,11 +26,11 @@ def test_inputs_are_gray_small_and_numbered(tmp_path, samples):
             assert (written.mode, written.tobytes()) == (image.mode, image.tobytes())
 
 
-class TestMadeElsewhere:
+class TestExternalResults:
     def test_images_are_taken_by_number_and_brought_to_the_truths_size(self, tmp_path, samples):
         for index, color in enumerate(("red", "blue")):
             Image.new("RGB", (50, 50), color).save(tmp_path / f"{index:05}.png")
-        method = made_elsewhere(tmp_path, "self-reference")
+        method = external_results(tmp_path, "self-reference")
         assert method.mode == "self-reference"
         made = method(samples[1])
         assert (made.size, made.getpixel((5, 5))) == ((32, 24), (0, 0, 255))
@@ -42,11 +38,11 @@ class TestMadeElsewhere:
     def test_a_missing_image_is_named(self, tmp_path, samples):
         Image.new("RGB", (8, 8)).save(tmp_path / "00000.jpg")
         with pytest.raises(ValueError, match="has no image 00001"):
-            made_elsewhere(tmp_path, "automatic")(samples[1])
+            external_results(tmp_path, "automatic")(samples[1])
 
     def test_an_empty_folder_is_refused_at_once(self, tmp_path):
         with pytest.raises(ValueError, match="there are no images"):
-            made_elsewhere(tmp_path, "automatic")
+            external_results(tmp_path, "automatic")
 
 
 class TestPairs:
@@ -62,20 +58,20 @@ class TestPairs:
         image = make_image(20, 12)
         image.save(truths / "a.png")
         ImageOps.mirror(image).save(results / "a.webp", lossless=True)
-        ((result, truth),) = pairs_of(results, truths)
+        ((result, truth),) = paired_images(results, truths)
         assert truth.tobytes() == image.tobytes()
         assert ImageOps.mirror(result).tobytes() == image.tobytes()
 
-    def test_a_image_without_partner_is_named(self, folders):
+    def test_an_image_without_partner_is_named(self, folders):
         results, truths = folders
         for path in (results / "a.png", truths / "a.png", truths / "b.png"):
             make_image(20, 12).save(path)
-        with pytest.raises(ValueError, match="1 lie in one only: b"):
-            list(pairs_of(results, truths))
+        with pytest.raises(ValueError, match="1 are in one only: b"):
+            list(paired_images(results, truths))
 
     def test_two_sizes_are_refused(self, folders):
         results, truths = folders
         make_image(20, 12).save(truths / "a.png")
         make_image(10, 12).save(results / "a.png")
         with pytest.raises(ValueError, match="10x12 and 20x12"):
-            list(pairs_of(results, truths))
+            list(paired_images(results, truths))
