@@ -1,4 +1,4 @@
-"""Shared pieces: a tiny network with random weights, and images made on the spot."""
+"""Shared fixtures: a tiny network with random weights, its pipeline and its checkpoint."""
 
 import os
 from copy import deepcopy
@@ -22,7 +22,7 @@ def tiny_model() -> SCSNetForImageToImage:
 
 @pytest.fixture(scope="session")
 def tiny_pipe(tiny_model):
-    # A copy: a pipeline stores its model's weights in another order. Others take this pipeline's.
+    # A copy, because a pipeline changes the memory format of its model.
     return pipeline(
         "scs-colorize-sr",
         model=deepcopy(tiny_model),
@@ -33,7 +33,7 @@ def tiny_pipe(tiny_model):
 
 @pytest.fixture(scope="session")
 def vgg_file(tmp_path_factory):
-    """Random weights do for a perceptual loss that only has to have gradients."""
+    """Weights of VGG16, random ones, which suffice for a loss that only needs gradients."""
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
     save_file({name: value.half() for name, value in VGG16Features().state_dict().items()}, path)
@@ -48,5 +48,5 @@ def tiny_checkpoint(tmp_path, tiny_model):
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory, tiny_model):
-    """A checkpoint of the tiny network, for tests that leave it as it is."""
+    """A checkpoint of the tiny network, for tests that do not modify it."""
     return save_checkpoint(tiny_model, tmp_path_factory.mktemp("checkpoint"))

@@ -159,7 +159,7 @@ def test_bad_file_is_refused_by_name_in_one_line(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", sorted(dict(huge_headers()) | dict(bombs())))
-def test_size_is_what_is_said_about_a_file_that_is_too_large(name):
+def test_refusal_of_a_file_that_is_too_large_names_its_size(name):
     reasons = ("more pixels", "exceeds", "not an image", "Image size")
     assert any(reason in refusal(BAD[name]) for reason in reasons)
 
@@ -197,7 +197,7 @@ def test_neighbors_of_bad_files_are_done(tmp_path, tiny_pipe):
     assert len(left) == len(jobs) - len(refused)
 
 
-def test_flipped_bytes_leave_a_image_or_a_refusal(tmp_path):
+def test_flipped_bytes_leave_an_image_or_a_refusal(tmp_path):
     outcomes = set()
     for name, content in sample_files().items():
         rng = random.Random(name)
@@ -252,9 +252,8 @@ def test_limit_on_pixels_holds_for_every_page(tmp_path, monkeypatch, factor):
     pages = [Image.new("L", (10, 10)), Image.new("L", (10, int(10 * factor)))]
     path.write_bytes(encoded_frames(pages, "TIFF"))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 120)
-    with pytest.raises(ImageError, match="pixels"):
-        with ImageFile(path) as file:
-            list(file.frames())
+    with pytest.raises(ImageError, match="pixels"), ImageFile(path) as file:
+        list(file.frames())
 
 
 def test_thousands_of_pages_are_refused_and_not_counted(tmp_path):

@@ -1,4 +1,4 @@
-"""Images from the web: what is fetched, and what is refused."""
+"""Images from the web: which ones are downloaded and which are refused."""
 
 import socket
 import threading
@@ -141,7 +141,7 @@ def test_kind_of_url_may_be_written_in_capitals(server, kind):
         ("", False),
     ],
 )
-def test_url_is_told_from_a_path(source, answer):
+def test_url_is_distinguished_from_a_path(source, answer):
     assert is_url(source) == answer
 
 

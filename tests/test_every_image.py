@@ -33,7 +33,7 @@ def quarters(*values: int) -> np.ndarray:
     return small.repeat(HEIGHT // 2, axis=0).repeat(WIDTH // 2, axis=1)
 
 
-# In 16 bits and no multiples of 257: what is reduced to 8 bits on the way is found out.
+# In 16 bits and not multiples of 257, so that a reduction to 8 bits on the way is noticed.
 LEVELS = quarters(10000, 28001, 45003, 60007)
 BITS = quarters(0, 65535, 65535, 65535)
 ALPHA = quarters(255, 200, 128, 64)
@@ -42,11 +42,11 @@ ONE_HIDDEN = quarters(255, 255, 0, 255)
 
 @dataclass(frozen=True)
 class Case:
-    """An image file, or an image of Pillow, and what it is to be once it is loaded.
+    """An image file, or a PIL image, and the image expected when it is loaded.
 
     Attributes:
         make: takes an orientation.
-        mode: of what is loaded.
+        mode: of the loaded image.
         levels: of 16 bits.
         alpha: of 8 bits, None if opaque.
         within: levels of 8 bits by which an encoder may be off; 0 for all 16 bits exactly.
@@ -265,9 +265,11 @@ CASES = [
         for case in turned_cases()
         for orientation in ORIENTATIONS[1:]
         if case.name == "JPEG RGB"
-        or (orientation == 6
-        and case.name.partition(" ")[0] in ORIENTED_FORMATS
-        and case.name.split()[1] in ("RGB", "I;16"))
+        or (
+            orientation == 6
+            and case.name.partition(" ")[0] in ORIENTED_FORMATS
+            and case.name.split()[1] in ("RGB", "I;16")
+        )
     ),
 ]
 

@@ -207,7 +207,7 @@ class TestInputs:
         assert equal(tiny_pipe(url, scale=2), tiny_pipe(image, scale=2))
 
     @pytest.mark.parametrize("kind", [str, lambda path: path, lambda path: path.read_bytes()])
-    def test_a_reference_is_read_like_a_image(self, tiny_pipe, image, tmp_path, kind):
+    def test_a_reference_is_read_like_an_image(self, tiny_pipe, image, tmp_path, kind):
         modern = make_image(20, 20, seed=5)
         modern.save(tmp_path / "modern.png")
         result = tiny_pipe(image, reference=kind(tmp_path / "modern.png"))
@@ -586,19 +586,19 @@ class TestTooLittleMemory:
         image = make_image(20, 24)
         with OutOfMemoryOnce() as counter:
             expected = tiny_pipe(image, scale=2, tile_size=None)
-        right, told = 0, 0
+        right, refused = 0, 0
         for nth in range(1, counter.done + 1, ALLOCATIONS_APART):
             try:
                 with OutOfMemoryOnce(nth):
                     result = tiny_pipe(image, scale=2, tile_size=None)
             except MemoryError as error:
                 assert re.search("not enough memory .*smaller result", str(error))
-                told += 1
+                refused += 1
             else:
                 assert largest_difference(result, expected) <= 1
                 right += 1
         assert right > 10
-        assert told > 10
+        assert refused > 10
 
 
 class TestStrips:
@@ -766,7 +766,7 @@ class TestLoading:
         assert pipes[0].model.dtype == torch.float16
 
     @pytest.mark.parametrize("arguments", [{}, {"reference": "modern"}])
-    def test_damaged_weights_never_make_a_image(self, image, references, arguments):
+    def test_damaged_weights_never_make_an_image(self, image, references, arguments):
         model = build_tiny_model()
         with torch.no_grad():
             part = model.reference_stem if arguments else model.stem

@@ -1,4 +1,4 @@
-"""Transparent images: nobody sees what is hidden, and alpha of any size."""
+"""Transparent images: hidden colors have no effect, and alpha of any size."""
 
 import numpy as np
 import pytest
@@ -127,7 +127,7 @@ def test_alpha_of_a_result_is_that_of_the_source_in_its_size(tiny_pipe, size, de
 
 
 @pytest.mark.parametrize("level", [0, 77, 255])
-def test_even_alpha_of_a_image_stays_exact(tiny_pipe, level):
+def test_even_alpha_of_an_image_stays_exact(tiny_pipe, level):
     source = make_image(29, 22, "LA")
     source.putalpha(level)
     assert tiny_pipe(source, scale=2.7).getchannel("A").getextrema() == (level, level)

@@ -1,4 +1,4 @@
-"""Maps of where the source looks: their shapes, their sums, and what of them is drawn."""
+"""Attention maps: their shapes, their sums, and how they are drawn."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def maps(tiny_pipe):
     return AttentionMaps.from_images(tiny_pipe, SOURCE, REFERENCE)
 
 
-def test_there_is_a_map_of_the_reference_for_every_place_of_every_level(maps):
+def test_every_cell_of_every_level_has_a_map_of_the_reference(maps):
     # Sides of a quarter, then halves of that, all rounded up.
     assert [tuple(level.shape) for level in maps.attentions] == [
         (11, 16, 9, 13),
@@ -29,18 +29,18 @@ def test_there_is_a_map_of_the_reference_for_every_place_of_every_level(maps):
     assert [tuple(level.shape) for level in maps.valves] == [(2, 11, 16), (2, 6, 8), (2, 3, 4)]
 
 
-def test_attention_sums_to_one_and_valves_lie_between_closed_and_open(maps):
+def test_attention_sums_to_one_and_valves_are_between_closed_and_open(maps):
     for level in maps.attentions:
         assert torch.allclose(level.sum(dim=(2, 3)), torch.ones(level.shape[:2]), atol=1e-4)
     for level in maps.valves:
         assert ((level > 0) & (level < 1)).all()
 
 
-def test_a_point_picks_the_place_it_lies_in(maps):
+def test_a_point_selects_its_cell(maps):
     for level, weights in enumerate(maps.attentions):
         assert torch.equal(maps.at((0, 0))[level], weights[0, 0])
         assert torch.equal(maps.at((1, 1))[level], weights[-1, -1])
-    # 30 of 61 pixels across lies in the 8th place of 4 pixels, 11 of 42 down in the 3rd.
+    # 30 of 61 pixels across is in the 8th cell of 4 pixels, 11 of 42 down in the 3rd.
     assert torch.equal(maps.at((30 / 61, 11 / 42))[0], maps.attentions[0][2, 7])
 
 
@@ -49,7 +49,7 @@ def test_a_point_outside_is_refused(maps):
         maps.at((0.5, -0.1))
 
 
-def test_the_brightest_place_is_the_one_with_the_most_attention():
+def test_the_brightest_cell_is_the_one_with_the_most_attention():
     attention = torch.full((1, 1, 4, 4), 0.01)
     attention[0, 0, 3, 1] = 0.85
     maps = AttentionMaps((4, 4), (16, 16), (attention,), ())
@@ -61,7 +61,7 @@ def test_the_brightest_place_is_the_one_with_the_most_attention():
 
 
 def test_padding_is_not_drawn():
-    """A reference of 6x6 has 2x2 places of 4x4 pixels, of which the last ones are cut."""
+    """A reference of 6x6 has 2x2 cells of 4x4 pixels, of which the last ones are cropped."""
     attention = torch.tensor([[0.0, 0.0], [0.0, 1.0]]).view(1, 1, 2, 2)
     maps = AttentionMaps((4, 4), (6, 6), (attention,), ())
     (drawn,) = maps.draw_attention(Image.new("RGB", (60, 60), "white"), (0, 0))

@@ -1,4 +1,4 @@
-"""Images colored after a text: tiny text-to-image pipelines with random weights."""
+"""References generated from a text, by tiny text-to-image pipelines with random weights."""
 
 import importlib
 import sys
@@ -207,7 +207,7 @@ class TestVersions:
             {"text_to_image_arguments": {"guidance_scale": 30.0}},
         ],
     )
-    def test_what_is_said_to_the_generator_matters(self, by_text, arguments):
+    def test_arguments_for_the_generator_have_an_effect(self, by_text, arguments):
         assert not equal(paint(by_text, **arguments).references[0], paint(by_text).references[0])
 
     def test_the_steps_are_those_asked_for(self, by_text):
@@ -290,7 +290,7 @@ class TestStructure:
         assert left.mean() < 0.05
         assert right.mean() > 0.95
 
-    def test_colors_of_the_image_give_nothing_away(self, by_structure):
+    def test_colors_of_the_image_do_not_affect_the_reference(self, by_structure):
         colored = make_image(24, 16)
         assert ImageChops.difference(colored, colored.convert("L").convert("RGB")).getbbox()
         references = (paint(by_structure, p).references[0] for p in (colored, colored.convert("L")))
@@ -314,7 +314,7 @@ class TestSafetyChecker:
         assert [reference is None for reference in output.references] == [False, True, False]
         assert equal(output.images[1], tiny_pipe(GRAY, scale=2))
 
-    def test_the_others_are_as_ever(self, by_text, suspicious, monkeypatch):
+    def test_the_others_do_not_change(self, by_text, suspicious, monkeypatch):
         checked = paint(by_text, seed=[1, 2, 3])
         monkeypatch.undo()
         for index, seed in ((0, 1), (2, 3)):
@@ -348,7 +348,7 @@ class TestMistakes:
             paint(by_text, **wrong, **counting(steps))
         assert steps == []
 
-    def test_so_is_a_image_that_cannot_be_read(self, by_text, tmp_path):
+    def test_so_is_an_image_that_cannot_be_read(self, by_text, tmp_path):
         steps = []
         with pytest.raises(ImageError, match=r"missing\.png"):
             paint(by_text, tmp_path / "missing.png", **counting(steps))

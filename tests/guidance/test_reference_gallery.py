@@ -1,4 +1,4 @@
-"""Which images of a folder are proposed as references."""
+"""Images of a folder that are proposed as references."""
 
 import shutil
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_a_folder_is_searched_in_depth(gallery, folder):
 
 
 @pytest.mark.parametrize("name", ["a.png", "c.png", "inner/d.png"])
-def test_a_image_is_most_like_itself(gallery, folder, name):
+def test_an_image_is_most_similar_to_itself(gallery, folder, name):
     best, *others = gallery.propose(folder / name, count=4)
     assert best.path == folder / name
     assert best.similarity == pytest.approx(1, abs=1e-4)
@@ -100,7 +100,7 @@ def test_both_encoders_describe_by_vectors_of_length_one(tiny_pipe, medium_pipe)
 def test_the_embedded_checkpoint_finds_the_image_of_a_small_gray_mirrored_one(
     medium_pipe, tmp_path
 ):
-    # Copies: what the command made of an example lies beside it.
+    # Copies, because results of the command may be in the same folder.
     examples = [Path(shutil.copy(example, tmp_path)) for example in EXAMPLES.glob("*.jpg")]
     gallery = ReferenceGallery.from_folder(medium_pipe, tmp_path)
     for example in examples:

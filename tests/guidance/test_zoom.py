@@ -61,7 +61,7 @@ class TestDraw:
             ((2, (0.5, 0.5), (121, 20)), "121x20 is larger than .* 120x80"),
         ],
     )
-    def test_what_is_wrong_is_said(self, view, arguments, message):
+    def test_wrong_arguments_are_refused(self, view, arguments, message):
         with pytest.raises(ValueError, match=message):
             view.draw(*arguments)
 
@@ -86,7 +86,7 @@ class TestZoomIn:
         ("change", "message"),
         [({"scale": 1.5}, "above 1.50"), ({"scale": 17}, "at most 16"), ({"count": 1}, "count=1")],
     )
-    def test_what_is_wrong_is_said_before_the_first_window(self, view, change, message):
+    def test_wrong_arguments_are_refused_before_the_first_window(self, view, change, message):
         with pytest.raises(ValueError, match=message):
             view.zoom_in((0.5, 0.5), (90, 60), **change)
 

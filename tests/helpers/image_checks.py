@@ -1,4 +1,4 @@
-"""What several tests of images in and out share."""
+"""Checks shared by the tests of image files."""
 
 import io
 

@@ -85,7 +85,7 @@ def png_bytes(levels: np.ndarray, depth: int, transparent: tuple[int, ...] = ())
 
 
 def with_checksums(png: bytes) -> bytes:
-    """A PNG whose chunks have right checksums: else nothing behind a wrong one is looked at."""
+    """A PNG with its checksums corrected, without which a reader stops at the first wrong one."""
     content, place = bytearray(png), 8
     while place + 12 <= len(content):
         end = place + 8 + int.from_bytes(content[place : place + 4], "big")
@@ -97,7 +97,7 @@ def with_checksums(png: bytes) -> bytes:
 
 
 def heic_bytes(image: Image.Image, **options) -> bytes:
-    """By pillow-heif itself: Pillow is to learn of it from the library."""
+    """Encode by pillow-heif itself, so that the package still has to register it with Pillow."""
     buffer = io.BytesIO()
     pillow_heif.from_pillow(image).save(buffer, **options)
     return buffer.getvalue()
