@@ -98,7 +98,7 @@ def colorize_video(
     """
     _check_arguments(source, target, quality)
     try:
-        from . import reading, writing  # noqa: F401, both import PyAV
+        from .writing import join_segments  # noqa: F401, whether PyAV can be imported
     except ImportError as error:
         raise ImportError(
             "videos need PyAV 17.1 or newer: pip install 'scsnet_hf[video]'"
