@@ -107,7 +107,7 @@ def test_networks(benchmark, capsys, tmp_path):
     assert cascade.startswith("| siggraph17@32+srvgg-16 | 34.81 |")  # 34.19 and 0.62
 
 
-def test_upsamplers(benchmark, capsys):
+def test_upsamplers(benchmark, capsys, in_this_process):
     benchmark("upsamplers", "--rows", "meta", "--scale", 2.7, "--size", 8, "--runs", 1)
     header, _, row = capsys.readouterr().out.strip().split("\n")
     assert header.startswith("| network |")
@@ -133,7 +133,7 @@ def test_models_in_another_number_format(benchmark, capsys, tiny_checkpoint):
     assert 20 < float(other.split("|")[-2]) < 80  # nearly the same image
 
 
-def test_sizes(benchmark, capsys, tiny_checkpoint):
+def test_sizes(benchmark, capsys, in_this_process, tiny_checkpoint):
     arguments = ("--rows", "40x30", "200x100", "--source", "20x20", "--runs", 2)
     benchmark("sizes", "--model", tiny_checkpoint, *arguments)
     header, _, small, large = capsys.readouterr().out.strip().split("\n")
@@ -142,7 +142,7 @@ def test_sizes(benchmark, capsys, tiny_checkpoint):
     assert large.startswith("| 200x100 | 0.0 |")
 
 
-def test_profile(benchmark, capsys, tiny_checkpoint):
+def test_profile(benchmark, capsys, in_this_process, tiny_checkpoint):
     benchmark("profile", "--model", tiny_checkpoint, "--rows", "40x30", "80x60", "--runs", 1)
     small, large = capsys.readouterr().out.strip().split("\n\n")
     for size, table in (("40x30", small), ("80x60", large)):
@@ -152,7 +152,7 @@ def test_profile(benchmark, capsys, tiny_checkpoint):
         assert "| 100.0% |" in whole
 
 
-def test_folder(benchmark, capsys, tiny_checkpoint, tmp_path):
+def test_folder(benchmark, capsys, in_this_process, tiny_checkpoint, tmp_path):
     output, rows = tmp_path / "folder.json", ["command", "command --saturation 0"]
     few = ("--images", 4, "--size", 8, "--scale", 2, "--runs", 1, "--rows", *rows)
     benchmark("folder", "--model", tiny_checkpoint, *few, "--output", output)
