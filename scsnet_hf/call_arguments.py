@@ -15,10 +15,10 @@ OUTPUT_TYPE_OF_DEPTH = {8: "np", 16: "np16"}  # bits per channel: of the image p
 
 
 class Default:
-    """A default in the signature of a call, where it looks like its value.
+    """A default in the signature of a call, where it is shown as its value.
 
-    Unlike the plain value it is told apart from the same value given by the caller, which takes
-    precedence over `pipeline(..., saturation=0)`, while a default does not.
+    It differs from the same value given by the caller: that one takes precedence over
+    `pipeline(..., saturation=0)`, a default does not.
     """
 
     def __init__(self, value: Any):

@@ -137,11 +137,11 @@ _REGISTRATIONS = {
 class _RegisterAfterImports(MetaPathFinder):
     """Registers what is possible whenever an import of transformers or of this package ends.
 
-    An import in the midst of another one does not count: its modules may not be complete yet.
+    Only the outermost import counts, because during it modules may still be incomplete.
     """
 
     def __init__(self):
-        self._imports = threading.local()  # `depth`: how many are under way in this thread
+        self._imports = threading.local()  # `depth`: number of nested ones in this thread
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] not in ("transformers", __package__):

@@ -1,4 +1,4 @@
-"""Bad files: each is refused in one line that names it, and its neighbors are done."""
+"""Bad files: each is refused in one line that names it, and the others are still processed."""
 
 import random
 import struct

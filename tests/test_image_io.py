@@ -1,4 +1,4 @@
-"""Reading whatever a user may hold."""
+"""Reading images from every kind of source."""
 
 import struct
 import sys

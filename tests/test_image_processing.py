@@ -1,4 +1,4 @@
-"""`SCSNetImageProcessor`: images to the network's units and back."""
+"""`SCSNetImageProcessor`: conversion of images to normalized Lab and back."""
 
 import numpy as np
 import pytest

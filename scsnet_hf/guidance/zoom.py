@@ -29,6 +29,7 @@ class ZoomView:
         image_io.ImageError: if an image cannot be read.
 
     Example:
+        >>> from scsnet_hf.guidance.zoom import save_animation
         >>> view = ZoomView(pipe, "old.jpg", reference="modern.jpg")
         >>> view.draw(scale=8, center=(0.4, 0.6), size=(640, 480)).save("window.png")
         >>> save_animation(view.zoom_in((0.4, 0.6), size=(640, 480)), "zoom.webp")
