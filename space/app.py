@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 # Before gradio and huggingface_hub are imported: nothing is reported to anyone, and uploads and
-# results have a folder of their own, which goes when the server stops.
+# results have a folder of their own, which is deleted when the server stops.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="scsnet-space-")
@@ -38,10 +38,10 @@ _THEME = gr.themes.Default(  # fonts of the system, nothing from other servers
 
 
 def build(demonstration: Demonstration) -> gr.Blocks:
-    """The page."""
+    """Lay out the page."""
     with gr.Blocks(title="SCSNet", delete_cache=(3600, _DAY)) as page:
         gr.Markdown("# SCSNet\nSmall gray images become large color images, by one small network.")
-        # Outside of the tabs, because a tab is only there once it has been opened.
+        # Outside of the tabs, because gradio creates a tab only when it is opened.
         kept = {name: _kept_by_browser(name) for name in (*_TABS, "Describe")}
         with gr.Tabs():
             for name, tab in _TABS.items():
@@ -54,12 +54,12 @@ def build(demonstration: Demonstration) -> gr.Blocks:
 
 
 def _kept_by_browser(name: str) -> gr.BrowserState:
-    # With the random secret that is the default, a browser could not read it after a restart.
+    # With the default, a random secret, a browser could not read it after a restart.
     return gr.BrowserState(None, storage_key=f"scsnet {name}", secret="scsnet")
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what is to be done at exit is
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that atexit functions run
     try:
         demonstration = Demonstration.from_environment()
     except (ValueError, OSError) as error:

@@ -1,9 +1,11 @@
 """The tab *Batch*: many images in, one zip out."""
 
 import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import gradio as gr
+from PIL import Image
 
 from components import (
     ONE_DEVICE,
@@ -13,25 +15,21 @@ from components import (
     saturation_and_luminance,
     uploads_only,
 )
-from demonstration import Demonstration, fitting_scale, friendly, read_source, without_folders
+from demonstration import Demonstration, limit_scale, read_source, show_errors, without_folders
 from scsnet_hf.io.folders import RESULT_MARK
 from scsnet_hf.io.saving import save_image
 
 _MOST_IMAGES = 50
+_FILES = f"Images, up to {_MOST_IMAGES}"
 _ZIP, _REPORT = "colored.zip", "report.txt"
 
 
 def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
-    """Lay the tab out, with its endpoint /batch."""
+    """Lay the tab out with its endpoint /batch."""
     with gr.Row():
         with gr.Column():
             files = uploads_only(
-                gr.File(
-                    label=f"Images, up to {_MOST_IMAGES}",
-                    file_count="multiple",
-                    elem_id="batch-files",
-                    height=200,
-                )
+                gr.File(label=_FILES, file_count="multiple", elem_id="batch-files", height=200)
             )
             scale = magnification_input("batch")
             saturation, keep_luminance = saturation_and_luminance()
@@ -44,7 +42,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
             report = gr.Textbox(label="Report", lines=8, elem_id="batch-report", interactive=False)
     outputs = [archive, report]
 
-    @friendly
+    @show_errors
     def batch(
         files: list[str] | None,
         magnification: float = 2,
@@ -59,43 +57,22 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         Returns a zip of PNG files, and a report with a line for every file. A file that cannot be
         read is reported, and the others are still done.
         """
-        if not files:
-            raise ValueError("There are no images yet: drop some.")
-        if len(files) > _MOST_IMAGES:
-            raise ValueError(
-                f"{len(files)} files are too many for this demonstration: up to {_MOST_IMAGES}. "
-                "The command scsnet colorize takes whole folders."
-            )
+        _check_count(files)
         tokens = demonstration.pipe.encode_reference(reference) if reference else None
+
+        def colorize(file: str, notify: Callable[[str], object]) -> Image.Image:
+            source = read_source(file, notify)
+            return demonstration.pipe(
+                source,
+                scale=limit_scale(source, magnification, notify),
+                saturation=saturation,
+                luminance="source" if keep_luminance else "network",
+                reference_tokens=tokens,
+                reference_strength=reference_strength,
+            )
+
         folder = demonstration.results.create()
-        lines = []
-        with zipfile.ZipFile(folder / _ZIP, "w") as zipped:
-            for file in progress.tqdm(files, unit="images", desc="Colorizing"):
-                name, notices = _free_name(Path(file).stem, zipped), []
-                try:
-                    source = read_source(file, notices.append)
-                    result = demonstration.pipe(
-                        source,
-                        scale=fitting_scale(source, magnification, notices.append),
-                        saturation=saturation,
-                        luminance="source" if keep_luminance else "network",
-                        reference_tokens=tokens,
-                        reference_strength=reference_strength,
-                    )
-                except (ValueError, OSError, MemoryError, RuntimeError) as error:
-                    lines.append(f"{Path(file).name}: not done: {without_folders(str(error))}")
-                    continue
-                save_image(result, folder / name)
-                zipped.write(folder / name, name)
-                (folder / name).unlink()
-                size = f"{result.width}x{result.height}"
-                lines.append(" ".join([f"{Path(file).name}: {name}, {size}.", *notices]))
-            done = len(zipped.namelist())
-        if not done:
-            raise ValueError("\n".join(["None of the files could be done.", *lines]))
-        (folder / _REPORT).write_text(
-            "\n".join([f"{done} of {len(files)} done", *lines]), encoding="utf-8"
-        )
+        _write_results(progress.tqdm(files, unit="images", desc="Colorizing"), colorize, folder)
         return *_show(folder), folder.name
 
     result = gr.State()
@@ -104,12 +81,53 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
     keep_result(page, demonstration, kept, [event], result, _show, outputs)
 
 
+def _check_count(files: list[str] | None) -> None:
+    if not files:
+        raise ValueError("There are no images yet: drop some.")
+    if len(files) > _MOST_IMAGES:
+        raise ValueError(
+            f"{len(files)} files are too many for this demonstration: up to {_MOST_IMAGES}. "
+            "The command scsnet colorize takes whole folders."
+        )
+
+
+def _write_results(
+    files: Iterable[str],
+    colorize: Callable[[str, Callable[[str], object]], Image.Image],
+    folder: Path,
+) -> None:
+    """Write the zip of results and the report, with a line for every file.
+
+    Raises:
+        ValueError: if no file has a result.
+    """
+    lines = []
+    with zipfile.ZipFile(folder / _ZIP, "w") as zipped:
+        for file in files:
+            name, notices = _free_name(Path(file).stem, zipped), []
+            try:
+                result = colorize(file, notices.append)
+            except (ValueError, OSError, MemoryError, RuntimeError) as error:
+                lines.append(f"{Path(file).name}: not done: {without_folders(str(error))}")
+                continue
+            save_image(result, folder / name)
+            zipped.write(folder / name, name)
+            (folder / name).unlink()
+            size = f"{result.width}x{result.height}"
+            lines.append(" ".join([f"{Path(file).name}: {name}, {size}.", *notices]))
+        done = len(zipped.namelist())
+    if not done:
+        raise ValueError("\n".join(["None of the files could be done.", *lines]))
+    report = [f"{done} of {len(lines)} done", *lines]
+    (folder / _REPORT).write_text("\n".join(report), encoding="utf-8")
+
+
 def _show(folder: Path) -> tuple[str, str]:
     return str(folder / _ZIP), (folder / _REPORT).read_text(encoding="utf-8")
 
 
 def _free_name(stem: str, zipped: zipfile.ZipFile) -> str:
-    """STEM.scs.png, or with a number where several files have that name."""
+    """Return STEM.scs.png, with a number if another file has that name."""
     names, name, number = set(zipped.namelist()), f"{stem}{RESULT_MARK}.png", 2
     while name in names:
         name, number = f"{stem}-{number}{RESULT_MARK}.png", number + 1

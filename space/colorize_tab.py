@@ -19,9 +19,9 @@ from demonstration import (
     EXAMPLES,
     LARGEST_OUTPUT,
     Demonstration,
-    fitting_scale,
-    friendly,
+    limit_scale,
     read_source,
+    show_errors,
 )
 from scsnet_hf.io.folders import RESULT_MARK
 from scsnet_hf.io.saving import save_image
@@ -30,56 +30,20 @@ _BEFORE, _SUMMARY = "before.png", "summary.txt"
 
 
 def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
-    """Lay the tab out, with its endpoint /colorize."""
+    """Lay the tab out with its endpoint /colorize."""
     with gr.Row():
         with gr.Column():
             image = image_input("Gray image", elem_id="colorize-image", height=300)
             gr.Examples(EXAMPLES, image, label="Examples")
             button = gr.Button("Colorize", variant="primary", elem_id="colorize-run")
             scale = magnification_input("colorize")
-            with gr.Accordion("Or an exact size", open=False):
-                with gr.Row():
-                    width = gr.Number(
-                        None, label="Width, pixels", precision=0, elem_id="colorize-width"
-                    )
-                    height = gr.Number(
-                        None, label="Height, pixels", precision=0, elem_id="colorize-height"
-                    )
-                gr.Markdown("With only one of the two, the aspect ratio is kept.")
+            width, height = _exact_size()
             saturation, keep_luminance = saturation_and_luminance()
             reference, strength = reference_inputs(demonstration, image, "colorize")
         with gr.Column():
-            slider = gr.ImageSlider(
-                label="Before and after",
-                elem_id="colorize-slider",
-                format="png",
-                type="filepath",
-                max_height=720,
-                interactive=False,
-                buttons=["fullscreen"],
-            )
-            divider = gr.Slider(
-                0,
-                100,
-                50,
-                step=1,
-                label="Divider, % (also by keyboard)",
-                elem_id="colorize-divider",
-            )
-            summary = gr.Markdown(elem_id="colorize-summary")
-            download = gr.DownloadButton("Download (PNG)", elem_id="colorize-download")
-    divider.input(
-        lambda position: gr.ImageSlider(slider_position=position),
-        divider,
-        slider,
-        queue=False,
-        trigger_mode="always_last",
-        show_progress="hidden",
-        **HIDDEN,
-    )
-    outputs = [slider, download, summary]
+            outputs = _result_outputs()
 
-    @friendly
+    @show_errors
     def colorize(
         image: str | None,
         magnification: float = 2,
@@ -105,7 +69,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
             reference_strength=reference_strength,
             saturation=saturation,
             luminance="source" if keep_luminance else "network",
-            **_how_large(source, magnification, width, height),
+            **_size_arguments(source, magnification, width, height),
         )
         seconds = time.perf_counter() - started
         folder = demonstration.results.create()
@@ -123,17 +87,64 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
     keep_result(page, demonstration, kept, [event], result, _show, outputs)
 
 
+def _exact_size() -> list[gr.Number]:
+    """Add inputs for width and height of the result."""
+    with gr.Accordion("Or an exact size", open=False):
+        with gr.Row():
+            sides = [
+                gr.Number(
+                    None, label=f"{side}, pixels", precision=0, elem_id=f"colorize-{side.lower()}"
+                )
+                for side in ("Width", "Height")
+            ]
+        gr.Markdown("With only one of the two, the aspect ratio is kept.")
+    return sides
+
+
+def _result_outputs() -> list:
+    """Add the outputs: before and after with a movable divider, the download and a summary."""
+    slider = gr.ImageSlider(
+        label="Before and after",
+        elem_id="colorize-slider",
+        format="png",
+        type="filepath",
+        max_height=720,
+        interactive=False,
+        buttons=["fullscreen"],
+    )
+    divider = gr.Slider(
+        0,
+        100,
+        50,
+        step=1,
+        label="Divider, % (also by keyboard)",
+        elem_id="colorize-divider",
+    )
+    summary = gr.Markdown(elem_id="colorize-summary")
+    download = gr.DownloadButton("Download (PNG)", elem_id="colorize-download")
+    divider.input(
+        lambda position: gr.ImageSlider(slider_position=position),
+        divider,
+        slider,
+        queue=False,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        **HIDDEN,
+    )
+    return [slider, download, summary]
+
+
 def _show(folder: Path) -> tuple:
     (after,) = map(str, folder.glob(f"*{RESULT_MARK}.png"))
     return (str(folder / _BEFORE), after), after, (folder / _SUMMARY).read_text()
 
 
-def _how_large(
+def _size_arguments(
     source: Image.Image, magnification: float, width: int | None, height: int | None
 ) -> dict:
-    """The argument `scale` or `size` of the pipeline, within the limit."""
+    """Return the argument `scale` or `size` of the pipeline, within the limit."""
     if not width and not height:
-        return {"scale": fitting_scale(source, magnification)}
+        return {"scale": limit_scale(source, magnification)}
     size = (
         width or max(1, round(source.width * height / source.height)),
         height or max(1, round(source.height * width / source.width)),

@@ -1,4 +1,4 @@
-"""Pieces that several tabs have."""
+"""Inputs and outputs shared by several tabs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import gradio as gr
 import numpy as np
 from gradio.events import Dependency
 
-from demonstration import SHOWN_REFERENCES, Demonstration, friendly, name_of, read_image
+from demonstration import SHOWN_REFERENCES, Demonstration, caption_for, read_image, show_errors
 from scsnet_hf.guidance.points import draw_point
 
 ONE_DEVICE = {"concurrency_id": "device", "concurrency_limit": 1}  # of every event that computes
@@ -15,9 +15,9 @@ HIDDEN = {"api_visibility": "private"}
 
 
 def image_input(label: str, **kwargs) -> gr.Image:
-    """An image given by its file, as it was uploaded; whether it is one is found out later.
+    """Add an input for an image, whose value is the uploaded file unchanged.
 
-    gr.Image itself would decode it, and answer to what is no image with an error of Pillow's.
+    gr.Image would decode it, and answer with Pillow's error if the file is not an image.
     """
     image = gr.Image(
         label=label, type="filepath", image_mode=None, sources=["upload", "clipboard"], **kwargs
@@ -27,7 +27,7 @@ def image_input(label: str, **kwargs) -> gr.Image:
 
 
 def uploads_only(component: gr.components.Component) -> gr.components.Component:
-    """Let a component take uploaded files alone: gradio would also fetch the URLs of API calls."""
+    """Restrict a component to uploaded files: gradio would also fetch the URLs of API calls."""
     to_cache = component.async_move_resource_to_block_cache
 
     async def without_urls(source: str | Path | None) -> str | None:
@@ -40,7 +40,7 @@ def uploads_only(component: gr.components.Component) -> gr.components.Component:
 
 
 def result_image(label: str, elem_id: str, show_label: bool = True) -> gr.Image:
-    """An image that is shown as the file it is."""
+    """Add an output that shows an image file unchanged."""
     return gr.Image(
         label=label,
         show_label=show_label,
@@ -54,20 +54,22 @@ def result_image(label: str, elem_id: str, show_label: bool = True) -> gr.Image:
 def reference_inputs(
     demonstration: Demonstration, image: gr.Image, name: str
 ) -> tuple[gr.Image, gr.Slider]:
-    """A reference, uploaded or from the gallery, and its strength.
+    """Add inputs for a reference, uploaded or from the gallery, and for its strength.
 
     Args:
         demonstration: has the gallery.
-        image: for which the gallery can be sorted.
+        image: input with the source, by which the gallery can be sorted.
         name: of the tab, the first part of element ids.
+
+    Returns:
+        Reference and strength.
     """
     with gr.Accordion("Reference: whose colors to use", open=False):
         reference = image_input("Reference (optional)", elem_id=f"{name}-reference", height=220)
         strength = gr.Slider(0, 1, 1, step=0.05, label="Reference strength (0 is automatic)")
+        shown = demonstration.references[:SHOWN_REFERENCES]
         choices = gr.Gallery(
-            value=[
-                (str(path), name_of(path)) for path in demonstration.references[:SHOWN_REFERENCES]
-            ],
+            value=[(str(path), caption_for(path)) for path in shown],
             label="Or choose one",
             elem_id=f"{name}-gallery",
             columns=4,
@@ -79,17 +81,17 @@ def reference_inputs(
         )
         propose = gr.Button("Find those that suit my image", elem_id=f"{name}-propose", size="sm")
 
-    # What an event has sent is deleted after a day, but these are wanted for longer.
+    # Files that an event sent are deleted after a day, but these are needed for longer.
     choices.keep_in_cache.update(map(str, demonstration.references))
 
     def choose(choices: list, event: gr.SelectData):
         return choices[event.index][0]
 
-    @friendly
+    @show_errors
     def propose_references(image: str | None):
-        """The references of the gallery that look most like an image, the best first."""
+        """Find the references of the gallery that look most like an image, the best first."""
         proposals = demonstration.gallery.propose(read_image(image), count=12)
-        return [(str(path), f"{name_of(path)} {alike:.2f}") for path, alike in proposals]
+        return [(str(path), f"{caption_for(path)} {alike:.2f}") for path, alike in proposals]
 
     choices.select(choose, choices, reference, queue=False, **HIDDEN)
     visible = {"api_name": "propose_references"} if name == "colorize" else HIDDEN
@@ -98,28 +100,28 @@ def reference_inputs(
 
 
 def magnification_input(name: str) -> gr.Slider:
-    """How many times larger results are; `name` is the tab's, the first part of the element id."""
+    """Add an input for the magnification of the tab `name`, the first part of the element id."""
     return gr.Slider(0.5, 8, 2, step=0.1, label="Magnification", elem_id=f"{name}-magnification")
 
 
 def saturation_and_luminance() -> tuple[gr.Slider, gr.Checkbox]:
-    """How colorful results are, and whether their lightness is the image's own."""
+    """Add inputs for the saturation, and for keeping the lightness of the source."""
     saturation = gr.Slider(0, 3, 1, step=0.05, label="Saturation (0 is gray)")
     keep_luminance = gr.Checkbox(False, label="Keep my image's own lightness")
     return saturation, keep_luminance
 
 
 def point_inputs(image: gr.Image, name: str) -> tuple[gr.Slider, gr.Slider, gr.Image, Dependency]:
-    """A point of an image: by sliders in percent, or by a click on the image, drawn in gray.
+    """Add inputs for a point of an image: sliders in percent, and a gray copy to click.
 
-    Drawn anew, because the browser may know no TIFF, and clicks on small images are not told.
+    A copy, because a browser may not show TIFF, and gradio reports no clicks on small images.
 
     Args:
         image: component with the upload.
         name: of the tab, the first part of element ids.
 
     Returns:
-        Across, down, the image with the point, and the event of a click on it.
+        Across, down, the copy with the point marked, and the event of a click on it.
     """
     aim = result_image("Click a point", f"{name}-point")
     with gr.Row():
@@ -128,7 +130,7 @@ def point_inputs(image: gr.Image, name: str) -> tuple[gr.Slider, gr.Slider, gr.I
             for axis, label in (("x", "Across, %"), ("y", "Down, %"))
         )
 
-    @friendly
+    @show_errors
     def draw(image: str | None, across: float, down: float):
         point = (across / 100, down / 100)
         return draw_point(read_image(image), point) if image else None
@@ -148,7 +150,7 @@ def point_inputs(image: gr.Image, name: str) -> tuple[gr.Slider, gr.Slider, gr.I
 
 
 def clicked_point(drawn: np.ndarray, event: gr.SelectData) -> tuple[int, int]:
-    """Where in a drawn image a click was, in percent of its width and height."""
+    """Return where an image was clicked, in percent of its width and height."""
     height, width = drawn.shape[:2]
     return round(100 * event.index[0] / width), round(100 * event.index[1] / height)
 
@@ -162,22 +164,22 @@ def keep_result(
     show: Callable[[Path], tuple],
     outputs: list,
 ) -> None:
-    """Show the newest result of a tab again when the page is loaded anew.
+    """Show the newest result of a tab again when the page is reloaded.
 
     Args:
         page: the whole page.
         demonstration: has the results.
         kept: keeps the name of the result's folder in the browser.
         events: which compute a result.
-        result: component into which they put the name of the result's folder.
-        show: makes the values of `outputs` from such a folder.
-        outputs: components.
+        result: component that receives the name of the result's folder.
+        show: returns the values of `outputs` for such a folder.
+        outputs: components that show the result.
     """
     for event in events:
         event.success(lambda result: result, result, kept, queue=False, **HIDDEN)
 
-    def restore(result):
+    def show_again(result):
         folder = demonstration.results.find(result)
         return [gr.skip()] * len(outputs) if folder is None else show(folder)
 
-    page.load(restore, kept, outputs, queue=False, show_progress="hidden", **HIDDEN)
+    page.load(show_again, kept, outputs, queue=False, show_progress="hidden", **HIDDEN)

@@ -1,4 +1,4 @@
-"""What all tabs share: the pipeline, the references, results, and limits with their notices."""
+"""Shared by all tabs: the pipeline, the references, results, and limits with their notices."""
 
 import functools
 import os
@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from scsnet_hf import ImageError, ReferenceGallery, ScsColorizeSrPipeline
-from scsnet_hf.decoding import split_alpha
+from scsnet_hf.decoding import drop_alpha
 from scsnet_hf.image_io import load_image
 from scsnet_hf.io.folders import images_in
 from scsnet_hf.io.saving import save_image
@@ -37,12 +37,16 @@ _REFERENCE_SIDE = 512  # pixels
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What the tabs work with.
+    """The pipeline and the folders that the tabs work with.
 
     Args:
         pipe: the pipeline, on one device.
         references: paths of color images to choose from.
-        results: where finished results lie.
+        results: where finished results are kept.
+
+    Example:
+        >>> demonstration = Demonstration.from_environment()
+        >>> app.build(demonstration).launch()
     """
 
     pipe: ScsColorizeSrPipeline
@@ -51,10 +55,13 @@ class Demonstration:
 
     @classmethod
     def from_environment(cls) -> "Demonstration":
-        """As SCSNET_MODEL and SCSNET_REFERENCES say; the embedded checkpoint and ours by default.
+        """Load the model of SCSNET_MODEL and the references of the folder SCSNET_REFERENCES.
+
+        Without these variables it is the embedded checkpoint and the folder `references`.
 
         Raises:
-            ValueError: if the folder of references is none or holds no images.
+            ValueError: if the folder of references does not exist or holds no images.
+            OSError: if the model is not found.
         """
         pipe = load_pipeline(os.environ.get("SCSNET_MODEL", DEFAULT_CHECKPOINT))
         folder = Path(os.environ.get("SCSNET_REFERENCES", HERE / "references"))
@@ -67,20 +74,20 @@ class Demonstration:
 
     @cached_property
     def gallery(self) -> ReferenceGallery:
-        """The references, described on first use."""
+        """The references, embedded on first use."""
         return ReferenceGallery(self.pipe, self.references)
 
 
-def name_of(reference: Path) -> str:
-    """What visitors see of a reference: its file's name without suffix."""
+def caption_for(reference: Path) -> str:
+    """Return the name of a reference that visitors see: its file's name without suffixes."""
     return Path(reference.stem).stem
 
 
 def _copy_references(files: list[Path], folder: Path, to: Path) -> Iterator[Path]:
-    """Copies for visitors, as large as the network looks at, so that no other folder is open."""
+    """Copy references, reduced to what is needed, so that no other folder is served."""
     for file in tqdm(files, desc="references", unit="image", disable=len(files) < 100):
         try:
-            image = split_alpha(load_image(file))[0].convert("RGB")
+            image = drop_alpha(load_image(file)).convert("RGB")
         except ImageError as error:
             warnings.warn(f"left out of the references: {error}", stacklevel=2)
             continue
@@ -91,14 +98,21 @@ def _copy_references(files: list[Path], folder: Path, to: Path) -> Iterator[Path
 
 
 class Results:
-    """Folders of finished results, under names that nobody can guess, for a day."""
+    """Folders of finished results under names that nobody can guess, kept for a day.
+
+    Args:
+        folder: where they are; created if it does not exist.
+
+    Example:
+        >>> folder = Results(Path("results")).create()
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def create(self) -> Path:
-        """A new folder; those older than a day go."""
+        """Create a folder, and delete those older than a day."""
         for old in self.folder.iterdir():
             if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
                 shutil.rmtree(old, ignore_errors=True)
@@ -107,15 +121,15 @@ class Results:
         return folder
 
     def find(self, name: object) -> Path | None:
-        """The folder of a name that `create` gave and a browser has kept, if it is still there."""
+        """Return the folder that `create` gave this name, None if there is none (any more)."""
         if not isinstance(name, str) or not re.fullmatch(r"[0-9a-f]{32}", name):
             return None
         folder = self.folder / name
         return folder if folder.is_dir() else None
 
 
-def friendly(function: Callable) -> Callable:
-    """What a visitor can mend is told to them in a sentence, without the server's paths."""
+def show_errors(function: Callable) -> Callable:
+    """Show a visitor the errors they can correct as a sentence without the server's paths."""
 
     @functools.wraps(function)
     def wrapped(*args, **kwargs):
@@ -132,26 +146,34 @@ def friendly(function: Callable) -> Callable:
 
 
 def without_folders(message: str) -> str:
-    """A message that names files, with their names only."""
+    """Return a message with the names of files in place of their paths."""
     return re.sub(r"(?:/[^\s/:]+)+/([^/]+)", r"\1", message)
 
 
 def read_image(path: str | None, what: str = "image") -> Image.Image:
     """Read an upload.
 
+    Args:
+        path: of the upload, None without one.
+        what: name of the input, for the message.
+
     Raises:
-        ImageError: where there is none, or it cannot be read.
+        ImageError: if nothing was uploaded, or it cannot be read.
     """
     if not path:
         raise ImageError(f"There is no {what} yet: drop one, or choose an example.")
     return load_image(path)
 
 
-def read_source(path: str | None, tell: Callable[[str], object] = gr.Warning) -> Image.Image:
-    """Read an upload, reduced to what a source may have, which is told to the visitor.
+def read_source(path: str | None, notify: Callable[[str], object] = gr.Warning) -> Image.Image:
+    """Read an upload, and reduce it to the size that sources may have.
+
+    Args:
+        path: of the upload, None without one.
+        notify: called with a message if the image is reduced.
 
     Raises:
-        ImageError: where there is none, or it cannot be read.
+        ImageError: if nothing was uploaded, or it cannot be read.
     """
     image = read_image(path)
     pixels = image.width * image.height
@@ -159,22 +181,22 @@ def read_source(path: str | None, tell: Callable[[str], object] = gr.Warning) ->
         return image
     factor = (LARGEST_SOURCE / pixels) ** 0.5
     size = (int(image.width * factor), int(image.height * factor))
-    tell(
+    notify(
         f"{image.width}x{image.height} was reduced to {size[0]}x{size[1]}: this demonstration "
         f"takes up to {LARGEST_SOURCE / 1e6:g} megapixels. The package itself has no such limit."
     )
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def fitting_scale(
-    image: Image.Image, scale: float, tell: Callable[[str], object] = gr.Warning
+def limit_scale(
+    image: Image.Image, scale: float, notify: Callable[[str], object] = gr.Warning
 ) -> float:
-    """The magnification, or the largest one whose result may be so large; tells the visitor."""
+    """Return the magnification, reduced with a notice where the result would be too large."""
     largest = (LARGEST_OUTPUT / (image.width * image.height)) ** 0.5
     if scale <= largest:
         return scale
     largest = int(largest * 100) / 100
-    tell(
+    notify(
         f"Magnification {scale:g} was reduced to {largest:g}: results here have up to "
         f"{LARGEST_OUTPUT / 1e6:g} megapixels."
     )

@@ -1,4 +1,4 @@
-"""The tab *Look inside*: where in the reference a point of the image looks (Fig. 8)."""
+"""The tab *Look inside*: the places of the reference that a point attends to (Fig. 8)."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from components import (
     keep_result,
     point_inputs,
 )
-from demonstration import EXAMPLES, SHOWN_REFERENCES, Demonstration, friendly, read_image
+from demonstration import EXAMPLES, SHOWN_REFERENCES, Demonstration, read_image, show_errors
 from scsnet_hf import AttentionMaps
-from scsnet_hf.decoding import split_alpha
+from scsnet_hf.decoding import drop_alpha
 from scsnet_hf.guidance.points import draw_point
 from scsnet_hf.io.saving import save_image
 
@@ -24,7 +24,7 @@ _LONGEST_SIDE = 512  # pixels of the images drawn
 
 
 def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
-    """Lay the tab out, with its endpoint /look_inside."""
+    """Lay the tab out with its endpoint /look_inside."""
     gr.Markdown(
         "Click a point of the image: the reference is lit where that point looks for its color, "
         "at every level of the attention pyramid. The valves show how much of the image's own "
@@ -55,21 +55,21 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
             )
     outputs = [aim, maps]
 
-    @friendly
+    @show_errors
     def look_inside(image: str | None, reference: str | None, across: float = 50, down: float = 50):
-        """Where in the reference a point looks, in percent of the image's width and height.
+        """Show where in the reference a point looks; points are percent of width and height.
 
         Returns the image with the point marked; and captioned maps of every pyramid level:
         attention drawn on the reference, the source valve and the reference valve on the image.
         """
         source = _reduced(read_image(image))
         colors = _reduced(read_image(reference, "reference"))
-        found = AttentionMaps.from_images(demonstration.pipe, source, colors)
+        attention_maps = AttentionMaps.from_images(demonstration.pipe, source, colors)
         folder = demonstration.results.create()
         point = (across / 100, down / 100)
         save_image(draw_point(source, point), folder / _POINT)
-        valves = found.draw_valves(source) or [()] * len(found.attentions)
-        levels = zip(found.draw_attention(colors, point), valves, strict=True)
+        valves = attention_maps.draw_valves(source) or [()] * len(attention_maps.attentions)
+        levels = zip(attention_maps.draw_attention(colors, point), valves, strict=True)
         for level, (attention, pair) in enumerate(levels, start=1):
             for kind, drawn in zip(_KINDS, (attention, *pair), strict=False):
                 save_image(drawn, folder / f"{level} {kind}.png")
@@ -95,7 +95,7 @@ def _order(level: str, kind: str) -> tuple[str, int]:
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    """The network looks at less, and more would only take longer to send."""
-    image = split_alpha(image)[0].convert("RGB")
+    """Reduce an image: the network sees less, and more would only take longer to send."""
+    image = drop_alpha(image).convert("RGB")
     image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
     return image

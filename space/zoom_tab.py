@@ -1,4 +1,4 @@
-"""The tab *Zoom*: a journey into an image, at continuously growing magnification (Fig. 9)."""
+"""The tab *Zoom*: an animation into an image at growing magnification (Fig. 9)."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from components import (
     reference_inputs,
     result_image,
 )
-from demonstration import EXAMPLES, Demonstration, friendly, read_source
+from demonstration import EXAMPLES, Demonstration, read_source, show_errors
 from scsnet_hf import ZoomView
 from scsnet_hf.guidance.zoom import save_animation
 from scsnet_hf.io.panels import draw_panels
@@ -26,7 +26,7 @@ _PANEL = 192  # pixels a side of an image in the strip
 
 
 def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) -> None:
-    """Lay the tab out, with its endpoint /zoom."""
+    """Lay the tab out with its endpoint /zoom."""
     with gr.Row():
         with gr.Column():
             image = image_input("Gray image", elem_id="zoom-image", height=240)
@@ -43,7 +43,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
             strip = result_image("The point at several magnifications", "zoom-strip", False)
     outputs = [animation, strip]
 
-    @friendly
+    @show_errors
     def zoom(
         image: str | None,
         across: float = 50,
@@ -53,7 +53,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
         reference_strength: float = 1,
         progress=gr.Progress(),  # noqa: B008 - gradio finds it by its default
     ):
-        """An animation into a point, in percent of the image's width and height.
+        """Make an animation into a point, given in percent of the image's width and height.
 
         Returns an animated WebP, a pixel of the network's output per pixel; and a strip (PNG) of
         the last frame's middle at magnifications from 1 to the last.
@@ -80,7 +80,7 @@ def _show(folder: Path) -> tuple[str, str]:
 
 
 def _frame_size(image: Image.Image, magnification: float) -> tuple[int, int]:
-    """Width and height of the frames: the image's aspect ratio, and room to come twice closer."""
+    """Return width and height of the frames, small enough to come twice closer."""
     factor = min(_LONGEST_SIDE / max(image.size), magnification / 2)
     width, height = (max(2, 2 * round(side * factor / 2)) for side in image.size)
     return width, height

@@ -1,4 +1,4 @@
-"""The Space, or another page, as a process of its own, and a browser to visit it with."""
+"""The Space or another page in a process of its own, and a browser to visit it."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ class Server:
 
     url: str
     process: subprocess.Popen
-    temporary: Path  # where it may write
+    temporary: Path  # folder for everything it writes
 
     @property
     def folder(self) -> Path:
@@ -112,12 +112,12 @@ def running_browser() -> "Iterator[Browser]":
 
 
 class Visits:
-    """Opens pages of a server, each as a new visitor, and notes what goes wrong there.
+    """Opens pages of a server, each as a new visitor, and records their errors.
 
     Args:
         browser: of `running_browser`.
         server: whose page is opened.
-        ready: selector of what is there once the page can be used.
+        ready: selector of an element that exists when the page can be used.
     """
 
     def __init__(self, browser: "Browser", server: Server, ready: str):

@@ -22,16 +22,18 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
+from demonstration import Results
 from helpers.images import make_image
 from helpers.space_server import SPACE, Visits, running_browser, running_space
 
+pytestmark = pytest.mark.slow
 EXAMPLES = SPACE / "examples"
 PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
 def proxy():
-    """Notes who connects: any traffic to other machines would come by here."""
+    """Records connections: any traffic to other machines would pass here."""
     visits = []
 
     class Handler(socketserver.BaseRequestHandler):
@@ -66,7 +68,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser, server):
-    """Opens the page as a new visitor; in the end nothing may have gone wrong there."""
+    """Opens the page as a new visitor; fails at the end if the page had errors."""
     visits = Visits(browser, server, ready="#colorize-run")
     yield visits
     visits.close()
@@ -87,13 +89,13 @@ def gray(tmp_path):
 
 
 def give(page, name: str, file: Path) -> None:
-    """Upload an image and wait until it is there."""
+    """Upload an image and wait until it is shown."""
     page.set_input_files(f"#{name} input[type=file]", file)
     page.wait_for_selector(f"#{name} img")
 
 
 def shown(page, selector: str, count: int = 1) -> list[Image.Image]:
-    """So many images in an element, as the browser got them."""
+    """The `count` images in an element, as the browser received them."""
     page.wait_for_function(
         "([selector, count]) => document.querySelectorAll(`${selector} img`).length == count",
         arg=[selector, count],
@@ -232,7 +234,7 @@ class TestBadFiles:
         page.set_input_files("#colorize-image input[type=file]", tmp_path / "notes.txt")
         page.wait_for_selector("text=Invalid file type: notes.txt")
 
-    def test_a_text_in_a_image_s_clothes_is_named(self, visit, tmp_path):
+    def test_a_text_with_the_suffix_of_an_image_is_named(self, visit, tmp_path):
         (tmp_path / "notes.png").write_text("no image")
         page = visit()
         page.set_input_files("#colorize-image input[type=file]", tmp_path / "notes.png")
@@ -240,7 +242,7 @@ class TestBadFiles:
         page.click("#colorize-run")
         page.wait_for_selector("text=notes.png: is not an image that can be read")
 
-    def test_a_file_above_the_limit_is_told_the_limit(self, visit, tmp_path):
+    def test_a_file_above_the_limit_is_refused_with_the_limit(self, visit, tmp_path):
         (tmp_path / "huge.png").write_bytes(bytes(21 * 10**6))
         page = visit()
         page.set_input_files("#colorize-image input[type=file]", tmp_path / "huge.png")
@@ -273,7 +275,7 @@ class TestOtherTabs:
         assert (point.width, point.height) == (640, 493)
         assert red == pytest.approx([0.75 * point.height, 0.25 * point.width], abs=12)
 
-    def test_a_reload_keeps_what_was_seen(self, visit, gray):
+    def test_a_reload_keeps_the_maps(self, visit, gray):
         page = visit()
         page.get_by_role("tab", name="Look inside").click()
         give(page, "look-image", gray())
@@ -312,7 +314,7 @@ class TestOtherTabs:
             assert archive.namelist() == ["one.scs.png", "two.scs.png"]
             assert Image.open(archive.open("one.scs.png")).size[0] == 2 * 96
 
-    def test_no_model_for_texts_no_tab(self, visit):
+    def test_without_a_model_for_texts_there_is_no_tab(self, visit):
         assert visit().get_by_role("tab", name="Describe").count() == 0
 
 
@@ -396,7 +398,7 @@ class TestEndpoints:
         assert zipfile.ZipFile(archive).namelist() == ["one.scs.png"]
         assert report.splitlines()[0] == "1 of 2 done"
 
-    def test_a_batch_tells_of_reductions_in_its_report(self, client, tmp_path):
+    def test_a_batch_reports_reductions(self, client, tmp_path):
         make_image(2000, 1500, "L").save(tmp_path / "large.png")
         _, report = client.predict(
             files=[handle_file(tmp_path / "large.png")], magnification=0.5, api_name="/batch"
@@ -457,10 +459,7 @@ def resident_memory(process: int) -> int:
 
 class TestResults:
     @pytest.fixture
-    def results(self, tmp_path, monkeypatch):
-        monkeypatch.syspath_prepend(SPACE)
-        from demonstration import Results
-
+    def results(self, tmp_path):
         return Results(tmp_path / "results")
 
     def test_a_result_is_found_by_its_name(self, results):
@@ -503,16 +502,16 @@ class TestPrivacy:
         assert "event: error" in answer
         assert "event: complete" not in answer
 
-    def test_everything_written_lies_in_one_folder(self, server):
+    def test_everything_written_is_in_one_folder(self, server):
         assert {file.name for file in server.temporary.iterdir()} == {"log", server.folder.name}
 
-    def test_nobody_else_is_told(self, server, proxy):
+    def test_no_other_machine_is_contacted(self, server, proxy):
         assert proxy.visits == []
 
 
 @pytest.fixture(scope="module")
 def lone_server(tmp_path_factory, tiny_model):
-    """A copy of the folder alone, with a model of one's own, references, and one for texts."""
+    """A copy of the folder alone, with other models and references."""
     from diffusers import StableDiffusionPipeline
 
     from helpers.tiny_diffusion import tiny_components
@@ -533,7 +532,13 @@ def lone_server(tmp_path_factory, tiny_model):
     with running_space(folder / "space" / "app.py", temporary, **environment) as server:
         yield server
         kept = server.folder
-    assert not kept.exists()  # it cleans up after itself
+    assert not kept.exists()  # deleted by the server when it stops
+
+
+@pytest.fixture(scope="module")
+def lone_client(lone_server, tmp_path_factory):
+    downloads = tmp_path_factory.mktemp("downloads")
+    return Client(lone_server.url, verbose=False, download_files=downloads)
 
 
 def test_a_folder_without_references_is_one_line(tmp_path):
@@ -548,21 +553,16 @@ def test_a_folder_without_references_is_one_line(tmp_path):
 
 
 class TestLoneFolder:
-    @pytest.fixture(scope="class")
-    def client(self, lone_server, tmp_path_factory):
-        downloads = tmp_path_factory.mktemp("downloads")
-        return Client(lone_server.url, verbose=False, download_files=downloads)
-
-    def test_it_works_with_the_model_given(self, client, gray):
-        _, file, _ = client.predict(image=handle_file(gray()), api_name="/colorize")
+    def test_it_works_with_the_model_given(self, lone_client, gray):
+        _, file, _ = lone_client.predict(image=handle_file(gray()), api_name="/colorize")
         assert Image.open(file).size == (192, 148)
 
-    def test_the_references_given_are_proposed(self, client, gray):
-        (proposal,) = client.predict(image=handle_file(gray()), api_name="/propose_references")
+    def test_the_references_given_are_proposed(self, lone_client, gray):
+        (proposal,) = lone_client.predict(image=handle_file(gray()), api_name="/propose_references")
         assert proposal["caption"].startswith("mine ")
 
-    def test_every_line_of_a_text_gives_a_version_and_its_reference(self, client, gray):
-        versions, references = client.predict(
+    def test_every_line_of_a_text_gives_a_version_and_its_reference(self, lone_client, gray):
+        versions, references = lone_client.predict(
             image=handle_file(gray()),
             prompts="a red house\n\na blue house",
             steps=2,
@@ -577,6 +577,6 @@ class TestLoneFolder:
     @pytest.mark.parametrize(
         ("prompts", "message"), [(" \n", "Describe what"), ("a\n" * 5, "5 lines are too many")]
     )
-    def test_no_text_or_too_much_of_it(self, client, gray, prompts, message):
+    def test_no_text_or_too_much_of_it(self, lone_client, gray, prompts, message):
         with pytest.raises(AppError, match=message):
-            client.predict(image=handle_file(gray()), prompts=prompts, api_name="/describe")
+            lone_client.predict(image=handle_file(gray()), prompts=prompts, api_name="/describe")
