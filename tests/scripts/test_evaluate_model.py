@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -141,3 +142,10 @@ def test_two_folders_are_compared(script, album):
 def test_an_error_is_one_line(script, tmp_path):
     with pytest.raises(SystemExit, match=r"^evaluate_model\.py: .*there are no images"):
         script("--compare", tmp_path, tmp_path)
+
+
+def test_it_runs_from_any_folder(tmp_path):
+    command = [sys.executable, str(SCRIPT), "--help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "--flicker" in done.stdout
