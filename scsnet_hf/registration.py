@@ -6,6 +6,7 @@ not their names, a hook registers each one when the module of transformers that 
 been imported.
 """
 
+import logging
 import sys
 import threading
 from functools import cache
@@ -101,9 +102,9 @@ def _register_image_processor() -> None:
     from .configuration_scsnet import SCSNetConfig
     from .image_processing_scsnet import SCSNetImageProcessor
 
-    AutoImageProcessor.register(
-        SCSNetConfig, image_processor_classes={"pil": SCSNetImageProcessor}, exist_ok=True
-    )
+    # One class for both, or transformers warns where torchvision, its first choice, is installed.
+    backends = dict.fromkeys(("pil", "torchvision"), SCSNetImageProcessor)
+    AutoImageProcessor.register(SCSNetConfig, image_processor_classes=backends, exist_ok=True)
 
 
 @cache
@@ -124,6 +125,11 @@ def _register_pipeline() -> None:
         type="image",
     )
     ScsColorizeSrPipeline._registered_impl = for_the_hub
+    # transformers advises against a task's default model, which is a moving one on the Hub; ours is
+    # a folder of this package.
+    logging.getLogger("transformers.pipelines").addFilter(
+        lambda record: f"defaulted to {DEFAULT_CHECKPOINT} " not in record.getMessage()
+    )
 
 
 _REGISTRATIONS = {
