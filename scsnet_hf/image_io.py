@@ -5,19 +5,23 @@ import io
 import os
 import re
 import struct
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
 
 from .decoding import ImageError, decode, report_damage
 
-ImageSource = str | os.PathLike | bytes | Image.Image | np.ndarray | torch.Tensor
+if TYPE_CHECKING:
+    import torch  # which takes a second, and no file needs it
+
+ImageSource = Union[str, os.PathLike, bytes, Image.Image, np.ndarray, "torch.Tensor"]
 
 READABLE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .webp .tif .tiff .bmp .gif .ppm .pgm .pbm .pnm .avif"
@@ -33,7 +37,9 @@ _MAX_DOWNLOAD_BYTES = 256 * 2**20
 _CHUNK_BYTES = 2**16
 
 
-def load_image(source: ImageSource, keep_16_bits: bool = False) -> Image.Image:
+def load_image(
+    source: ImageSource, keep_16_bits: bool = False, timeout: float | None = None
+) -> Image.Image:
     """Read an image, the first one of a file that contains several, upright and in sRGB.
 
     Args:
@@ -44,6 +50,8 @@ def load_image(source: ImageSource, keep_16_bits: bool = False) -> Image.Image:
         keep_16_bits: return gray of more than 8 bits as mode I;16. Otherwise it is reduced to 8
             bits by the range of its type, whatever its values. (Colors always have 8 bits, since
             Pillow reads no more.)
+        timeout: seconds that the download of a URL may take in all; the limits of `download` if
+            None.
 
     Returns:
         Mode L, LA, RGB or RGBA; I;16 only with `keep_16_bits`.
@@ -55,11 +63,11 @@ def load_image(source: ImageSource, keep_16_bits: bool = False) -> Image.Image:
     """
     if isinstance(source, Image.Image):
         return decode(source, "the PIL image", keep_16_bits)
-    if isinstance(source, torch.Tensor):
+    if _is_tensor(source):
         return _from_tensor(source.detach().cpu(), keep_16_bits)
     if isinstance(source, np.ndarray):
         return _from_array(source, keep_16_bits)
-    with open_image(source) as (image, name):
+    with open_image(source, timeout) as (image, name):
         return decode(image, name, keep_16_bits)
 
 
@@ -67,11 +75,14 @@ def load_image(source: ImageSource, keep_16_bits: bool = False) -> Image.Image:
 
 
 @contextmanager
-def open_image(source: str | os.PathLike | bytes) -> Iterator[tuple[Image.Image, str]]:
+def open_image(
+    source: str | os.PathLike | bytes, timeout: float | None = None
+) -> Iterator[tuple[Image.Image, str]]:
     """Open an image file without reading its pixels.
 
     Args:
         source: a path, an http(s) URL or bytes.
+        timeout: as in `load_image`.
 
     Yields:
         The image as Pillow opens it, and what error messages call it.
@@ -80,12 +91,14 @@ def open_image(source: str | os.PathLike | bytes) -> Iterator[tuple[Image.Image,
         ImageError: as in `load_image`; also for what Pillow raises within the `with` block.
         TypeError: if `source` is of another type.
     """
-    file, name = _open_file(source)
+    file, name = _open_file(source, timeout)
     with file, report_damage(name), _identify(file, name) as image:
         yield image, name
 
 
-def _open_file(source: str | os.PathLike | bytes) -> tuple[io.BufferedIOBase, str]:
+def _open_file(
+    source: str | os.PathLike | bytes, timeout: float | None
+) -> tuple[io.BufferedIOBase, str]:
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source), f"the {len(source)} bytes"
     if not isinstance(source, str | os.PathLike):
@@ -94,9 +107,12 @@ def _open_file(source: str | os.PathLike | bytes) -> tuple[io.BufferedIOBase, st
             f"tensor, not {type(source).__name__}"
         )
     name = os.fspath(source)
+    if not name:
+        raise ImageError("the path of the image is empty: give a path or an http(s) URL")
+    limits = {} if timeout is None else {"max_seconds": timeout}
     try:
         if isinstance(source, str) and is_url(source):
-            return io.BytesIO(download(source)), name
+            return io.BytesIO(download(source, **limits)), name
         return Path(source).open("rb"), name
     except OSError as error:
         reason = error.strerror.lower() if error.errno else str(error)
@@ -194,7 +210,7 @@ def download(
     end = time.monotonic() + max_seconds
     content = bytearray()
     try:
-        with _http_opener().open(url, timeout=max_silence) as response:
+        with _http_opener().open(url, timeout=min(max_silence, max_seconds)) as response:
             while chunk := response.read1(_CHUNK_BYTES):
                 content += chunk
                 if len(content) > max_bytes:
@@ -225,11 +241,16 @@ def _http_opener() -> urllib.request.OpenerDirector:
 # Arrays and tensors
 
 
-def _from_tensor(tensor: torch.Tensor, keep_16_bits: bool) -> Image.Image:
+def _is_tensor(source: object) -> bool:
+    torch = sys.modules.get("torch")  # without it, there are no tensors
+    return torch is not None and isinstance(source, torch.Tensor)
+
+
+def _from_tensor(tensor: "torch.Tensor", keep_16_bits: bool) -> Image.Image:
     _check_shape("the tensor", tuple(tensor.shape), channels_at=0)
     if tensor.ndim == 3:
         tensor = tensor.permute(1, 2, 0)
-    if tensor.dtype == torch.bfloat16:  # unknown to numpy
+    if str(tensor.dtype) == "torch.bfloat16":  # unknown to numpy
         tensor = tensor.float()
     return _from_array(tensor.numpy(), keep_16_bits)
 
