@@ -6,12 +6,17 @@ from typing import Any
 
 from PIL import Image
 
-from .image_processing_scsnet import LUMINANCES
-from .modeling_scsnet import DEFAULT_SCALE, output_size_of
-
+DEFAULT_SCALE = 4.0  # the paper's setting
 MIN_SCALE, MAX_SCALE = 0.5, 16.0
 MAX_SATURATION = 4
+LUMINANCES = ("network", "source")
 OUTPUT_TYPE_OF_DEPTH = {8: "np", 16: "np16"}  # bits per channel: of the image processor
+
+
+def output_size_of(source_size: tuple[int, int], scale: float) -> tuple[int, int]:
+    """Return (round(H p), round(W p)), each at least 1; a half is rounded to the even number."""
+    height, width = source_size
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 class Default:

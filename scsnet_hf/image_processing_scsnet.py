@@ -14,6 +14,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import ModelOutput
 
 from .back_projection import back_project, keep_source_lightness
+from .call_arguments import LUMINANCES
 from .color import (
     denormalize_lab,
     lab_to_fitted_srgb,
@@ -21,11 +22,10 @@ from .color import (
     scale_chroma,
     srgb_to_lab,
 )
-from .decoding import drop_alpha
 from .image_io import ImageSource, load_image
 from .pixel_mapping import conversion_blocks
+from .transparency import drop_alpha
 
-LUMINANCES = ("network", "source")
 # The dtype of the values of each output type.
 OUTPUT_TYPES = {
     "pil": torch.uint8,

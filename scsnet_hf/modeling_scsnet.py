@@ -20,21 +20,15 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .attention import CROSS_ATTENTION_CLASSES, CrossAttention, FusedFeatures, SelfAttention, Tokens
+from .call_arguments import DEFAULT_SCALE, output_size_of
 from .configuration_scsnet import SCSNetConfig
 from .efficientnet import EfficientNetEncoder
 from .pixel_mapping import HEADS, PixelGrid, crop, is_traced, pad_to_multiple, resize, resize_to
 
-DEFAULT_SCALE = 4.0  # the paper's setting
 REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")  # unused without one
 _HEAD_REACH = 2 + 2  # source pixels that a head's convolutions and its interpolation reach
 _MULTIPLE = 4  # to which the sides of encoder inputs are padded, for two stride-2 steps
 _WINDOW_HALO = 8  # source pixels around a training window; more would hardly change it
-
-
-def output_size_of(source_size: tuple[int, int], scale: float) -> tuple[int, int]:
-    """Return (round(H p), round(W p)), each at least 1; a half is rounded to the even number."""
-    height, width = source_size
-    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def check_takes_references(config: SCSNetConfig) -> None:

@@ -13,11 +13,12 @@ from transformers.utils import logging
 
 from .attention import Tokens
 from .call_arguments import OUTPUT_TYPE_OF_DEPTH, Default, OutputSize, check_arguments
-from .decoding import drop_alpha, resize_alpha, split_alpha
+from .decoding import split_alpha
 from .image_io import ImageSource, load_image
 from .network_runner import EncodedImage, NetworkRunner
 from .pixel_mapping import PixelGrid
 from .tiling import Strips, explain_memory_errors
+from .transparency import drop_alpha, resize_alpha
 
 logger = logging.get_logger(__name__)
 

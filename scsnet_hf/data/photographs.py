@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ..decoding import drop_alpha
 from ..image_io import load_image
+from ..transparency import drop_alpha
 from .files import SHARD_KINDS, SourceFiles, SourcePath, find_files, is_url
 from .selection import Selection
 from .sources import DataSource, resolve_source

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
-from ..decoding import drop_alpha
 from ..image_io import ImageSource, load_image
 from ..pipeline_scsnet import ScsColorizeSrPipeline
+from ..transparency import drop_alpha
 from .points import Point, check_point
 
 _STRIDE = 4  # side of a cell of the finest pyramid level, in pixels of the working size

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..call_arguments import MAX_SCALE
+from ..call_arguments import MAX_SCALE, output_size_of
 from ..image_io import ImageSource
-from ..modeling_scsnet import output_size_of
 from ..pipeline_scsnet import ScsColorizeSrPipeline
 from ..pixel_mapping import PixelGrid
 from .points import Point, check_point

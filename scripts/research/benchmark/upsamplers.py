@@ -15,8 +15,8 @@ from functools import partial
 import torch
 from torch import nn
 
+from scsnet_hf.call_arguments import output_size_of
 from scsnet_hf.configuration_scsnet import SCSNetConfig
-from scsnet_hf.modeling_scsnet import output_size_of
 from scsnet_hf.pixel_mapping import (
     ContinuousPixelMapping,
     MetaUpscale,
