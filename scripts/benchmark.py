@@ -1,38 +1,22 @@
 """Measure how fast things are; a subcommand for each question.
 
     python scripts/benchmark.py loader --data photos/ --workers 0 2 4 --bf16 --output loader.json
-    python scripts/benchmark.py space
     python scripts/benchmark.py networks --output networks.json
-    python scripts/benchmark.py upsamplers --scale 2.7
     python scripts/benchmark.py models medium medium@bfloat16 small
     python scripts/benchmark.py sizes --source 512x512 --rows 768x768 2048x2048
-    python scripts/benchmark.py profile
-    python scripts/benchmark.py folder
 
-`loader`: images per second that the loader delivers alone and that a training step consumes, and
-where the time of a sample goes. Where the ratio of the two is above 1, the next batch is ready in
-time. On a CPU, loader processes and training share the cores, so it has to be well above 1.
-
-`space`: seconds from `python space/app.py` to the first colored image in a browser, and from a
-later click to its result, for 256x256 enlarged twice. Needs Chromium.
-
-`networks`: the cost of a gray image of 128x128 in color at 512x512, by this network and by cascades
-of a colorizer and an upscaler with random weights, networks alone, at batch 1 in float32. `--rows`
-chooses: a checkpoint or preset, followed by `+reference` for the referential mode or `+plain` for
-continuous pixel mapping as the paper writes it, or any COLORIZER@SIZE+UPSCALER of
-scripts/research/baselines. `scripts/figures.py efficiency` draws the JSON file.
-
-`upsamplers`: continuous pixel mapping and its alternatives, from features of 128x128.
-
-`models`: whole calls of the pipeline by several models and number formats, and how much their
-images differ.
-
-`sizes`: time and memory of whole calls for results of many sizes, each of an image that is enlarged
-by --scale, or all of one of the size --source. `scripts/figures.py sizes` draws the JSON file.
-
-`profile`: where the time of a whole call goes, from PNG file to PNG file.
-
-`folder`: a folder by a call for each image and by the command.
+loader      images/s that the loader delivers and a training step consumes; a ratio above 1 means
+            that the next batch is ready in time (on a CPU, both share the cores)
+space       seconds until a visitor sees the first and a later result; needs Chromium
+networks    128x128 to 512x512 by this network and by cascades of a colorizer and an upscaler with
+            random weights, networks alone, batch 1, float32. A row is a checkpoint or preset, with
+            +reference or +plain (pixel mapping as the paper writes it), or COLORIZER@SIZE+UPSCALER
+            of scripts/research/baselines. `scripts/figures.py efficiency` draws the JSON file
+upsamplers  continuous pixel mapping and its alternatives, from features of 128x128
+models      whole calls of the pipeline by several models and number formats
+sizes       whole calls for results of many sizes. `scripts/figures.py sizes` draws the JSON file
+profile     where the time of a whole call goes, from PNG file to PNG file
+folder      a folder by a call for each image and by the command
 
 Everything is measured in turn, --runs times, so that a slow moment of the machine affects all.
 Tables show the median and, in brackets, the smallest and largest value; ratios are to the first row
@@ -46,7 +30,6 @@ import json
 import sys
 from pathlib import Path
 
-import torch
 from transformers.utils import logging
 
 from research.benchmark import tables
@@ -78,13 +61,12 @@ def parse_arguments() -> argparse.Namespace:
         command.add_argument("--output", type=Path, help="JSON file for all numbers")
         return command.add_argument
 
-    def add_rows(add, metavar="ROW", help="which to measure (default: all)"):
-        add("--rows", nargs="+", default=[], metavar=metavar, help=help)
-
     model = {"default": "medium", "help": "embedded checkpoint, folder or Hub id"}
     scale = {"type": float, "default": 4.0, "help": "magnification"}
     side = {"type": positive, "default": 128, "help": "side of the source in pixels"}
-    device = {"default": "cpu", "choices": ["cpu", "cuda"][: 1 + torch.cuda.is_available()]}
+    device = {"default": "cpu", "help": "of torch"}
+    rows = {"nargs": "+", "default": [], "metavar": "ROW", "help": "which (default: all)"}
+    results = {**rows, "metavar": "WxH", "help": "sizes of results (default: several)"}
 
     add = add_command("loader", measure_loader, tables.loader_tables, "loader and training step")
     data = f"folder, parquet or tar files, Hub id, or one of {', '.join(SOURCES)}"
@@ -104,13 +86,13 @@ def parse_arguments() -> argparse.Namespace:
 
     add = add_command("networks", measure_networks, tables.network_table, "network or cascade")
     add("--model", **model)
-    add_rows(add)
+    add("--rows", **rows)
     add("--size", **side)
     add("--device", **device)
 
     add = add_command("upsamplers", measure_upsamplers, tables.network_table, "CPM or others")
     add("--scale", **scale)
-    add_rows(add)
+    add("--rows", **rows)
     add("--size", **side)
     add("--device", **device)
 
@@ -123,23 +105,23 @@ def parse_arguments() -> argparse.Namespace:
 
     add = add_command("sizes", measure_result_sizes, tables.size_table, "results of many sizes")
     add("--model", **model)
-    add_rows(add, "WxH", "sizes of results (default: several)")
+    add("--rows", **results)
     add("--scale", **scale)
     add("--source", metavar="WxH", help="size of the source of all rows, instead of --scale")
-    add("--device", default="cpu", help="of torch")
+    add("--device", **device)
 
     table = tables.call_profile_tables
     add = add_command("profile", measure_call_profile, table, "stages of a call")
     add("--model", **model)
-    add_rows(add, "WxH", "sizes of results (default: several)")
+    add("--rows", **results)
     add("--scale", **scale)
-    add("--device", default="cpu", help="of torch")
+    add("--device", **device)
 
     add = add_command("folder", measure_folder, tables.folder_table, "single calls or the command")
     add("--model", **model)
-    add_rows(add, help="`calls`, or `command` with options of it (default: both)")
+    add("--rows", **{**rows, "help": "`calls`, or `command` with options of it (default: both)"})
     add("--scale", **scale)
-    add("--device", default="cpu", help="of torch")
+    add("--device", **device)
     add("--images", type=positive, default=200, help="how many")
     add("--size", **side)
     return parser.parse_args()
