@@ -19,7 +19,7 @@ import torch
 
 from onnx_graphs import Graph, build_graphs, largest_difference, write_graph
 from publishing import describe
-from scsnet_hf import SCSNetConfig, SCSNetForImageToImage
+from scsnet_hf import SCSNetForImageToImage
 from scsnet_hf.registration import find_checkpoint
 
 TOLERANCE = 1e-3  # network units: an eighth of a gray level
@@ -77,27 +77,29 @@ def export(model: SCSNetForImageToImage, folder: Path) -> None:
 
 
 def describe_graphs(graphs: dict[str, Graph], model: SCSNetForImageToImage) -> dict:
-    """What a program needs to know to run the graphs."""
-    config: SCSNetConfig = model.config
+    """Return what a program needs to know to run the graphs."""
     return {
         "steps": _STEPS,
-        "working_size": config.color_size,
+        "working_size": model.config.color_size,
         "halo": model.halo,
-        "graphs": {
-            f"{name}.onnx": {
-                "inputs": {
-                    key: describe_tensor(key, value, graph.axes[key])
-                    for key, value in graph.examples(1, 1.0).items()
-                },
-                "outputs": {graph.output: _MEANINGS[graph.output]},
-            }
-            for name, graph in graphs.items()
+        "graphs": {f"{name}.onnx": describe_graph(graph) for name, graph in graphs.items()},
+    }
+
+
+@torch.no_grad()
+def describe_graph(graph: Graph) -> dict:
+    """Return shape, type and meaning of every input and output."""
+    inputs = graph.examples(1, 1.0)
+    output = describe_tensor(graph.output, graph(**inputs), graph.output_axes)
+    return {
+        "inputs": {
+            name: describe_tensor(name, value, graph.axes[name]) for name, value in inputs.items()
         },
+        "outputs": {graph.output: output},
     }
 
 
 def describe_tensor(name: str, example: torch.Tensor, axes: dict[int, str]) -> dict:
-    """Shape, type and meaning of an input."""
     shape = [axes.get(axis, size) for axis, size in enumerate(example.shape)]
     kind = str(example.dtype).removeprefix("torch.")
     return {"shape": shape, "dtype": kind, "meaning": _MEANINGS[name]}

@@ -5,7 +5,6 @@ A program outside Python computes the colors of a whole source first, with `colo
 tile by tile.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,6 @@ from torch.export import Dim
 
 from scsnet_hf import SCSNetForImageToImage
 from scsnet_hf.pixel_mapping import PixelGrid, resize
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 _BATCH = {0: "batch"}
 _SOURCE = {**_BATCH, 2: "height", 3: "width"}
@@ -30,11 +27,13 @@ class Graph(nn.Module):
     Attributes:
         axes: per input the names of its free dimensions.
         output: name of the output.
+        output_axes: names of the output's free dimensions.
         largest_side: of the inputs' free heights and widths, in pixels; None for any.
     """
 
     axes: dict[str, dict[int, str]]
     output: str
+    output_axes: dict[int, str]
     largest_side: int | None = None
 
     def __init__(self, model: SCSNetForImageToImage):
@@ -51,6 +50,7 @@ class Color(Graph):
 
     axes = {"pixel_values": _SOURCE}
     output = "color_features"
+    output_axes = _SOURCE
 
     def __init__(self, model: SCSNetForImageToImage):
         super().__init__(model)
@@ -105,6 +105,7 @@ class Pixels(Graph):
         "columns": {0: "output_width"},
     }
     output = "reconstruction"
+    output_axes = {**_BATCH, 2: "output_height", 3: "output_width"}
 
     def examples(self, batch: int, part: float) -> dict[str, torch.Tensor]:
         height, width = int(60 * part), int(44 * part)

@@ -443,8 +443,8 @@ def test_many_requests_at_once_are_answered_right_and_cost_no_memory(server, cli
         width, height = Image.open(file).size
         return Image.open(result).size == (2 * width, 2 * height)
 
-    sides = range(64, 96)
-    with ThreadPoolExecutor(32) as pool:
+    sides = range(64, 80)
+    with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(request, sides))  # whatever is set up once is there now
         before = resident_memory(server.process.pid)
         assert all(pool.map(request, sides))
