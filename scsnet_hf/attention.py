@@ -31,6 +31,7 @@ def _to_map(tokens: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def _attend(
+    config: SCSNetConfig,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -43,35 +44,40 @@ def _attend(
     features, which nothing else normalizes. They are float32 whatever the dtype of the tokens.
 
     Args:
+        config: its attention implementation "eager" forms the weights; any other uses the fused
+            kernel.
         query: (B, N, C).
         key: (B, Nr, C).
         value: (B, Nr, C'), C' of at least C.
         sharpness: factor on the cosines.
-        output_attentions: form the weights, which the fused kernel avoids.
+        output_attentions: form the weights and return them.
 
     Returns:
-        (B, N, C') in the dtype of `value`, and the weights (B, N, Nr) or None.
+        (B, N, C') in the dtype of `value`, and the weights of the only head (B, 1, N, Nr) or None.
     """
     dtype = value.dtype
     query, key = (nn.functional.normalize(tokens.float(), dim=-1) for tokens in (query, key))
-    query, value = sharpness * query, value.float()
-    if output_attentions:
-        weights = (query @ key.transpose(1, 2)).softmax(dim=-1)
-        return (weights @ value).to(dtype), weights
+    query, key, value = (
+        tokens[:, None] for tokens in (sharpness * query, key, value.float())
+    )  # (B, 1, N, C)
+    if output_attentions or config._attn_implementation == "eager":
+        weights = (query @ key.transpose(2, 3)).softmax(dim=-1)
+        attended = weights @ value
+        return attended[:, 0].to(dtype), weights if output_attentions else None
     # The fused kernel needs the same number of channels in all three; zeros change no cosine.
     missing = max(0, value.shape[-1] - query.shape[-1])
     query, key = (nn.functional.pad(tokens, (0, missing)) for tokens in (query, key))
-    attended = nn.functional.scaled_dot_product_attention(
-        query[:, None], key[:, None], value[:, None], scale=1.0
-    )
+    attended = nn.functional.scaled_dot_product_attention(query, key, value, scale=1.0)
     return attended[:, 0].to(dtype), None
 
 
 class SelfAttention(nn.Module):
     """The self-attention layer of phi_D, with a skip (Sec. 3; Zhang et al. 2019b)."""
 
-    def __init__(self, channels: int):
+    def __init__(self, config: SCSNetConfig):
         super().__init__()
+        channels = config.hidden_sizes[-1]
+        self.config = config
         self.query = nn.Linear(channels, channels // 2)
         self.key = nn.Linear(channels, channels // 2)
         self.value = nn.Linear(channels, channels)
@@ -81,7 +87,8 @@ class SelfAttention(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """(B, C, h, w) -> the same shape."""
         tokens = _to_tokens(features)
-        attended, _ = _attend(self.query(tokens), self.key(tokens), self.value(tokens))
+        projected = self.query(tokens), self.key(tokens), self.value(tokens)
+        attended, _ = _attend(self.config, *projected)
         return features + _to_map(self.output(attended), features)
 
 
@@ -89,7 +96,7 @@ class Transfer(NamedTuple):
     """Result of one cross attention: what the reference contributes at every source position."""
 
     features: torch.Tensor  # (B, C, h, w): F_r->s, or F_t after the valves
-    weights: torch.Tensor | None = None  # (B, N, Nr), on request
+    weights: torch.Tensor | None = None  # (B, 1, N, Nr), on request
     match: torch.Tensor | None = None  # (B, C, h, w), see CrossAttention._match
     valves: torch.Tensor | None = None  # (B, 2, h, w) in (0, 1): source valve, reference valve
 
@@ -101,8 +108,10 @@ class CrossAttention(nn.Module):
     `logit_scale` (Radford et al. 2021), and the result says how well each position is matched.
     """
 
-    def __init__(self, channels: int, matched: bool = False):
+    def __init__(self, config: SCSNetConfig, matched: bool = False):
         super().__init__()
+        channels = config.attention_size
+        self.config = config
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
@@ -129,7 +138,9 @@ class CrossAttention(nn.Module):
             self.key(reference),
             self.value(reference),
         )
-        attended, weights = _attend(query, key, value, self.sharpness, output_attentions)
+        attended, weights = _attend(
+            self.config, query, key, value, self.sharpness, output_attentions
+        )
         match = None if self.logit_scale is None else _to_map(self._match(query, key), source)
         return Transfer(_to_map(attended, source), weights, match)
 
@@ -139,19 +150,21 @@ class CrossAttention(nn.Module):
         The mean over C is their dot product: 1 for a perfect match, -1 for the opposite.
         """
         query, key = (nn.functional.normalize(tokens, dim=-1) for tokens in (query, key))
-        found, _ = _attend(query, key, key, self.sharpness)
+        found, _ = _attend(self.config, query, key, key, self.sharpness)
         return query * found * query.shape[-1]
 
 
 class ValveCrossAttention(nn.Module):
     """VCAttn: two sigmoid maps decide how much of source and reference passes (Fig. 4).
 
-    With `matched` (not in the paper) the valves also depend on how well each position is matched.
+    With `matched_references` (not in the paper) the valves also depend on how well each position is
+    matched.
     """
 
-    def __init__(self, channels: int, matched: bool = False):
+    def __init__(self, config: SCSNetConfig):
         super().__init__()
-        self.attention = CrossAttention(channels, matched)
+        channels, matched = config.attention_size, config.matched_references
+        self.attention = CrossAttention(config, matched)
         self.valves = nn.Conv2d(2 * channels, 2, 1)
         self.match_valves = None
         if matched:
@@ -177,8 +190,9 @@ class FusedFeatures(NamedTuple):
     """Features of the color branch and, on request, the maps that show where they come from."""
 
     features: torch.Tensor  # (B, C, h, w)
-    attentions: tuple[torch.Tensor, ...] = ()  # per level (B, N, Nr), rows sum to 1
+    attentions: tuple[torch.Tensor, ...] = ()  # per level (B, 1, N, Nr), rows sum to 1
     valves: tuple[torch.Tensor, ...] = ()  # per level (B, 2, h, w): source valve, reference valve
+    hidden_states: tuple[torch.Tensor, ...] = ()  # F_s and F_int, each (B, C, h, w)
 
     @classmethod
     def from_levels(cls, features: torch.Tensor, levels: list[Transfer]) -> "FusedFeatures":
@@ -228,9 +242,7 @@ class PyramidValveCrossAttention(nn.Module):
         )
         self.source_pyramid = FeaturePyramid(hidden, channels, levels)
         self.reference_pyramid = FeaturePyramid(hidden, channels, levels)
-        self.attentions = nn.ModuleList(
-            ValveCrossAttention(channels, config.matched_references) for _ in range(levels)
-        )
+        self.attentions = nn.ModuleList(ValveCrossAttention(config) for _ in range(levels))
         self.output = nn.Conv2d(levels * channels, hidden, 3, padding=1, padding_mode="replicate")
 
     def encode(self, reference_features: torch.Tensor) -> Tokens:
@@ -261,7 +273,7 @@ class BasicCrossAttention(nn.Module):
         hidden, channels = config.hidden_sizes[-1], config.attention_size
         self.source_projection = nn.Conv2d(hidden, channels, 1)
         self.reference_projection = nn.Conv2d(hidden, channels, 1)
-        self.attention = CrossAttention(channels)
+        self.attention = CrossAttention(config)
         self.output = nn.Conv2d(channels, hidden, 1)
 
     def encode(self, reference_features: torch.Tensor) -> Tokens:

@@ -7,7 +7,6 @@ L/50 - 1, a/110, b/110.
 
 import os
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,15 +14,16 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .attention import CROSS_ATTENTION_CLASSES, CrossAttention, FusedFeatures, SelfAttention, Tokens
+from .attention import CROSS_ATTENTION_CLASSES, CrossAttention, FusedFeatures, Tokens
 from .call_arguments import DEFAULT_SCALE, output_size_of
 from .configuration_scsnet import SCSNetConfig
 from .efficientnet import EfficientNetEncoder
-from .pixel_mapping import HEADS, PixelGrid, crop, is_traced, pad_to_multiple, resize, resize_to
+from .pixel_mapping import PixelGrid, crop, is_traced, pad_to_multiple, resize, resize_to
+from .residual_blocks import ColorDecoder, ColorEncoder, convolution, residual_blocks
+from .upsamplers import HEADS
 
 REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")  # unused without one
 _HEAD_REACH = 2 + 2  # source pixels that a head's convolutions and its interpolation reach
@@ -39,71 +39,7 @@ def check_takes_references(config: SCSNetConfig) -> None:
         )
 
 
-def _convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """3x3, with the border pixels repeated, so that a constant image stays constant."""
-    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, padding_mode="replicate")
-
-
-class ResidualBlock(GradientCheckpointingLayer):
-    """The paper's basic block: two 3x3 convolutions and a skip."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv1 = _convolution(channels, channels)
-        self.conv2 = _convolution(channels, channels)
-        # A new block is the identity, so that depth does not slow down the start of training.
-        self.conv2.starts_at_zero = True
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> the same shape."""
-        return self.conv2(self.conv1(features).relu_()).add_(features)
-
-
-def _blocks(channels: int, depth: int) -> list[nn.Module]:
-    return [ResidualBlock(channels) for _ in range(depth)]
-
-
-class ColorEncoder(nn.Sequential):
-    """phi_E: residual blocks and two stride-2 steps, (B, C0, H, W) -> (B, C2, h, w) (Eq. 1).
-
-    No layer normalizes, since that would remove how saturated a color is.
-    """
-
-    def __init__(self, config: SCSNetConfig):
-        full, half, quarter = config.hidden_sizes
-        depths = config.encoder_depths
-        super().__init__(
-            *_blocks(full, depths[0]),
-            _convolution(full, half, stride=2),
-            nn.ReLU(),
-            *_blocks(half, depths[1]),
-            _convolution(half, quarter, stride=2),
-            nn.ReLU(),
-            *_blocks(quarter, depths[2]),
-        )
-
-
 SOURCE_ENCODER_CLASSES = {"residual": ColorEncoder, "efficientnet_lite": EfficientNetEncoder}
-
-
-class ColorDecoder(nn.Sequential):
-    """phi_D: self-attention, convolutions and two x2 steps, F_int -> F_color (B, C0, H, W)."""
-
-    def __init__(self, config: SCSNetConfig):
-        full, half, quarter = config.hidden_sizes
-        depths = config.decoder_depths
-        double = partial(nn.Upsample, scale_factor=2, mode="bilinear")
-        super().__init__(
-            SelfAttention(quarter),
-            *_blocks(quarter, depths[0]),
-            _convolution(quarter, half),
-            nn.ReLU(),
-            double(),
-            *_blocks(half, depths[1]),
-            _convolution(half, full),
-            double(),
-            *_blocks(full, depths[2]),
-        )
 
 
 class SCSNetFeatures(NamedTuple):
@@ -121,13 +57,18 @@ class SCSNetOutput(ModelOutput):
     Args:
         loss: content loss (Eq. 5), the mean l1 distance to `labels` in normalized Lab.
         reconstruction: (B, 3, Ho, Wo) normalized Lab, float32.
-        attentions: per pyramid level (B, N_source, N_reference), rows sum to 1.
-        valves: per pyramid level (B, 2, h_l, w_l) in (0, 1): source valve, reference valve.
+        hidden_states: F_s and F_int (B, C, h, w) of the padded working size, F_color
+            (B, C, Hc, Wc) and F_tex (B, C, H, W), or that of the windows; on request.
+        attentions: per pyramid level (B, 1, N_source, N_reference), the one head's weights, whose
+            rows sum to 1; on request.
+        valves: per pyramid level (B, 2, h_l, w_l) in (0, 1): source valve, reference valve; with
+            `attentions`.
         color_features: F_color (B, C, Hc, Wc).
     """
 
     loss: torch.Tensor | None = None
     reconstruction: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
     valves: tuple[torch.Tensor, ...] | None = None
     color_features: torch.Tensor | None = None
@@ -142,6 +83,8 @@ class SCSNetPreTrainedModel(PreTrainedModel):
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False
+    _supports_sdpa = True
+    _input_embed_layer = "stem"  # for quantizers and adapters
     _no_split_modules = ["ResidualBlock", "InvertedResidual", "ContinuousPixelMapping"]
 
     @torch.no_grad()
@@ -211,15 +154,15 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
     def __init__(self, config: SCSNetConfig):
         super().__init__(config)
         width = config.hidden_sizes[0]
-        self.stem = _convolution(1, width)
+        self.stem = convolution(1, width)
         self.source_encoder = SOURCE_ENCODER_CLASSES[config.source_encoder](config)
         self.color_decoder = ColorDecoder(config)
-        self.texture_encoder = nn.Sequential(*_blocks(width, config.texture_depth))
+        self.texture_encoder = nn.Sequential(*residual_blocks(width, config.texture_depth))
         self.upsampler = HEADS[config.upsampler](config)
         # A new network makes gray images: mid-gray, or the source's L with a luminance skip.
         self.upsampler.last.starts_at_zero = True
         if config.cross_attention != "none":
-            self.reference_stem = _convolution(3, width)
+            self.reference_stem = convolution(3, width)
             self.reference_encoder = ColorEncoder(config)
             self.cross_attention = CROSS_ATTENTION_CLASSES[config.cross_attention](config)
         self.post_init()
@@ -233,11 +176,11 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         scale: float | None = None,
         output_size: tuple[int, int] | torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
-        output_attentions: bool = False,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
         reference_strength: float = 1.0,
         output_start: torch.Tensor | None = None,
         color_only: bool = False,
-        **kwargs,
     ) -> SCSNetOutput:
         """Colorize and enlarge a batch of images of one size.
 
@@ -250,11 +193,13 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             output_size: (Ho, Wo), instead of `scale`. In training also int64 (B, 2), one size per
                 item, where the loss is computed on a window of the labels' size.
             labels: target, (B, 3, Ho, Wo) normalized Lab.
-            output_attentions: also return the attention and valve maps.
+            output_attentions: also return the attention and valve maps; as the config says if
+                None.
+            output_hidden_states: also return F_s, F_int, F_color and F_tex; as the config says if
+                None.
             reference_strength: 0 (automatic) to 1; not in the paper.
             output_start: int64 (B, 2), first output row and column of each item's window.
-            color_only: compute nothing but `color_features`, to train the color branch alone.
-            **kwargs: ignored.
+            color_only: compute `color_features` only, to train the color branch alone.
 
         Returns:
             `SCSNetOutput`, or a tuple of its values with `return_dict=False`.
@@ -270,6 +215,10 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         windowed = output_start is not None
         if windowed != torch.is_tensor(output_size) or (windowed and labels is None):
             raise ValueError("output_start, an output_size (B, 2) and labels only go together")
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
         tokens = None
         if reference_pixel_values is not None:
             tokens = self.encode_reference(reference_pixel_values)
@@ -289,9 +238,11 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             features, grid = self.features(pixel_values, color.features), None
         reconstruction = self.decode(features, output_size, grid)
         loss = None if labels is None else nn.functional.l1_loss(reconstruction, labels.float())
+        hidden_states = (*color.hidden_states, color.features, features.texture)
         return SCSNetOutput(
             loss=loss,
             reconstruction=reconstruction,
+            hidden_states=hidden_states if output_hidden_states else None,
             attentions=color.attentions or None,
             valves=color.valves or None,
             color_features=color.features,
@@ -339,7 +290,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             output_attentions: also return the attention and valve maps.
 
         Returns:
-            `features` (B, C, Hc, Wc), `attentions` and `valves`.
+            F_color (B, C, Hc, Wc), attention and valve maps, and F_s and F_int.
         """
         working = self._reduced(pixel_values).to(self.dtype)
         source_features = self._encode_source(working)
@@ -349,7 +300,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             options = reference_mask, reference_strength, output_attentions
             fused = self.fuse_reference(source_features, reference_tokens, *options)
         color = crop(self.color_decoder(fused.features), working.shape[-2:])
-        return fused._replace(features=color)
+        return fused._replace(features=color, hidden_states=(source_features, fused.features))
 
     def _encode_source(self, working: torch.Tensor) -> torch.Tensor:
         """F_s (B, C, h, w) of normalized L (B, 1, Hc, Wc) (Eq. 1)."""

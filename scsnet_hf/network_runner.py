@@ -28,7 +28,7 @@ class EncodedImage:
         pixel_values: (1, 1, H, W) normalized L of the source, on the CPU.
         features: F_color (1, C, h, w) at the working size, on the network's device.
         reference_pixel_values: (1, 3, Hr, Wr) normalized Lab of each of its own references.
-        attentions: for each pyramid level (1, N, Nr), rows sum to 1; empty unless asked for.
+        attentions: for each pyramid level (1, 1, N, Nr), rows sum to 1; empty unless asked for.
         valves: for each pyramid level (1, 2, h, w) in (0, 1), source valve and reference valve;
             empty unless asked for.
     """

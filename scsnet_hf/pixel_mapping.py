@@ -1,17 +1,14 @@
-"""Continuous pixel mapping: from features at the source's size to pixels at any size (Sec. 3.2).
+"""Positions of output pixels in the source, and interpolation there (Sec. 3.2).
 
 Coordinates are computed in integers and therefore exact: a window of a large output has the same
-positions as the whole. All heads have the same call, `head(features, grid)`.
+positions as the whole.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 from torch import nn
-
-from .configuration_scsnet import SCSNetConfig
 
 Axis = int | torch.Tensor
 Taps = Callable[[torch.Tensor], dict[int, torch.Tensor]]  # fractions to weights by pixel offset
@@ -69,7 +66,7 @@ def axis_coordinates(
             interval into cells of 1 / source, as in the paper.
     """
     source, output, start, origin = (
-        _column(values[axis], device)
+        as_column(values[axis], device)
         for values in (grid.source, grid.output, grid.start, grid.origin)
     )
     index = torch.arange(grid.length[axis], device=device) + start
@@ -90,7 +87,7 @@ def axis_coordinates(
     )
 
 
-def _column(value: Axis, device: torch.device) -> torch.Tensor:
+def as_column(value: Axis, device: torch.device) -> torch.Tensor:
     """One value, or one per item, as int64 (1, 1) or (B, 1)."""
     if torch.is_tensor(value):
         return value.to(device).reshape(-1, 1)
@@ -305,192 +302,3 @@ def in_row_blocks(
             result = block.new_empty(len(block), height, *block.shape[2:])
         result[:, start:stop] = block
     return result
-
-
-# Heads
-
-_HAS_ONEDNN = torch.backends.mkldnn.is_available()  # oneDNN by its former name
-_ONEDNN_BATCH = 16  # from which on PyTorch uses oneDNN for 1x1 convolutions on a single thread too
-_PIXELSHUFFLE_FACTOR = 4
-_META_KERNEL = 3
-_META_HIDDEN = 256
-
-
-class PixelwiseLinear(nn.Linear):
-    """`nn.Linear` on (B, H, W, C), computed on CPUs as a 1x1 convolution, which is faster there.
-
-    It stays an `nn.Linear` for adapters and quantizers, which replace layers by type.
-    """
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, H, W, in_features) -> (B, H, W, out_features)."""
-        is_float32_on_cpu = pixels.device.type == "cpu" and pixels.dtype == torch.float32
-        if is_traced() or not (is_float32_on_cpu and _HAS_ONEDNN):
-            return super().forward(pixels)
-        *size, channels = pixels.shape
-        rows, columns = size[0] * size[1], size[2]
-        while rows < _ONEDNN_BATCH and columns % 2 == 0:
-            rows, columns = 2 * rows, columns // 2
-        # Every row becomes an image of the batch. The permutations give strides of `channels_last`
-        # even where sides of length 1 leave a choice.
-        images = pixels.reshape(rows, 1, columns, channels).permute(0, 3, 1, 2)
-        kernel = self.weight.contiguous()[:, None, None].permute(0, 3, 1, 2)
-        mapped = nn.functional.conv2d(images, kernel, self.bias)
-        return mapped.permute(0, 2, 3, 1).reshape(*size, self.out_features)
-
-
-class ContinuousPixelMapping(nn.Module):
-    """CPM: four linear layers on (interpolated F_cs, Z_rel) per output pixel (Sec. 3.2, Fig. 6).
-
-    Bilinear interpolation commutes with a linear map of the channels, so the first layer's share of
-    the features is computed at the source's size: the same result with p^2 times fewer operations.
-    There it directly follows the convolution that makes F_cs, and the two become one convolution.
-    """
-
-    def __init__(self, config: SCSNetConfig):
-        super().__init__()
-        self.align_corners = config.align_corners
-        self.aggregate = nn.Conv2d(
-            config.hidden_sizes[0], config.mapping_size, 3, padding=1, padding_mode="replicate"
-        )
-        first, *rest = config.mapping_hidden_sizes
-        self.first = nn.Linear(config.mapping_size + 2, first)
-        sizes = (first, *rest, 3)
-        self.layers = nn.ModuleList(PixelwiseLinear(*pair) for pair in pairwise(sizes))
-
-    @property
-    def last(self) -> nn.Module:
-        """The layer whose outputs are the pixels."""
-        return self.layers[-1]
-
-    def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
-        """F_tex + F_color (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
-        of_features, of_position = self.first.weight[:, :-2], self.first.weight[:, -2:]
-        features = self._first_layer(features, of_features)
-        vertical, horizontal = (
-            axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
-        )
-        # Z_rel is (x, y): its share of the first layer is a sum of a row and a column vector.
-        along_x, along_y = (
-            axis.relative[..., None].to(features.dtype) * weight
-            for axis, weight in zip((horizontal, vertical), of_position.unbind(1), strict=True)
-        )
-
-        def compute_rows(start: int, stop: int) -> torch.Tensor:
-            pixels = lookup(
-                features,
-                vertical.rows(start, stop),
-                horizontal,
-                along_y=along_y[:, start:stop],
-                along_x=along_x,
-            )
-            for layer in self.layers:
-                pixels = layer(pixels.relu_())
-            return pixels
-
-        height, width = grid.length
-        pixels = in_row_blocks(compute_rows, height, width * features.shape[-1])
-        return pixels.permute(0, 3, 1, 2)
-
-    def _first_layer(self, features: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """F_cs and the first layer's share of it in one convolution: (B, H, W, first layer)."""
-        # A copy, or the address of the weights in a file would decide how sums are rounded.
-        weight = weight.contiguous()
-        kernel = torch.einsum("nm,mchw->nchw", weight, self.aggregate.weight)
-        bias = nn.functional.linear(self.aggregate.bias, weight, self.first.bias)
-        padded = nn.functional.pad(features, (1,) * 4, mode="replicate")
-        return nn.functional.conv2d(padded, kernel, bias).permute(0, 2, 3, 1)
-
-
-class PixelShuffle(nn.Module):
-    """Sub-pixel convolution at the fixed factor 4, resized to the grid (baseline of Table 5)."""
-
-    def __init__(self, config: SCSNetConfig):
-        super().__init__()
-        factor = _PIXELSHUFFLE_FACTOR
-        self.aggregate = nn.Conv2d(
-            config.hidden_sizes[0], config.mapping_size, 3, padding=1, padding_mode="replicate"
-        )
-        self.expand = nn.Conv2d(
-            config.mapping_size, 3 * factor**2, 3, padding=1, padding_mode="replicate"
-        )
-        self.shuffle = nn.PixelShuffle(factor)
-
-    @property
-    def last(self) -> nn.Module:
-        """The layer whose outputs are the pixels."""
-        return self.expand
-
-    def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
-        """F_tex + F_color (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
-        pixels = self.shuffle(self.expand(self.aggregate(features).relu()))
-        source, origin = (
-            tuple(value * _PIXELSHUFFLE_FACTOR for value in pair)
-            for pair in (grid.source, grid.origin)
-        )
-        return resize(pixels, grid._replace(source=source, origin=origin))
-
-
-class MetaUpscale(nn.Module):
-    """Meta-SR: a small network predicts a 3x3 kernel for every output pixel (Hu et al. 2019)."""
-
-    def __init__(self, config: SCSNetConfig):
-        super().__init__()
-        self.align_corners = config.align_corners
-        self.kernel_size = _META_KERNEL**2 * config.hidden_sizes[0]
-        self.predict = nn.Sequential(
-            PixelwiseLinear(3, _META_HIDDEN),
-            nn.ReLU(),
-            PixelwiseLinear(_META_HIDDEN, 3 * self.kernel_size),
-        )
-
-    @property
-    def last(self) -> nn.Module:
-        """The layer whose outputs are the kernels."""
-        return self.predict[-1]
-
-    def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
-        """F_tex + F_color (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
-        batch, _, height, width = features.shape
-        padded = nn.functional.pad(features, (_META_KERNEL // 2,) * 4, mode="replicate")
-        patches = nn.functional.unfold(padded, _META_KERNEL)  # (B, 9C, H*W)
-        # Contiguous, or every block of rows would copy all of them again.
-        patches = patches.view(batch, -1, height, width).permute(0, 2, 3, 1).contiguous()
-        vertical, horizontal = (
-            axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
-        )
-
-        def compute_rows(start: int, stop: int) -> torch.Tensor:
-            here = vertical.rows(start, stop)
-            nearest = lookup(patches, _to_anchor(here), _to_anchor(horizontal))
-            kernels = self.predict(self._conditions(here, horizontal, grid, features.dtype))
-            kernels = kernels.view(*kernels.shape[:-1], self.kernel_size, 3)
-            return torch.einsum("bhwk,bhwkc->bhwc", nearest, kernels.expand(batch, -1, -1, -1, -1))
-
-        length, columns = grid.length
-        pixels = in_row_blocks(compute_rows, length, columns * self.kernel_size * 3)
-        return pixels.permute(0, 3, 1, 2)
-
-    def _conditions(
-        self,
-        vertical: AxisCoordinates,
-        horizontal: AxisCoordinates,
-        grid: PixelGrid,
-        dtype: torch.dtype,
-    ) -> torch.Tensor:
-        """(offset y, offset x, 1 / p) of every pixel: (1 or B, ho, wo, 3)."""
-        device = vertical.relative.device
-        y, x = vertical.relative[:, :, None], horizontal.relative[:, None]
-        source, output = (
-            _column(values[0], device)[:, None] for values in (grid.source, grid.output)
-        )
-        return torch.stack(torch.broadcast_tensors(y, x, source / output), dim=-1).to(dtype)
-
-
-def _to_anchor(axis: AxisCoordinates) -> AxisCoordinates:
-    """Round positions to the nearest source pixel."""
-    nearest = axis.lower + (axis.fraction >= 0.5)
-    return AxisCoordinates(nearest, torch.zeros_like(axis.fraction), axis.relative)
-
-
-HEADS = {"cpm": ContinuousPixelMapping, "pixelshuffle": PixelShuffle, "meta": MetaUpscale}

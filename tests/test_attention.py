@@ -8,13 +8,18 @@ import torch
 from scsnet_hf import SCSNetConfig
 from scsnet_hf.attention import CROSS_ATTENTION_CLASSES, CrossAttention, ValveCrossAttention
 
-HIDDEN, CHANNELS, LEVELS = 16, 8, 3  # of the tiny preset
+TINY = SCSNetConfig.from_preset("tiny")
+HIDDEN, CHANNELS, LEVELS = TINY.hidden_sizes[-1], TINY.attention_size, TINY.pyramid_levels
 
 
 def build(kind: str, **config) -> torch.nn.Module:
     torch.manual_seed(0)
     config = SCSNetConfig.from_preset("tiny", cross_attention=kind, **config)
     return CROSS_ATTENTION_CLASSES[kind](config)
+
+
+def build_valve_attention(**config) -> ValveCrossAttention:
+    return ValveCrossAttention(SCSNetConfig.from_preset("tiny", **config))
 
 
 def random_features(*size: int, seed: int = 1) -> torch.Tensor:
@@ -53,7 +58,7 @@ def test_order_of_the_reference_tokens_does_not_matter(attention):
 def test_rows_of_the_weights_sum_to_one(attention):
     tokens = attention.encode(random_features(6, 4, seed=2))
     for weights in attention(random_features(5, 7), tokens, output_attentions=True).attentions:
-        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:2]))
+        torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:3]))
         assert weights.min() >= 0
 
 
@@ -67,9 +72,9 @@ def test_every_level_of_the_pyramid_is_half_the_one_before():
         (2, 2, CHANNELS),
     ]
     assert [tuple(weights.shape) for weights in fused.attentions] == [
-        (2, 192, 32),
-        (2, 48, 8),
-        (2, 12, 2),
+        (2, 1, 192, 32),
+        (2, 1, 48, 8),
+        (2, 1, 12, 2),
     ]
     assert [tuple(valves.shape) for valves in fused.valves] == [
         (2, 2, 12, 16),
@@ -92,14 +97,14 @@ def test_basic_attention_has_one_level_and_no_valves():
     attention = build("basic")
     tokens = attention.encode(random_features(6, 4, seed=2))
     fused = attention(random_features(5, 7), tokens, output_attentions=True)
-    assert [tuple(weights.shape) for weights in fused.attentions] == [(2, 35, 24)]
+    assert [tuple(weights.shape) for weights in fused.attentions] == [(2, 1, 35, 24)]
     assert fused.valves == ()
 
 
 @pytest.mark.parametrize(("closed", "without_influence"), [(0, "source"), (1, "reference")])
 def test_closed_valve_blocks_its_input(closed, without_influence):
     torch.manual_seed(0)
-    attention = ValveCrossAttention(CHANNELS)
+    attention = build_valve_attention()
     with torch.no_grad():
         attention.valves.weight.zero_()
         attention.valves.bias.zero_()[closed] = -200
@@ -124,7 +129,7 @@ def pass_through(attention: CrossAttention) -> None:
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_valves_depend_on_how_well_a_position_is_matched(sign):
-    attention = ValveCrossAttention(CHANNELS, matched=True)
+    attention = build_valve_attention(matched_references=True)
     pass_through(attention.attention)
     with torch.no_grad():
         attention.valves.weight.zero_()
@@ -137,7 +142,7 @@ def test_valves_depend_on_how_well_a_position_is_matched(sign):
 
 
 def test_untrained_matches_do_not_change_the_valves():
-    plain, matched = ValveCrossAttention(CHANNELS), ValveCrossAttention(CHANNELS, matched=True)
+    plain, matched = build_valve_attention(), build_valve_attention(matched_references=True)
     torch.nn.init.zeros_(matched.match_valves.weight)
     matched.load_state_dict({**matched.state_dict(), **plain.state_dict()})
     torch.nn.init.constant_(matched.attention.logit_scale, math.log(plain.attention.sharpness))
@@ -146,7 +151,7 @@ def test_untrained_matches_do_not_change_the_valves():
 
 
 def test_attention_copies_the_value_of_the_matching_token():
-    attention = CrossAttention(CHANNELS)
+    attention = CrossAttention(TINY)
     pass_through(attention)
     tokens = 100 * torch.eye(CHANNELS)[None]
     source = tokens.transpose(1, 2).reshape(1, CHANNELS, 2, 4).flip(-1)
@@ -155,7 +160,7 @@ def test_attention_copies_the_value_of_the_matching_token():
 
 
 def test_learned_sharpness_decides_how_evenly_attention_spreads():
-    attention = CrossAttention(CHANNELS, matched=True)
+    attention = CrossAttention(TINY, matched=True)
     tokens, source = torch.randn(1, 5, CHANNELS), torch.randn(1, CHANNELS, 3, 4)
 
     def largest_weights(logit_scale: float) -> torch.Tensor:
@@ -170,7 +175,7 @@ def test_learned_sharpness_decides_how_evenly_attention_spreads():
 
 @pytest.mark.parametrize("output_attentions", [False, True])
 def test_half_precision_survives_large_logits(output_attentions):
-    attention = CrossAttention(CHANNELS).half()
+    attention = CrossAttention(TINY).half()
     with torch.no_grad():
         for layer in (attention.query, attention.key):
             layer.weight.copy_(torch.eye(CHANNELS))

@@ -397,7 +397,7 @@ def test_gradient_checkpointing_gives_the_same_gradients():
     model(gray(2, 9, 10), **inputs).loss.backward()
     expected = {name: gradient.clone() for name, gradient in gradients(model).items()}
     model.zero_grad()
-    model.gradient_checkpointing_enable()
+    model.activation_checkpointing_enable()
     model(gray(2, 9, 10), **inputs).loss.backward()
     torch.testing.assert_close(gradients(model), expected, atol=1e-6, rtol=1e-4)
 
@@ -432,12 +432,12 @@ def with_attentions(tiny_model):
 
 def test_attention_maps_have_a_row_for_every_source_position(with_attentions):
     shapes = [tuple(attention.shape) for attention in with_attentions.attentions]
-    assert shapes == [(2, 24, 8), (2, 6, 2), (2, 2, 1)]
+    assert shapes == [(2, 1, 24, 8), (2, 1, 6, 2), (2, 1, 2, 1)]
 
 
 def test_rows_of_attention_sum_to_one(with_attentions):
     for attention in with_attentions.attentions:
-        torch.testing.assert_close(attention.sum(-1), torch.ones(attention.shape[:2]))
+        torch.testing.assert_close(attention.sum(-1), torch.ones(attention.shape[:3]))
 
 
 def test_valves_are_two_maps_between_zero_and_one(with_attentions):

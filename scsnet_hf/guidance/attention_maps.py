@@ -57,7 +57,7 @@ class AttentionMaps:
             for tensor in (encoded.pixel_values, *encoded.reference_pixel_values)
         )
         attentions = tuple(
-            weights[0].float().view(*_cells(source_size, level), *_cells(reference_size, level))
+            weights[0, 0].float().view(*_cells(source_size, level), *_cells(reference_size, level))
             for level, weights in enumerate(encoded.attentions)
         )
         valves = tuple(level[0].float() for level in encoded.valves)

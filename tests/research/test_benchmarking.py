@@ -33,7 +33,8 @@ from research.benchmark.tables import (
     spread,
 )
 from scsnet_hf import SCSNetConfig
-from scsnet_hf.pixel_mapping import ContinuousPixelMapping, PixelGrid
+from scsnet_hf.pixel_mapping import PixelGrid
+from scsnet_hf.upsamplers import ContinuousPixelMapping
 
 
 class TestFreshProcess:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from scsnet_hf.pixel_mapping import PixelwiseLinear, in_row_blocks
+from scsnet_hf.pixel_mapping import in_row_blocks
+from scsnet_hf.upsamplers import PixelwiseLinear
 
 
 class Corner(NamedTuple):

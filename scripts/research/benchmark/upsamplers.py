@@ -17,12 +17,8 @@ from torch import nn
 
 from scsnet_hf.call_arguments import output_size_of
 from scsnet_hf.configuration_scsnet import SCSNetConfig
-from scsnet_hf.pixel_mapping import (
-    ContinuousPixelMapping,
-    MetaUpscale,
-    PixelGrid,
-    axis_coordinates,
-)
+from scsnet_hf.pixel_mapping import PixelGrid, axis_coordinates
+from scsnet_hf.upsamplers import ContinuousPixelMapping, MetaUpscale
 
 from ..baselines import LIIFHead
 from .interleaved import Measurements, Plan, measure_rows
