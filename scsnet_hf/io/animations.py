@@ -7,8 +7,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
+from .formats import format_of
 from .image_file import ANIMATED_FORMATS, PAGED_FORMATS, ImageFile
-from .saving import encoding_arguments, fit_to_format, format_of, write_image
+from .saving import encoding_arguments, fit_to_format, write_image
 
 
 def check_holds_frames(target: Path, source: ImageFile) -> None:

@@ -10,8 +10,9 @@ from tqdm import tqdm
 from ..tiling import Strips
 from .animations import check_holds_frames, write_frames
 from .atomic_files import replacing
+from .formats import LOSSY_FORMATS, format_of
 from .image_file import ImageFile
-from .saving import LOSSY_FORMATS, format_of, keeps_16_bits, write_result
+from .saving import keeps_16_bits, write_result
 
 Colorize = Callable[..., Strips]  # of an image, with depth=8 or 16
 

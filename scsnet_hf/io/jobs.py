@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..image_io import READABLE_SUFFIXES
 from .folders import RESULT_MARK, VIDEO_SUFFIXES, WRITABLE_VIDEO_SUFFIXES, files_in
-from .saving import LOSSY_FORMATS, check_writable_suffix, format_of
+from .formats import LOSSY_FORMATS, check_writable_suffix, format_of
 
 DEFAULT_FORMAT = "png"
 _RESULT_NAME = re.compile(rf"{re.escape(RESULT_MARK)}\.[a-z0-9]+$", re.IGNORECASE)

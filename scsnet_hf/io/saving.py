@@ -10,40 +10,12 @@ from PIL import Image
 from ..decoding import split_alpha
 from ..tiling import Strips
 from .atomic_files import replacing
+from .formats import check_quality, check_writable_suffix, format_of
 from .lossless import STRIP_FORMATS, STRIP_MODES, write_strips
 from .metadata import Metadata
 
-WRITABLE_SUFFIXES = frozenset(".jpg .jpeg .png .apng .webp .tif .tiff .bmp .gif .ppm .avif".split())
-LOSSY_FORMATS = ("JPEG", "WEBP", "AVIF")
-
 _OPAQUE_FORMATS = ("JPEG", "PPM", "BMP")
 _STREAMED_PIXELS = 2**26  # from so many on, a result is written while it is computed
-
-
-def check_writable_suffix(path: Path) -> None:
-    """Raise ValueError unless the suffix of `path` is that of a format that can be written."""
-    if path.suffix.lower() not in WRITABLE_SUFFIXES:
-        raise ValueError(
-            f"{path}: cannot write {path.suffix or 'a file without suffix'}; "
-            f"use one of {' '.join(sorted(WRITABLE_SUFFIXES))}"
-        )
-
-
-def check_quality(quality: int | None, path: Path) -> None:
-    """Raise ValueError unless `quality` is None, or 1 to 100 for a lossy format."""
-    if quality is None:
-        return
-    if not 1 <= quality <= 100:
-        raise ValueError(f"quality={quality}: must be from 1 to 100")
-    if format_of(path) not in LOSSY_FORMATS:
-        raise ValueError(
-            f"{path}: {path.suffix} is lossless and has no quality; use .jpg, .webp or .avif"
-        )
-
-
-def format_of(path: Path) -> str:
-    """Return Pillow's name of the format of a file, by its suffix."""
-    return Image.registered_extensions()[path.suffix.lower()]
 
 
 def keeps_16_bits(path: Path) -> bool:
@@ -53,7 +25,7 @@ def keeps_16_bits(path: Path) -> bool:
 
 def save_image(
     image: Image.Image | np.ndarray,
-    path: Path,
+    path: str | Path,
     quality: int | None = None,
     metadata: Metadata | None = None,
 ) -> None:
@@ -71,6 +43,7 @@ def save_image(
         ValueError: if the format cannot be written, has no quality or does not hold 16 bits.
         OSError: if the file cannot be written; an earlier file stays as it was.
     """
+    path = Path(path)
     check_writable_suffix(path)
     check_quality(quality, path)
     with replacing(path) as temporary, temporary.open("wb+") as file:

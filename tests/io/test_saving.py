@@ -9,14 +9,13 @@ from PIL import Image, ImageCms
 from helpers.image_checks import assert_same, encoded, pixels
 from helpers.images import make_image
 from scsnet_hf.image_io import load_image
-from scsnet_hf.io.saving import (
+from scsnet_hf.io.formats import (
     WRITABLE_SUFFIXES,
     check_quality,
     check_writable_suffix,
     format_of,
-    keeps_16_bits,
-    save_image,
 )
+from scsnet_hf.io.saving import keeps_16_bits, save_image
 
 IMAGE = make_image(24, 17)
 
