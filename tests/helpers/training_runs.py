@@ -4,6 +4,7 @@ The processes are forked from a server that has imported everything already, so 
 a fraction of a second.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -124,6 +125,9 @@ def _run(environment: dict[str, str], folder, data, steps, kill=None, **options)
         else:
             trainer.add_callback(Killer(step, event))
     trainer.train(resume_from_checkpoint=True)
+    # Before the process group: afterwards DistributedDataParallel may wait for it forever.
+    del trainer
+    gc.collect()
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
