@@ -2,7 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,14 +13,13 @@ from .records import read_measurements
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.path import Path as Line
-    from matplotlib.transforms import Bbox
+    from matplotlib.text import Annotation
 
 _SIZE, _DPI = (10, 5.6), 100  # inches, and 1000 pixels wide
 _AREA = 32  # square points per million parameters
 _OURS, _OTHERS, _TEXT = "C3", "C0", "0.15"
 _LEGEND_SIZES = (1, 10, 50)  # million parameters
-_GAPS = (3, 10, 20, 32, 46, 62, 80, 100)  # from circle to label, in pixels, in order of choice
+_GAPS = (2, 8, 15, 24, 34, 46, 60)  # from circle to label, in points, in order of choice
 _DIRECTIONS = tuple(map(math.radians, (0, 180, 90, 270, *range(45, 360, 90), *range(20, 360, 20))))
 
 
@@ -112,68 +112,42 @@ def _set_axes(axes: "Axes", rows: Mapping[str, Efficiency]) -> None:
 
 def _label_circles(axes: "Axes", rows: Mapping[str, Efficiency]) -> None:
     """Write names where they cover neither circles nor each other, with a line to distant ones."""
+    from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
     axes.figure.draw_without_rendering()  # places the legend
-    pixels_per_point = axes.figure.dpi / 72
-    circles = {}
+    radii = {name: math.sqrt(_AREA * row.parameters / 1e6 / math.pi) for name, row in rows.items()}
+    occupied = [axes.get_legend().get_window_extent()]
     for name, row in rows.items():
-        x, y = axes.transData.transform((row.seconds, row.memory))
-        radius = math.sqrt(_AREA * row.parameters / 1e6 / math.pi) * pixels_per_point
-        circles[name] = Bbox.from_bounds(x - radius, y - radius, 2 * radius, 2 * radius)
-    occupied = [*circles.values()]
-    labels = [axes.get_legend().get_window_extent()]
-    for name, circle in sorted(circles.items(), key=lambda item: item[1].width):
-        labels += _label_circle(axes, name, rows[name].ours, circle, occupied, labels)
+        (x, y), radius = axes.transData.transform(row[:2]), radii[name] * axes.figure.dpi / 72
+        occupied.append(Bbox([(x - radius, y - radius), (x + radius, y + radius)]))
+    for name in sorted(rows, key=radii.get):
+        for gap, angle in product(_GAPS, _DIRECTIONS):
+            label = _label_circle(axes, name, rows[name], radii[name], gap, angle)
+            label.get_window_extent()  # sets its position
+            box = Text.get_window_extent(label)  # without the line
+            if axes.bbox.count_contains(box.corners()) == 4 and not box.count_overlaps(occupied):
+                break
+            label.remove()
+        occupied.append(box)
 
 
 def _label_circle(
-    axes: "Axes",
-    name: str,
-    ours: bool,
-    circle: "Bbox",
-    circles: list["Bbox"],
-    labels: list["Bbox"],
-) -> list["Bbox"]:
-    """Label at the first free position, or the last if none is free; returns what it covers."""
-    text = axes.text(
-        0,
-        0,
+    axes: "Axes", name: str, row: Efficiency, radius: float, gap: float, angle: float
+) -> "Annotation":
+    """Write a name at a distance of `gap` points from its circle."""
+    across, up = math.cos(angle), math.sin(angle)
+    line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.7, "shrinkA": 0, "shrinkB": radius}
+    return axes.annotate(
         name.replace("+", " + "),
-        transform=None,
+        row[:2],
+        ((radius + gap) * across, (radius + gap) * up),
+        textcoords="offset points",
+        horizontalalignment={-1: "right", 0: "center", 1: "left"}[round(across)],
+        verticalalignment={-1: "top", 0: "center", 1: "bottom"}[round(up)],
+        arrowprops=line if gap > _GAPS[1] else None,
         fontsize=8.5,
-        color=_OURS if ours else _TEXT,
-        weight="bold" if ours else "normal",
+        color=_OURS if row.ours else _TEXT,
+        weight="bold" if row.ours else "normal",
         zorder=4,
     )
-    positions = list(_label_positions(circle, text.get_window_extent()))
-    free = (
-        (box, line)
-        for box, line in positions
-        if axes.bbox.count_contains(box.corners()) == 4
-        and not box.count_overlaps([*circles, *labels])
-        and not (line and any(line.intersects_bbox(other) for other in labels))
-    )
-    box, line = next(free, positions[-1])
-    text.set_position((box.x0, box.y0))
-    if line is None:
-        return [box]
-    axes.plot(*line.vertices.T, transform=None, color="0.5", linewidth=0.7, zorder=2)
-    return [box, line.get_extents()]
-
-
-def _label_positions(circle: "Bbox", extent: "Bbox") -> Iterator[tuple["Bbox", "Line | None"]]:
-    """Yield boxes of a label around a circle, near ones first, and a line to distant ones."""
-    from matplotlib.path import Path as Line
-    from matplotlib.transforms import Bbox
-
-    x, y = (circle.x0 + circle.x1) / 2, (circle.y0 + circle.y1) / 2
-    for gap in _GAPS:
-        for angle in _DIRECTIONS:
-            across, up = math.cos(angle), math.sin(angle)
-            edge, reach = circle.width / 2, circle.width / 2 + gap
-            left = x + reach * across + (across - 1) * extent.width / 2
-            bottom = y + reach * up + (up - 1) * extent.height / 2
-            line = Line([(x + r * across, y + r * up) for r in (edge, reach)])
-            box = Bbox.from_bounds(left, bottom, extent.width, extent.height)
-            yield box, line if gap > _GAPS[1] else None
