@@ -160,7 +160,7 @@ def flicker(clip: Clip, results: Sequence[Image.Image]) -> Numbers:
 
 
 def _distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """(2, H, W) twice to (H, W)."""
+    """Distance of the colors (2, H, W) of two frames at every pixel: (H, W)."""
     return (first - second).norm(dim=0)
 
 
