@@ -1,4 +1,4 @@
-"""What one photograph becomes: source, labels and reference that lie on each other."""
+"""What one photograph becomes: aligned source, labels and reference."""
 
 import random
 

@@ -1,6 +1,6 @@
 """Endless samples and their loader: order, parts of several processes, position, what is left out.
 
-Most images here are of one level each, their number, so that a sample tells its image.
+Most images here have one level, their number, which identifies the image of a sample.
 """
 
 import io
@@ -401,7 +401,7 @@ class TestSeveralProcesses:
 
 
 class TestResuming:
-    """The loader's state goes through a file, and a fresh loader goes on with the same samples."""
+    """The loader's state goes through a file, and a new loader continues with the same samples."""
 
     BATCH, CHAIN, AFTER = 3, (1, 3, 2, 5, 7), 4
     PAIRS = PairMaker(8, 8, 8, other_reference_probability=0.5)
@@ -460,7 +460,7 @@ class TestResuming:
             for name, setting in SETTINGS.items()
         ],
     )
-    def test_a_chain_of_runs_is_as_one_unbroken_run(self, make_loader, setting, tmp_path):
+    def test_a_chain_of_runs_equals_one_uninterrupted_run(self, make_loader, setting, tmp_path):
         expected = self.marks(islice(make_loader(*setting), sum(self.CHAIN) + self.AFTER))
         assert len(expected) * self.BATCH > 3 * 20  # several passes, of one process at least
 

@@ -203,7 +203,7 @@ class TestResuming:
     def test_a_run_cut_off_between_two_files_ends_with_the_same_files(
         self, source, tmp_path, whole, monkeypatch, call
     ):
-        """Stopped before one of its renames: the file lies under its temporary name."""
+        """Stopped before a rename, when the file still has its temporary name."""
         rename, calls = os.replace, 0
 
         def stop(*paths):

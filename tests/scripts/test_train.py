@@ -1,4 +1,4 @@
-"""scripts/train.py: what a user types, and what comes of it."""
+"""scripts/train.py: a command and its results."""
 
 import os
 import runpy

@@ -66,7 +66,7 @@ class TestRunningMeans:
         assert taken["a"] == pytest.approx(15.0)
         assert taken["b"] == pytest.approx(2.0)
 
-    def test_taking_starts_anew(self, means):
+    def test_taking_resets_them(self, means):
         means.add(terms(content=100.0, gone=1.0), samples=8)
         means.take(Processes())
         means.add(terms(content=3.0), samples=8)

@@ -119,15 +119,17 @@ class TestKilledRuns:
         """Folders of an uninterrupted run and of one that was killed ten times."""
         options = {"vgg": vgg_file, **SETTINGS[request.param]}
         processes = options.get("processes", 1)
-        unbroken, killed = (tmp_path_factory.mktemp(name) for name in ("unbroken", "killed"))
-        assert train(unbroken, photographs, STEPS, **options) == [0] * processes
+        uninterrupted, killed = (
+            tmp_path_factory.mktemp(name) for name in ("uninterrupted", "killed")
+        )
+        assert train(uninterrupted, photographs, STEPS, **options) == [0] * processes
         for kill in KILLS:
             codes = train(killed, photographs, STEPS, kill=kill, **options)
             assert -9 in codes
         assert train(killed, photographs, STEPS, **options) == [0] * processes
-        return unbroken, killed
+        return uninterrupted, killed
 
-    def test_all_of_the_state_is_the_same_to_the_bit(self, runs):
+    def test_all_of_the_state_is_bit_equal(self, runs):
         expected, resumed = (digests(run / f"checkpoint-{STEPS}") for run in runs)
         assert {"generator", "average", "optimizer.pt", "discriminator.pt"} <= expected.keys()
         assert resumed == expected

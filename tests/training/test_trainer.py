@@ -138,7 +138,7 @@ class TestInputs:
             assert torch.allclose(value.float(), whole[name][2:].float(), atol=1e-6)
 
 
-def test_what_does_not_learn_stays_as_it_is_to_the_last_bit(tmp_path, photographs):
+def test_what_does_not_learn_stays_as_it_is_bit_for_bit(tmp_path, photographs):
     trainer = make_trainer(tmp_path, photographs, 2)
     leave_only_the_reference_branch_to_learn(trainer.model)
     before = weights(trainer.model)
