@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from PIL import Image
@@ -60,7 +61,10 @@ class OutputSize:
             _check_number("scale", self.scale, MIN_SCALE, MAX_SCALE)
         if self.size is not None:
             if not isinstance(self.size, tuple | list) or len(self.size) != 2:
-                raise ValueError(f"size={self.size!r}: must be (width, height)")
+                raise ValueError(
+                    f"size={self.size!r}: give (width, height) in pixels, such as size=(512, 384), "
+                    "or long_side=512 for the longer side alone"
+                )
             for side in self.size:
                 _check_pixels("size", side)
         if self.long_side is not None:
@@ -78,7 +82,7 @@ class OutputSize:
 
 
 def check_arguments(**arguments: Any) -> dict[str, Any]:
-    """Check arguments of a call of the pipeline, all but the images and the reference.
+    """Check arguments of a call of the pipeline, all but images and references.
 
     Args:
         **arguments: see `ScsColorizeSrPipeline.__call__`. None, except for `tile_size`, and
@@ -95,7 +99,7 @@ def check_arguments(**arguments: Any) -> dict[str, Any]:
     if unknown:
         raise TypeError(
             f"unknown argument {', '.join(sorted(unknown))}; accepted are reference, "
-            f"{', '.join(_CHECKS)} and batch_size"
+            f"{', '.join(_CHECKS)}, batch_size and num_workers"
         )
     given = {
         name: value
@@ -109,23 +113,29 @@ def check_arguments(**arguments: Any) -> dict[str, Any]:
     return given | ({"output_size": OutputSize(**size)} if size else {})
 
 
+def check_batches(batch_size: int | None, num_workers: int | None) -> None:
+    """Check how a call of the pipeline reads many images; None means not given.
+
+    Raises:
+        ValueError: if a value is out of its range.
+    """
+    for name, value, low in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
+        if value is not None:
+            _check_whole_number(name, value, low)
+
+
 def _check_number(name: str, value: Any, low: float, high: float) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not low <= value <= high:
         raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
 
 
-def _check_pixels(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name}: {value!r} must be a whole number of pixels, 1 or more")
+def _check_whole_number(name: str, value: Any, low: int, unit: str = "") -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+        raise ValueError(f"{name}: {value!r} must be a whole number{unit}, {low} or more")
 
 
-def _check_strength(name: str, value: Any) -> None:
-    _check_number(name, value, 0, 1)
-
-
-def _check_saturation(name: str, value: Any) -> None:
-    _check_number(name, value, 0, MAX_SATURATION)
+_check_pixels = partial(_check_whole_number, low=1, unit=" of pixels")
 
 
 def _check_luminance(name: str, value: Any) -> None:
@@ -135,7 +145,7 @@ def _check_luminance(name: str, value: Any) -> None:
 
 def _check_tile_size(name: str, value: Any) -> None:
     if value not in ("auto", None):
-        _check_pixels(name, value)
+        _check_whole_number(name, value, 1, unit=' of source pixels or "auto"')
 
 
 def _check_depth(name: str, value: Any) -> None:
@@ -146,12 +156,13 @@ def _check_depth(name: str, value: Any) -> None:
 _SIZES = ("scale", "size", "long_side")
 # All arguments; None where there is nothing to check, or where `OutputSize` does it.
 _CHECKS = {
-    "reference_strength": _check_strength,
+    "reference_strength": partial(_check_number, low=0, high=1),
     **dict.fromkeys(_SIZES),
-    "saturation": _check_saturation,
+    "saturation": partial(_check_number, low=0, high=MAX_SATURATION),
     "luminance": _check_luminance,
     "tile_size": _check_tile_size,
     "return_attention": None,
     "depth": _check_depth,
     "reference_tokens": None,
+    "timeout": partial(_check_number, low=0.001, high=86400),
 }

@@ -6,6 +6,7 @@ from transformers import PreTrainedConfig
 CROSS_ATTENTIONS = ("pyramid_valve", "basic", "none")
 SOURCE_ENCODERS = ("residual", "efficientnet_lite")
 UPSAMPLERS = ("cpm", "pixelshuffle", "meta")
+_DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 # What medium and small share, above all the texture branch: it can be trained once for both.
 _LIGHT = {
@@ -68,8 +69,11 @@ class SCSNetConfig(PreTrainedConfig):
         mapping_hidden_sizes: widths of the first three of the four linear layers of continuous
             pixel mapping. The first one's outputs are interpolated.
         source_encoder: phi_E^s: `"residual"` (the paper's) or `"efficientnet_lite"`, the trunk of
-            EfficientNet-Lite0, which can start from ImageNet weights; `encoder_depths` then apply
+            EfficientNet-Lite, which can start from ImageNet weights; `encoder_depths` then apply
             to the reference encoder only.
+        trunk_width: factor on the channels of the trunk of EfficientNet-Lite0.
+        trunk_depth: factor on the number of its blocks. Lite2 has `trunk_width=1.1` and
+            `trunk_depth=1.2`.
         source_enlargement: integer factor by which images are enlarged for the source encoder; F_s
             is averaged down again. A trunk trained on images of 224 pixels recognizes little in
             smaller ones. Not in the paper.
@@ -108,6 +112,8 @@ class SCSNetConfig(PreTrainedConfig):
     mapping_size: int = 320
     mapping_hidden_sizes: list[int] | tuple[int, ...] = (256, 208, 128)
     source_encoder: str = "residual"
+    trunk_width: float = 1.0
+    trunk_depth: float = 1.0
     source_enlargement: int = 1
     cross_attention: str = "pyramid_valve"
     matched_references: bool = False
@@ -116,6 +122,12 @@ class SCSNetConfig(PreTrainedConfig):
     luminance_skip: bool = False
     color_size: int = 256
     initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs):
+        if isinstance(self.dtype, str) and self.dtype not in _DTYPES:
+            # No ValueError, which makes `transformers.pipeline` load the model in float32 instead.
+            raise AttributeError(f"dtype={self.dtype!r}: choose one of {', '.join(_DTYPES)}")
+        super().__post_init__(**kwargs)
 
     @classmethod
     def from_preset(cls, name: str, **overrides) -> "SCSNetConfig":
@@ -158,6 +170,8 @@ class SCSNetConfig(PreTrainedConfig):
                 raise ValueError(
                     f"{name}={getattr(self, name)!r}: choose one of {', '.join(choices)}"
                 )
+        if not (self.trunk_width > 0 and self.trunk_depth > 0):
+            raise ValueError("trunk_width and trunk_depth must be above 0")
         if self.color_size < 4 or self.pyramid_levels < 1 or self.source_enlargement < 1:
             raise ValueError(
                 "color_size must be at least 4, pyramid_levels and source_enlargement at least 1"

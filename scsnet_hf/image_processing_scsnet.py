@@ -1,7 +1,8 @@
 """`SCSNetImageProcessor`: images to the network's units and back."""
 
 from collections.abc import Iterable, Iterator
-from functools import cache, partial
+from functools import cache, partial, wraps
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -26,6 +27,8 @@ from .image_io import ImageSource, load_image
 from .pixel_mapping import conversion_blocks
 from .transparency import drop_alpha
 
+RETURN_TENSORS = ("pt", "np", None)
+CHANNELS_FIRST, CHANNELS_LAST = "channels_first", "channels_last"  # as in transformers
 # The dtype of the values of each output type.
 OUTPUT_TYPES = {
     "pil": torch.uint8,
@@ -33,6 +36,12 @@ OUTPUT_TYPES = {
     "np16": torch.uint16,
     "pt": torch.float32,
 }
+
+
+class SCSNetImagesKwargs(TypedDict, total=False):
+    """Settings of `SCSNetImageProcessor`; transformers' own `ImagesKwargs` do not apply."""
+
+    reference_size: int
 
 
 class SCSNetImageProcessor(BaseImageProcessor):
@@ -53,6 +62,7 @@ class SCSNetImageProcessor(BaseImageProcessor):
     """
 
     model_input_names = ["pixel_values"]
+    valid_kwargs = SCSNetImagesKwargs
 
     def __init__(self, reference_size: int = 256, **kwargs):
         super().__init__(**kwargs)
@@ -63,15 +73,20 @@ class SCSNetImageProcessor(BaseImageProcessor):
         images: ImageSource | list[ImageSource],
         reference_images: ImageSource | list[ImageSource | None] | None = None,
         return_tensors: str | None = "pt",
+        input_data_format: str | None = None,
     ) -> BatchFeature:
         """Convert images to tensors.
 
         Args:
             images: one image or a list: path, URL, bytes, PIL image, array or tensor (see
-                `image_io.load_image`). Gray keeps up to 16 bits, color is reduced to its CIE L,
-                alpha is dropped and transparent pixels are filled from their surroundings.
-            reference_images: one image for all, or a list with one (or None) for each image.
-            return_tensors: only `"pt"`.
+                `image_io.load_image`), or a batch (B, H, W, C) as an array or (B, C, H, W) as a
+                tensor. Gray keeps up to 16 bits, color is reduced to its CIE L, alpha is dropped
+                and transparent pixels are filled from their surroundings.
+            reference_images: one image for all, or a list or batch with one (or None) for each.
+            return_tensors: `"pt"` for tensors, `"np"` for arrays, None for a list of arrays without
+                the batch dimension, whatever their sizes.
+            input_data_format: `"channels_first"` or `"channels_last"`, for arrays and tensors; None
+                for first in tensors and last in arrays.
 
         Returns:
             `pixel_values` (B, 1, H, W) normalized L, float32; with references also
@@ -80,31 +95,39 @@ class SCSNetImageProcessor(BaseImageProcessor):
 
         Raises:
             image_io.ImageError: if an image cannot be read.
-            ValueError: if the numbers of references and images differ.
+            ValueError: if the numbers of references and images differ, or `return_tensors` or
+                `input_data_format` is unknown.
         """
-        if return_tensors not in ("pt", None):
-            raise ValueError(f"return_tensors={return_tensors!r}: only 'pt' is supported")
-        images = list(images) if isinstance(images, list | tuple) else [images]
-        data = {
-            "pixel_values": _stack(
-                [self.source_tensor(load_image(i, keep_16_bits=True)) for i in images]
+        if return_tensors not in RETURN_TENSORS:
+            raise ValueError(
+                f"return_tensors={return_tensors!r}: choose one of "
+                f"{', '.join(map(repr, RETURN_TENSORS))}"
             )
-        }
+        images = _split_batch(images, input_data_format)
+        sources = [self.source_tensor(load_image(i, keep_16_bits=True)) for i in images]
+        data = {"pixel_values": _collect(sources, return_tensors)}
         if reference_images is not None:
-            if not isinstance(reference_images, list | tuple):
-                reference_images = [reference_images] * len(images)
-            if len(reference_images) != len(images):
+            references = _split_batch(reference_images, input_data_format)
+            if len(references) == 1 and not isinstance(reference_images, list | tuple):
+                references = references * len(images)
+            if len(references) != len(images):
                 raise ValueError(
-                    f"{len(reference_images)} reference images for {len(images)} images: "
+                    f"{len(references)} reference images for {len(images)} images: "
                     "give one for all, or one for each"
                 )
-            references = [
+            tensors = [
                 torch.zeros(1, 3, 4, 4) if r is None else self.reference_tensor(load_image(r))
-                for r in reference_images
+                for r in references
             ]
-            data["reference_pixel_values"] = _stack(references)
-            data["reference_mask"] = torch.tensor([r is not None for r in reference_images])
+            data["reference_pixel_values"] = _collect(tensors, return_tensors)
+            mask = [reference is not None for reference in references]
+            as_array = {"pt": torch.tensor, "np": np.array, None: list}[return_tensors]
+            data["reference_mask"] = as_array(mask)
         return BatchFeature(data)
+
+    @wraps(preprocess)
+    def __call__(self, *args, **kwargs):
+        return self.preprocess(*args, **kwargs)
 
     def source_tensor(self, image: Image.Image) -> torch.Tensor:
         """Convert a loaded image to normalized L, (1, 1, H, W) float32.
@@ -205,8 +228,35 @@ class SCSNetImageProcessor(BaseImageProcessor):
         return map(partial(_as_output, saturation=saturation, output_type=output_type), strips)
 
 
-def _stack(tensors: list[torch.Tensor]):
+def _split_batch(images, input_data_format: str | None) -> list:
+    """Return a list of images with the channels where `load_image` expects them."""
+    if input_data_format not in (None, CHANNELS_FIRST, CHANNELS_LAST):
+        raise ValueError(
+            f"input_data_format={input_data_format!r}: choose one of {CHANNELS_FIRST}, "
+            f"{CHANNELS_LAST}"
+        )
+    is_batch = isinstance(images, np.ndarray | torch.Tensor) and images.ndim == 4
+    several = images if is_batch or isinstance(images, list | tuple) else [images]
+    return [_move_channels(image, input_data_format) for image in several]
+
+
+def _move_channels(image, input_data_format: str | None):
+    """Move the channels of an array to its end, and of a tensor to its beginning."""
+    if isinstance(image, np.ndarray) and image.ndim == 3 and input_data_format == CHANNELS_FIRST:
+        return np.moveaxis(image, 0, -1)
+    if isinstance(image, torch.Tensor) and image.ndim == 3 and input_data_format == CHANNELS_LAST:
+        return image.movedim(-1, 0)
+    return image
+
+
+def _collect(tensors: list[torch.Tensor], return_tensors: str | None):
+    """Return (1, C, H, W) tensors of several images in the form that was asked for."""
+    if return_tensors is None:
+        return [tensor[0].numpy() for tensor in tensors]
     same = len({tensor.shape for tensor in tensors}) == 1
+    if return_tensors == "np":
+        arrays = [tensor.numpy() for tensor in tensors]
+        return np.concatenate(arrays) if same else arrays
     return torch.cat(tensors) if same else tensors
 
 

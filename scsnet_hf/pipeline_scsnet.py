@@ -12,7 +12,13 @@ from transformers import AutoModelForImageToImage, Pipeline
 from transformers.utils import logging
 
 from .attention import Tokens
-from .call_arguments import OUTPUT_TYPE_OF_DEPTH, Default, OutputSize, check_arguments
+from .call_arguments import (
+    OUTPUT_TYPE_OF_DEPTH,
+    Default,
+    OutputSize,
+    check_arguments,
+    check_batches,
+)
 from .decoding import split_alpha
 from .image_io import ImageSource, load_image
 from .network_runner import EncodedImage, NetworkRunner
@@ -52,7 +58,8 @@ class ScsColorizeSrPipeline(Pipeline):
     Args:
         model: an `SCSNetForImageToImage`. On a CPU, its weights are stored in the memory format
             `torch.channels_last` from then on; their values do not change.
-        *args, **kwargs: of `transformers.Pipeline`, and defaults of arguments of a call.
+        *args, **kwargs: of `transformers.Pipeline`, and defaults of all arguments of a call; a
+            list as `reference` gives several references for every image.
 
     Example:
         >>> from transformers import pipeline
@@ -75,11 +82,15 @@ class ScsColorizeSrPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
-    def __init__(self, model, *args, **kwargs):
+    def __init__(self, model, *args, reference=None, **kwargs):
+        check_batches(kwargs.get("batch_size"), kwargs.get("num_workers"))
         super().__init__(model, *args, **kwargs)
         if self.device.type == "cpu":
             # There, convolutions of few channels take half the time in this order.
             self.model.to(memory_format=torch.channels_last)
+        if reference is not None:
+            tokens = self._tokens_of(reference, self._forward_params)
+            self._forward_params["reference_tokens"] = tokens
 
     def __call__(
         self,
@@ -97,6 +108,7 @@ class ScsColorizeSrPipeline(Pipeline):
         depth: int = Default(8),
         reference_tokens: Tokens | None = None,
         num_workers: int | None = None,
+        timeout: float | None = None,
     ) -> Image.Image | np.ndarray | dict | list | Iterator:
         """Colorize and enlarge one image or many.
 
@@ -125,6 +137,7 @@ class ScsColorizeSrPipeline(Pipeline):
                 since Pillow has no colors of 16 bits.
             reference_tokens: what `encode_reference` returns, instead of `reference`.
             num_workers: processes that read the images of a generator or data set; none by default.
+            timeout: seconds that the download of an image may take; 120 by default.
 
         Returns:
             A PIL image of mode RGB, or RGBA if the source has transparency; a list for a list, an
@@ -149,18 +162,20 @@ class ScsColorizeSrPipeline(Pipeline):
             "return_attention": return_attention,
             "depth": depth,
             "reference_tokens": reference_tokens,
+            "timeout": timeout,
         }
+        check_arguments(**arguments)
+        check_batches(batch_size, num_workers)
         if isinstance(images, list | tuple):
             images = list(images)
             if isinstance(reference, list | tuple):
                 images, reference = _with_own_references(images, reference), None
         elif _is_table(images):
-            images = iter(images)
+            images = (image for image in images)
         if isinstance(images, list) and not images:
-            check_arguments(**arguments)
             return []
         if reference is not None:
-            arguments["reference_tokens"] = self._tokens_of(reference, reference_tokens)
+            arguments["reference_tokens"] = self._tokens_of(reference, arguments)
         return super().__call__(images, num_workers=num_workers, batch_size=batch_size, **arguments)
 
     def strips(self, image, reference=None, **arguments) -> Strips:
@@ -179,8 +194,7 @@ class ScsColorizeSrPipeline(Pipeline):
         if "return_attention" in arguments:
             raise TypeError("return_attention: strips come without maps; call the pipeline")
         if reference is not None:
-            tokens = arguments.get("reference_tokens")
-            arguments["reference_tokens"] = self._tokens_of(reference, tokens)
+            arguments["reference_tokens"] = self._tokens_of(reference, arguments)
         preprocess, forward, _ = self._sanitize_parameters(**arguments)
         source = self.preprocess(image, **{**self._preprocess_params, **preprocess})["source"]
         forward = {**self._forward_params, **forward}
@@ -260,18 +274,20 @@ class ScsColorizeSrPipeline(Pipeline):
         given = check_arguments(
             **{name: arguments[name] for name in arguments if name not in _LOADING_ARGUMENTS}
         )
-        preprocess = {name: given.pop(name) for name in ("output_size",) if name in given}
+        preprocess = {name: given.pop(name) for name in ("output_size", "timeout") if name in given}
         postprocess = {name: given[name] for name in ("return_attention",) if name in given}
         return preprocess, given, postprocess
 
-    def preprocess(self, inputs, output_size: OutputSize | None = None) -> dict[str, _Source]:
+    def preprocess(
+        self, inputs, output_size: OutputSize | None = None, timeout: float | None = None
+    ) -> dict[str, _Source]:
         """Read one image, and its own references if it has some."""
         reference = None
         if isinstance(inputs, Mapping):
             if "image" not in inputs:
                 raise ValueError(f"a row needs the key 'image', got {', '.join(inputs) or 'none'}")
             inputs, reference = inputs["image"], inputs.get("reference")
-        image = load_image(inputs, keep_16_bits=True)
+        image = load_image(inputs, keep_16_bits=True, timeout=timeout)
         _, alpha = split_alpha(image)
         image = drop_alpha(image)
         if _has_colors(image):
@@ -281,7 +297,7 @@ class ScsColorizeSrPipeline(Pipeline):
             # The network never sees more pixels than the output has: antialiased, and less work.
             smaller = (min(width, image.width), min(height, image.height))
             image = image.resize(smaller, Image.Resampling.BICUBIC)
-        references = () if reference is None else self._reference_tensors(reference)
+        references = () if reference is None else self._reference_tensors(reference, timeout)
         with explain_memory_errors(f"for a source of {image.width}x{image.height}"):
             pixel_values = self.image_processor.source_tensor(image)
         return {"source": _Source(pixel_values, (height, width), alpha, references)}
@@ -360,15 +376,19 @@ class ScsColorizeSrPipeline(Pipeline):
             for index, source in enumerate(sources)
         ]
 
-    def _tokens_of(self, reference, reference_tokens: Tokens | None) -> Tokens:
-        if reference_tokens is not None:
+    def _tokens_of(self, reference, arguments: dict) -> Tokens:
+        """Encode the reference of a call with these other arguments."""
+        if arguments.get("reference_tokens") is not None:
             raise ValueError("give only one of reference and reference_tokens")
-        return self.encode_reference(reference)
+        timeout = arguments.get("timeout") or self._preprocess_params.get("timeout")
+        tensors = self._reference_tensors(reference, timeout)
+        return self._network.encode_references(tensors)
 
-    def _reference_tensors(self, reference) -> tuple[torch.Tensor, ...]:
+    def _reference_tensors(self, reference, timeout=None) -> tuple[torch.Tensor, ...]:
         """Read one image or a list of several; each becomes (1, 3, Hr, Wr)."""
         several = reference if isinstance(reference, list | tuple) else [reference]
-        return tuple(self.image_processor.reference_tensor(load_image(one)) for one in several)
+        images = (load_image(one, timeout=timeout) for one in several)
+        return tuple(self.image_processor.reference_tensor(image) for image in images)
 
     def _decode(
         self,
@@ -423,8 +443,8 @@ def _with_explained_memory_errors(
 
 
 def _is_table(images) -> bool:
-    """Return whether it is a map-style `datasets.Dataset`, which transformers takes for one row."""
-    return type(images).__module__.startswith("datasets.") and hasattr(images, "column_names")
+    """Return whether it is a data set or column of `datasets`, which transformers takes for one."""
+    return type(images).__module__.startswith("datasets.")
 
 
 def _with_own_references(images: list, references: list) -> list[dict]:

@@ -1,5 +1,7 @@
 """`SCSNetImageProcessor`: conversion of images to normalized Lab and back."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -88,9 +90,45 @@ def test_unreadable_image_is_refused_by_name(processor, tmp_path):
         processor([make_image(8, 8), tmp_path / "nothing.png"])
 
 
-def test_only_torch_tensors_are_made(processor):
-    with pytest.raises(ValueError, match="return_tensors='np'"):
-        processor(make_image(8, 8), return_tensors="np")
+def test_the_form_of_the_tensors_can_be_chosen(processor):
+    images, references = [make_image(9, 7), make_image(9, 7, seed=1)], make_image(20, 10)
+    expected, arrays, lists = (
+        processor(images, references, return_tensors=form) for form in ("pt", "np", None)
+    )
+    for name, tensor in expected.items():
+        assert isinstance(arrays[name], np.ndarray)
+        assert isinstance(lists[name], list)
+        assert np.array_equal(arrays[name], tensor.numpy())
+        assert np.array_equal(lists[name], tensor.numpy())
+    ragged = processor([make_image(9, 7), make_image(5, 8)], return_tensors="np")["pixel_values"]
+    assert [values.shape for values in ragged] == [(1, 1, 7, 9), (1, 1, 8, 5)]
+    with pytest.raises(ValueError, match="return_tensors='jax': choose one of 'pt', 'np', None"):
+        processor(images, return_tensors="jax")
+
+
+def test_arrays_and_tensors_may_be_batches_and_have_their_channels_anywhere(processor):
+    last = np.stack([np.asarray(make_image(9, 7, seed=seed)) for seed in range(2)])
+    first = last.transpose(0, 3, 1, 2)
+    expected = processor(list(last), list(last))
+    for batch, channels in (
+        (last, None),
+        (torch.tensor(first), None),
+        (last, "channels_last"),
+        (first, "channels_first"),
+        (torch.tensor(last), "channels_last"),
+        (list(first), "channels_first"),
+    ):
+        actual = processor(batch, batch, input_data_format=channels)
+        assert all(torch.equal(actual[name], expected[name]) for name in expected)
+    with pytest.raises(ValueError, match="input_data_format='CHW': choose one of channels_first"):
+        processor(first, input_data_format="CHW")
+
+
+def test_only_settings_that_have_an_effect_are_advertised(processor):
+    assert set(processor.valid_kwargs.__annotations__) == {"reference_size"}
+    assert inspect.signature(processor) == inspect.signature(processor.preprocess)
+    with pytest.raises(TypeError, match="do_resize"):
+        processor(make_image(8, 8), do_resize=True)
 
 
 # References
