@@ -113,29 +113,19 @@ def check_arguments(**arguments: Any) -> dict[str, Any]:
     return given | ({"output_size": OutputSize(**size)} if size else {})
 
 
-def check_batches(batch_size: int | None, num_workers: int | None) -> None:
-    """Check how a call of the pipeline reads many images; None means not given.
-
-    Raises:
-        ValueError: if a value is out of its range.
-    """
-    for name, value, low in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0)):
-        if value is not None:
-            _check_whole_number(name, value, low)
-
-
 def _check_number(name: str, value: Any, low: float, high: float) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not low <= value <= high:
         raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
 
 
-def _check_whole_number(name: str, value: Any, low: int, unit: str = "") -> None:
+def check_count(name: str, value: int, low: int = 1, unit: str = "") -> None:
+    """Raise ValueError unless `value` is a whole number, at least `low`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < low:
         raise ValueError(f"{name}: {value!r} must be a whole number{unit}, {low} or more")
 
 
-_check_pixels = partial(_check_whole_number, low=1, unit=" of pixels")
+_check_pixels = partial(check_count, unit=" of pixels")
 
 
 def _check_luminance(name: str, value: Any) -> None:
@@ -145,7 +135,7 @@ def _check_luminance(name: str, value: Any) -> None:
 
 def _check_tile_size(name: str, value: Any) -> None:
     if value not in ("auto", None):
-        _check_whole_number(name, value, 1, unit=' of source pixels or "auto"')
+        check_count(name, value, unit=' of source pixels or "auto"')
 
 
 def _check_depth(name: str, value: Any) -> None:

@@ -17,7 +17,7 @@ from .call_arguments import (
     Default,
     OutputSize,
     check_arguments,
-    check_batches,
+    check_count,
 )
 from .decoding import split_alpha
 from .image_io import ImageSource, load_image
@@ -83,7 +83,7 @@ class ScsColorizeSrPipeline(Pipeline):
     _load_tokenizer = False
 
     def __init__(self, model, *args, reference=None, **kwargs):
-        check_batches(kwargs.get("batch_size"), kwargs.get("num_workers"))
+        _check_batches(kwargs.get("batch_size"), kwargs.get("num_workers"))
         super().__init__(model, *args, **kwargs)
         if self.device.type == "cpu":
             # There, convolutions of few channels take half the time in this order.
@@ -165,7 +165,7 @@ class ScsColorizeSrPipeline(Pipeline):
             "timeout": timeout,
         }
         check_arguments(**arguments)
-        check_batches(batch_size, num_workers)
+        _check_batches(batch_size, num_workers)
         if isinstance(images, list | tuple):
             images = list(images)
             if isinstance(reference, list | tuple):
@@ -416,6 +416,13 @@ class ScsColorizeSrPipeline(Pipeline):
     @property
     def _network(self) -> NetworkRunner:
         return NetworkRunner(self.model, self.device)
+
+
+def _check_batches(batch_size: int | None, num_workers: int | None) -> None:
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+    if num_workers is not None:
+        check_count("num_workers", num_workers, low=0)
 
 
 def _has_colors(image: Image.Image) -> bool:

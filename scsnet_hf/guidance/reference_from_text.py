@@ -6,14 +6,19 @@ gives other colors (Fig. 2). Generating the reference from a description goes be
 
 import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from huggingface_hub import snapshot_download
 from PIL import Image
 from transformers.utils import logging
 
-from ..call_arguments import check_arguments
+from ..call_arguments import check_arguments, check_count
 from ..decoding import split_alpha
 from ..image_io import ImageSource, load_image
 from ..image_processing_scsnet import SCSNetImageProcessor
@@ -39,6 +44,13 @@ logger = logging.get_logger(__name__)
 
 _DEFAULT_SIDE = 1024  # pixels; for pipelines that do not say what they were trained on
 _STRUCTURE_ARGUMENTS = ("image", "control_image")
+_OUTPUT_TYPES = ("pil", "np", "pt")
+_HUB_ARGUMENTS = ("revision", "token", "cache_dir", "local_files_only", "force_download")
+# What `DiffusionPipeline.from_pretrained(..., custom_pipeline=...)` reads in a saved folder.
+_PIPELINE_FILE = '''"""Makes the pipeline of the package scsnet_hf known to diffusers."""
+
+from scsnet_hf import ReferenceFromTextPipeline  # noqa: F401
+'''
 
 
 @dataclass
@@ -46,12 +58,13 @@ class ReferenceFromTextOutput(BaseOutput):
     """Result of `ReferenceFromTextPipeline`; entry i of both lists belongs to version i.
 
     Attributes:
-        images: the colorized images.
+        images: the colorized images; with `output_type="np"` an array (B, H, W, C), with `"pt"` a
+            tensor (B, C, H, W), float32 in [0, 1].
         references: the images whose colors they have; None if the safety checker of the
             text-to-image pipeline withheld one, so that the colors are the automatic ones.
     """
 
-    images: list[Image.Image]
+    images: list[Image.Image] | np.ndarray | torch.Tensor
     references: list[Image.Image | None]
 
 
@@ -64,9 +77,9 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
     shows the same scene and colors find their place; others only receive its aspect ratio.
 
     `save_pretrained` writes a folder with one subfolder for each of the three components, and
-    `from_pretrained` of this class reads it (from the Hub: `snapshot_download(repo_id)` first).
-    `to` moves all of them. Where memory is short, call `pipe.model.to("cuda")` and
-    `pipe.text_to_image.enable_model_cpu_offload()` instead.
+    `from_pretrained` of this class reads it. So does `DiffusionPipeline.from_pretrained(folder,
+    custom_pipeline=folder, trust_remote_code=True)`, where this package is installed; folders may
+    be Hub ids. `to` moves all components; where memory is short, use `enable_model_cpu_offload`.
 
     Args:
         text_to_image: a pipeline of diffusers, called with `prompt`.
@@ -124,7 +137,11 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
         *,
         negative_prompt: str | None = None,
         seed: int | list[int] = 0,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        num_images_per_prompt: int = 1,
         num_inference_steps: int | None = None,
+        callback_on_step_end: Callable | None = None,
+        callback_on_step_end_tensor_inputs: list[str] | None = None,
         text_to_image_arguments: dict[str, Any] | None = None,
         reference_strength: float = 1.0,
         scale: float | None = None,
@@ -133,7 +150,9 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
         saturation: float = 1.0,
         luminance: str = "network",
         tile_size: int | str | None = "auto",
-    ) -> ReferenceFromTextOutput:
+        output_type: str = "pil",
+        return_dict: bool = True,
+    ) -> ReferenceFromTextOutput | tuple:
         """Generate one reference for each prompt and seed, and colorize the image with each.
 
         Args:
@@ -143,21 +162,30 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
             negative_prompt: what the reference should not show, for all versions.
             seed: one for all prompts, or a list with one for each. One prompt with several seeds
                 gives several versions. A version does not depend on the others.
+            generator: takes the place of `seed`; one for all prompts, which continues from one
+                version to the next, or a list with one for each.
+            num_images_per_prompt: references, and so images, of each prompt and seed; all but the
+                first continue its noise.
             num_inference_steps: denoising steps; the default of `text_to_image` if None.
+            callback_on_step_end: called by `text_to_image` after each denoising step of each
+                reference, with `text_to_image`, the step, the timestep and a dict of tensors.
+            callback_on_step_end_tensor_inputs: names of these tensors.
             text_to_image_arguments: more keyword arguments of the call of `text_to_image`, such as
                 `guidance_scale`, `strength` or `controlnet_conditioning_scale`; also `height` and
                 `width`, by default the image's aspect ratio at about the area of the training
                 images.
             reference_strength, scale, size, long_side, saturation, luminance, tile_size: see
                 `ScsColorizeSrPipeline.__call__`.
+            output_type: form of the colored images, `"pil"`, `"np"` or `"pt"`.
+            return_dict: return `ReferenceFromTextOutput`; otherwise a tuple of the same.
 
         Returns:
             The colored images and their references, in the order of the prompts or seeds.
 
         Raises:
             ValueError: if an argument is out of its range, two of scale, size and long_side are
-                given, or the numbers of prompts and seeds differ; before any reference is
-                generated.
+                given, or the numbers of prompts and seeds or generators differ; before any
+                reference is generated.
             image_io.ImageError: a ValueError; if the image cannot be read; likewise before.
         """
         colorization = {
@@ -170,33 +198,106 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
             "tile_size": tile_size,
         }
         check_arguments(**colorization)
-        versions = _pair_prompts_and_seeds(prompt, seed)
+        check_count("num_images_per_prompt", num_images_per_prompt)
+        if output_type not in _OUTPUT_TYPES:
+            raise ValueError(f"output_type={output_type!r}: choose {', '.join(_OUTPUT_TYPES)}")
+        versions = _pair_prompts_and_seeds(prompt, seed if generator is None else generator)
         image = load_image(image)
-        given = {"negative_prompt": negative_prompt, "num_inference_steps": num_inference_steps}
+        given = {
+            "negative_prompt": negative_prompt,
+            "num_inference_steps": num_inference_steps,
+            "callback_on_step_end": callback_on_step_end,
+            "callback_on_step_end_tensor_inputs": callback_on_step_end_tensor_inputs,
+        }
         arguments = {
             **_size_and_structure(self.text_to_image, image),
             **{name: value for name, value in given.items() if value is not None},
             **(text_to_image_arguments or {}),
         }
-        references = [self._generate(*version, arguments) for version in versions]
+        references = [
+            self._generate(*version, arguments)
+            for version in versions
+            for _ in range(num_images_per_prompt)
+        ]
         colorize = ScsColorizeSrPipeline(
             model=self.model, image_processor=self.image_processor, device=self.model.device
         )
-        images = colorize([image] * len(versions), reference=references, **colorization)
-        return ReferenceFromTextOutput(images, references)
+        images = colorize([image] * len(references), reference=references, **colorization)
+        images = _IN_FORM[output_type](images)
+        return ReferenceFromTextOutput(images, references) if return_dict else (images, references)
 
-    def _generate(self, prompt: str, seed: int, arguments: dict[str, Any]) -> Image.Image | None:
-        # On the CPU, so that a seed gives the same noise on every device.
-        generator = torch.Generator("cpu").manual_seed(seed)
+    def _generate(
+        self, prompt: str, generator: torch.Generator, arguments: dict[str, Any]
+    ) -> Image.Image | None:
         output = self.text_to_image(prompt=prompt, generator=generator, **arguments)
         if any(getattr(output, "nsfw_content_detected", None) or ()):
             logger.warning(
                 "the safety checker withheld the reference for %r, seed %d: automatic colors",
                 prompt,
-                seed,
+                generator.initial_seed(),
             )
             return None
         return output.images[0]
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | PathLike,
+        *,
+        text_to_image: DiffusionPipeline | None = None,
+        model: SCSNetForImageToImage | None = None,
+        image_processor: SCSNetImageProcessor | None = None,
+        variant: str | None = None,
+        **kwargs,
+    ) -> "ReferenceFromTextPipeline":
+        """Load what `save_pretrained` has written.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or the id of a repository on the Hub.
+            text_to_image, model, image_processor: components to use instead of those saved.
+            variant: variant of the weights of `text_to_image`, and of `model` where it has it.
+            **kwargs: of `DiffusionPipeline.from_pretrained`, for `text_to_image`; `dtype` (in older
+                versions `torch_dtype`) applies to `model` too.
+        """
+        if BaseOutput is object:
+            DiffusionPipeline()  # which says what to install
+        folder = Path(pretrained_model_name_or_path)
+        if not folder.is_dir():
+            hub = {name: kwargs[name] for name in _HUB_ARGUMENTS if name in kwargs}
+            folder = Path(snapshot_download(str(pretrained_model_name_or_path), **hub))
+        return cls(
+            text_to_image
+            or DiffusionPipeline.from_pretrained(
+                str(folder / "text_to_image"), variant=variant, **kwargs
+            ),
+            model
+            or SCSNetForImageToImage.from_pretrained(
+                folder / "model",
+                dtype=kwargs.get("dtype", kwargs.get("torch_dtype")),
+                variant=variant if any(folder.glob(f"model/*.{variant}.*")) else None,
+            ),
+            image_processor or SCSNetImageProcessor.from_pretrained(folder / "image_processor"),
+        )
+
+    def save_pretrained(self, save_directory: str | PathLike, **kwargs) -> None:
+        """Save all components, with the arguments of `DiffusionPipeline.save_pretrained`."""
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        (Path(save_directory) / "pipeline.py").write_text(_PIPELINE_FILE)
+        super().save_pretrained(save_directory, **kwargs)
+
+    def enable_model_cpu_offload(
+        self, gpu_id: int | None = None, device: torch.device | str | None = None
+    ) -> None:
+        """Keep the models of `text_to_image` in main memory except while they run.
+
+        The network of a few megabytes stays on the device.
+
+        Args:
+            gpu_id: number of the GPU, 0 by default.
+            device: the device; the accelerator that is available if None.
+        """
+        self.text_to_image.enable_model_cpu_offload(gpu_id, device)
+        self.model.to(self.text_to_image._execution_device)
 
     def to(self, *args, **kwargs) -> "ReferenceFromTextPipeline":
         """Move all components, with the arguments of `DiffusionPipeline.to`."""
@@ -213,19 +314,24 @@ def _accepted_by(text_to_image: DiffusionPipeline) -> set[str]:
 
 
 def _pair_prompts_and_seeds(
-    prompt: str | list[str], seed: int | list[int]
-) -> list[tuple[str, int]]:
-    """Pair prompts and seeds; a single one of either is used with all of the other."""
+    prompt: str | list[str], seed: int | torch.Generator | list[int | torch.Generator]
+) -> list[tuple[str, torch.Generator]]:
+    """Pair prompts and generators; a single one of either is used with all of the other."""
     prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    seeds = [seed] if isinstance(seed, int) else list(seed)
+    seeds = [seed] if isinstance(seed, int | torch.Generator) else list(seed)
     count = max(len(prompts), len(seeds))
     if {len(prompts), len(seeds)} - {1, count}:
         raise ValueError(
-            f"{len(prompts)} prompts and {len(seeds)} seeds: give one seed for all prompts, "
-            "one for each, or one prompt for all seeds"
+            f"{len(prompts)} prompts and {len(seeds)} seeds or generators: give one for all "
+            "prompts, one for each, or one prompt for all seeds"
         )
-    repeated = (given * count if len(given) == 1 else given for given in (prompts, seeds))
-    return list(zip(*repeated, strict=True))
+    prompts, seeds = (one * count if len(one) == 1 else one for one in (prompts, seeds))
+    return list(zip(prompts, map(_generator_of, seeds), strict=True))
+
+
+def _generator_of(seed: int | torch.Generator) -> torch.Generator:
+    # On the CPU, so that a seed gives the same noise on every device.
+    return torch.Generator("cpu").manual_seed(seed) if isinstance(seed, int) else seed
 
 
 def _size_and_structure(text_to_image: DiffusionPipeline, image: Image.Image) -> dict[str, Any]:
@@ -252,3 +358,15 @@ def _generated_size(text_to_image: DiffusionPipeline, image: Image.Image) -> tup
     step = max(8, 2 * factor)
     width, height = (max(step, round(side * enlarged / step) * step) for side in image.size)
     return width, height
+
+
+def _to_array(images: list[Image.Image]) -> np.ndarray:
+    """Convert images of one size to (B, H, W, C), float32 in [0, 1]."""
+    return np.stack([np.asarray(image, dtype=np.float32) / 255 for image in images])
+
+
+_IN_FORM = {
+    "pil": lambda images: images,
+    "np": _to_array,
+    "pt": lambda images: torch.from_numpy(_to_array(images)).permute(0, 3, 1, 2),
+}

@@ -216,6 +216,56 @@ class TestVersions:
         assert len(steps) == 3
 
 
+class TestConventions:
+    """What users of other pipelines of diffusers expect."""
+
+    def test_a_generator_takes_the_place_of_the_seed(self, by_text):
+        generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+        assert equal(paint(by_text, generator=generators), paint(by_text, seed=[3, 4]))
+        assert equal(
+            paint(by_text, generator=torch.Generator().manual_seed(3)), paint(by_text, seed=3)
+        )
+        with pytest.raises(ValueError, match="3 prompts and 2 seeds or generators"):
+            paint(by_text, prompt=["a", "b", "c"], generator=generators)
+
+    def test_a_prompt_can_have_several_images(self, by_text):
+        output = paint(by_text, prompt=["red", "blue"], num_images_per_prompt=2)
+        assert len(output.images) == len(output.references) == 4
+        assert not equal(*output.references[:2])
+        alone = paint(by_text, prompt="blue", num_images_per_prompt=2)
+        assert all(map(equal, alone.references, output.references[2:]))
+        with pytest.raises(ValueError, match="num_images_per_prompt: 0"):
+            paint(by_text, num_images_per_prompt=0)
+
+    def test_the_output_has_the_form_asked_for(self, by_text):
+        (image,), _ = paint(by_text, return_dict=False)
+        array = paint(by_text, output_type="np").images
+        tensor = paint(by_text, output_type="pt").images
+        assert (array.shape, array.dtype) == ((1, 32, 48, 3), np.float32)
+        assert np.array_equal((array[0] * 255).round(), np.asarray(image))
+        assert torch.equal(tensor, torch.tensor(array).permute(0, 3, 1, 2))
+        with pytest.raises(ValueError, match="output_type='latent': choose pil, np, pt"):
+            paint(by_text, output_type="latent")
+
+    def test_a_callback_sees_every_step_and_the_tensors_asked_for(self, by_text):
+        seen = []
+
+        def note(_pipe, step, _timestep, tensors):
+            seen.append((step, sorted(tensors)))
+            return tensors
+
+        names = ["latents", "prompt_embeds"]
+        paint(by_text, callback_on_step_end=note, callback_on_step_end_tensor_inputs=names)
+        assert seen == [(0, names), (1, names)]
+
+    def test_offloading_models_changes_no_image(self, around, components):
+        pipe = around(StableDiffusionPipeline(**components))
+        expected = paint(pipe)
+        pipe.enable_model_cpu_offload(device="cpu")
+        assert equal(paint(pipe), expected)
+        pipe.text_to_image.remove_all_hooks()
+
+
 class TestColors:
     @pytest.mark.parametrize(
         "colorization",
@@ -387,6 +437,31 @@ class TestSaving:
         assert isinstance(loaded.text_to_image, StableDiffusionControlNetPipeline)
         versions = {"prompt": ["red", "green"], "seed": [1, 2]}
         assert equal(paint(loaded, **versions), paint(by_structure, **versions))
+
+    def test_number_format_and_variant_reach_every_component(self, by_text, tmp_path):
+        by_text.save_pretrained(tmp_path, variant="half")
+        with pytest.raises(OSError, match=r"diffusion_pytorch_model|no file"):
+            ReferenceFromTextPipeline.from_pretrained(tmp_path)
+        loaded = ReferenceFromTextPipeline.from_pretrained(
+            tmp_path, variant="half", dtype=torch.bfloat16
+        )
+        inner = loaded.text_to_image
+        modules = (loaded.model, inner.unet, inner.vae, inner.text_encoder)
+        assert {module.dtype for module in modules} == {torch.bfloat16}
+
+    def test_components_can_be_given(self, saved, by_text):
+        loaded = ReferenceFromTextPipeline.from_pretrained(
+            saved, text_to_image=by_text.text_to_image, model=by_text.model
+        )
+        assert loaded.text_to_image is by_text.text_to_image
+        assert loaded.model is by_text.model
+
+    def test_diffusers_loads_it_as_a_custom_pipeline(self, saved, by_structure):
+        loaded = DiffusionPipeline.from_pretrained(
+            saved, custom_pipeline=str(saved), trust_remote_code=True
+        )
+        assert isinstance(loaded, ReferenceFromTextPipeline)
+        assert equal(paint(loaded), paint(by_structure))
 
     def test_a_setting_of_the_image_processor_is_kept(self, by_text, tmp_path):
         processor = SCSNetImageProcessor(reference_size=16)
