@@ -21,7 +21,14 @@ from helpers.images import make_image
 from helpers.tiny_models import build_tiny_model
 
 REPOSITORY = Path(__file__).parent.parent
-NOT_FOR_THE_HUB = {"__init__.py", "__main__.py", "cli.py", "losses.py", "registration.py"}
+NOT_FOR_THE_HUB = {
+    "__init__.py",
+    "__main__.py",
+    "cli.py",
+    "cli_options.py",
+    "losses.py",
+    "registration.py",
+}
 CODE = {path.name for path in (REPOSITORY / "scsnet_hf").glob("*.py")} - NOT_FOR_THE_HUB
 FILES = {"config.json", "model.safetensors", "preprocessor_config.json"}
 ALLOWED = {"torch", "transformers", "numpy", "PIL", "huggingface_hub", "safetensors"}
