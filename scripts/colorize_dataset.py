@@ -17,14 +17,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from scsnet_hf.bulk import OUTPUTS, ColorizerSettings, Job, Progress, RayPool, Source, run_job
-from scsnet_hf.cli import (
-    ALL_DONE,
-    INTERRUPTED,
-    NOTHING_DONE,
-    SOME_FAILED,
-    add_pipeline_options,
-    call_arguments,
-)
+from scsnet_hf.cli import ALL_DONE, INTERRUPTED, NOTHING_DONE, SOME_FAILED
+from scsnet_hf.cli_options import add_pipeline_options, call_arguments
 
 
 def parse_arguments() -> argparse.Namespace:

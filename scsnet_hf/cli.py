@@ -4,19 +4,26 @@ Nothing that takes long to import is imported before the arguments are known to 
 """
 
 import argparse
+import gc
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from . import __version__
+from .cli_options import FIRST, build_parser, call_arguments, check_options
 from .io.error_lines import one_line
-from .registration import DEFAULT_CHECKPOINT, DTYPES, find_checkpoint, load_pipeline
+from .registration import find_checkpoint, load_pipeline
 
 if TYPE_CHECKING:
     from PIL import Image
+    from tqdm import tqdm
 
     from .io.jobs import Job
     from .pipeline_scsnet import ScsColorizeSrPipeline
@@ -24,8 +31,8 @@ if TYPE_CHECKING:
 ALL_DONE, SOME_FAILED, NOTHING_DONE = 0, 1, 2
 INTERRUPTED, TERMINATED = 130, 143  # as shells count the signals 2 and 15
 
-FORMATS = "png tif jpg webp avif gif bmp ppm".split()
-FIRST = "first"  # --reference
+_CHECKED_FIRST = 20  # inputs that are opened before the network is loaded
+_CURRENT_JOB: "ContextVar[Job]" = ContextVar("job")  # of this thread
 
 # Errors that concern one input; the others are still processed.
 _INPUT_ERRORS = (ValueError, OSError, MemoryError, RuntimeError, ArithmeticError, ImportError)
@@ -40,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 all done, 1 some inputs failed, 2 wrong arguments or nothing done.
     """
+    if argv is None:
+        _prepare_process()
     args = build_parser().parse_args(argv)
     try:
         with _interrupted_by_sigterm():
@@ -50,6 +59,23 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("scsnet: stopped\n")
         return INTERRUPTED
+
+
+def _prepare_process() -> None:
+    """Make this process, which runs the command and nothing else, start faster.
+
+    OpenMP's threads sleep while they wait, instead of spinning: a small image leaves them waiting
+    most of the time. OpenMP reads the variable when torch is imported. And the garbage collector
+    pauses until the network has been loaded, since nothing that is imported is garbage.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    gc.disable()
+
+
+def _resume_garbage_collection() -> None:
+    if not gc.isenabled():
+        gc.freeze()  # what has been imported stays, and need not be searched
+        gc.enable()
 
 
 @contextmanager
@@ -66,135 +92,6 @@ def _interrupted_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
-# Arguments
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command."""
-    parser = argparse.ArgumentParser(
-        prog="scsnet", description="Colorize and enlarge gray images (SCSNet)."
-    )
-    parser.add_argument("--version", action="version", version=f"scsnet {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    colorize = commands.add_parser(
-        "colorize",
-        help="colorize and enlarge images",
-        description="Colorize and enlarge images. Exit code: 0 all done, 1 some inputs failed, "
-        "2 wrong arguments or every input failed.",
-    )
-    add = colorize.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="image, video or folder")
-    add(
-        "-o",
-        "--output",
-        metavar="OUT",
-        help="a file for one input, otherwise a folder that mirrors the tree; without it "
-        "NAME.scs.png beside the input",
-    )
-    add_pipeline_options(colorize)
-    _add_series_options(colorize)
-    _add_file_options(colorize)
-    return parser
-
-
-def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the model and of a call of the pipeline, which `call_arguments` reads."""
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--scale", type=float, metavar="P", help="magnification (default 4)")
-    size.add_argument("--size", type=_size, metavar="WxH", help="exact output size in pixels")
-    size.add_argument("--long-side", type=int, metavar="N", help="longer side in pixels")
-    add = parser.add_argument
-    add("--reference-strength", type=float, metavar="S", help="0 (automatic) to 1 (default)")
-    add("--saturation", type=float, metavar="S", help="0 is gray, 1 the default")
-    add("--luminance", choices=("network", "source"), help="source keeps the image's lightness")
-    add(
-        "--model",
-        default=DEFAULT_CHECKPOINT,
-        metavar="ID_OR_FOLDER",
-        help="other weights; small is a lighter network in the package",
-    )
-    add("--device", metavar="D", help="cpu, cuda, mps, ... (default: the best)")
-    add(
-        "--dtype",
-        choices=DTYPES,
-        help="number format of the network (default: the model's, float32); bfloat16 is faster on "
-        "GPUs and on CPUs with AVX512-BF16 or AMX",
-    )
-    add("--tile-size", type=int, metavar="N", help="source pixels per side of a tile")
-
-
-def _add_series_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--reference",
-        metavar="IMG",
-        help=f"image whose colors to use; {FIRST}: the first result of a series, so that "
-        "colors stay the same (default for videos and animations)",
-    )
-    parser.add_argument(
-        "--propagate",
-        action=argparse.BooleanOptionalAction,
-        help="keep the colors of the previous result where nothing has changed (default for "
-        "videos and animations)",
-    )
-
-
-def _add_file_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--format", choices=FORMATS, help="of image files (default: png, lossless)")
-    add("--quality", type=int, metavar="Q", help="1 to 100, for jpg, webp, avif and videos")
-    add("--keep-metadata", action="store_true", help="carry over EXIF, XMP, text and dpi")
-    add("--skip-existing", action="store_true", help="skip inputs whose result exists")
-    add(
-        "--jobs",
-        type=_whole_number,
-        metavar="N",
-        help="images at once, unless each depends on the previous one (default: as the cores "
-        "allow, at most 4); videos and large images are processed alone",
-    )
-    add(
-        "--max-megapixels",
-        type=_positive_number,
-        metavar="N",
-        help="refuse images with more pixels (default: 89.5)",
-    )
-    add(
-        "--max-frames",
-        type=int,
-        default=1000,
-        metavar="N",
-        help="refuse animations with more frames (default: 1000)",
-    )
-
-
-def _whole_number(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
-
-
-def _positive_number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return value
-
-
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, for example 1920x1080")
-    return int(width), int(height)
-
-
-def call_arguments(args: argparse.Namespace) -> dict:
-    """Return the given arguments of a call of the pipeline, except for the reference."""
-    names = "scale size long_side reference_strength saturation luminance tile_size".split()
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-
-
 # The command
 
 
@@ -209,44 +106,142 @@ def colorize(args: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from .io.jobs import plan_jobs
+    from .io.jobs import STANDARD_STREAM, plan_jobs
+
+    with TemporaryDirectory(prefix="scsnet-") as folder:
+        output = args.output or (STANDARD_STREAM if args.inputs == [STANDARD_STREAM] else None)
+        jobs = plan_jobs(args.inputs, output, args.format, Path(folder))
+        if output == STANDARD_STREAM and sys.stdout.isatty():
+            raise ValueError("-o -: standard output is a terminal; redirect it, or give -o FILE")
+        _limit_pixels(args.max_megapixels)
+        check_options(args, jobs)
+        reference = _load_reference(args.reference)
+        todo = [job for job in jobs if not (args.skip_existing and job.is_done)]
+        with tqdm(total=len(todo), unit="file", disable=None, desc="loading") as bar:
+            report = _Report(bar)
+            first = [job for job in todo[:_CHECKED_FIRST] if report.is_readable(job)]
+            readable = first + todo[_CHECKED_FIRST:]
+            if readable:
+                _colorize_jobs(args, reference, jobs, readable, report)
+        if output == STANDARD_STREAM and report.done:
+            _copy_to_stdout(jobs[0].target)
+    skipped = len(jobs) - len(todo)
+    where = report.where(output, jobs[0].target)
+    sys.stderr.write(
+        f"scsnet: {report.done} done, {report.failed} failed, {skipped} already there{where}\n"
+    )
+    if not report.failed:
+        return ALL_DONE
+    return SOME_FAILED if report.done or skipped else NOTHING_DONE
+
+
+class _Report:
+    """What the command reports: errors and warnings above its bar, and the results.
+
+    Attributes:
+        done: number of inputs with a result.
+        failed: number of inputs without one.
+    """
+
+    def __init__(self, bar: "tqdm"):
+        self._bar = bar
+        self._last = ""
+        self.done = self.failed = 0
+
+    def is_readable(self, job: "Job") -> bool:
+        """Return whether an input can be opened; if not, report it."""
+        from .io.jobs import check_readable
+
+        try:
+            check_readable(job)
+        except _INPUT_ERRORS as error:
+            self.add(job, error)
+            return False
+        return True
+
+    def loaded(self) -> None:
+        """Say that results are being computed from now on."""
+        self._bar.set_description(None)
+
+    def add(self, job: "Job", outcome: str | Exception) -> None:
+        """Take the outcome of a job: what was written, or an error."""
+        self._bar.update()
+        if isinstance(outcome, Exception):
+            self.failed += 1
+            self.write(f"scsnet: error: {_name_source(job, _reason(outcome))}")
+        else:
+            self.done += 1
+            self._last = outcome
+
+    def warn(self, message: str) -> None:
+        """Report a warning with the name of the file that this thread works on."""
+        job = _CURRENT_JOB.get(None)
+        self.write(message if job is None else _name_source(job, message))
+
+    def write(self, line: str) -> None:
+        """Write a line above the bar."""
+        self._bar.write(line, file=sys.stderr)
+
+    def where(self, output: str | None, example: Path) -> str:
+        """Return the end of the summary: where the results are, one of which is `example`."""
+        from .io.jobs import STANDARD_STREAM
+
+        if not self.done:
+            return ""
+        if output == STANDARD_STREAM:
+            return self._last.replace(f"{example.parent}{os.sep}", ": ")
+        if self.done == 1:
+            return f": {self._last}"
+        if output is not None:
+            return f": in {output}"
+        return f": NAME{''.join(example.suffixes[-2:])} beside each input"
+
+
+def _name_source(job: "Job", message: str) -> str:
+    message = message.replace(str(job.source), job.name)
+    return message if job.name in message else f"{job.name}: {message}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return one_line(error)
+
+
+def _copy_to_stdout(target: Path) -> None:
+    (written,) = target.parent.glob(f"{target.stem}.*")  # a .tif for pages
+    with written.open("rb") as file:
+        shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+def _colorize_jobs(
+    args: argparse.Namespace,
+    reference: "Image.Image | str | None",
+    jobs: "list[Job]",
+    todo: "list[Job]",
+    report: _Report,
+) -> None:
+    """Load the network and run the jobs that are to do."""
+    pipe = _load_pipeline(args.model, args.device, args.dtype)
     from .io.parallel import automatic_jobs, run_parallel
     from .io.warning_lines import redirect_warnings
 
-    jobs = plan_jobs(args.inputs, args.output, args.format)
-    _check_quality(args.quality, jobs)
-    _limit_pixels(args.max_megapixels)
-    keep_freed_memory()
-    todo = [job for job in jobs if not (args.skip_existing and job.is_done)]
-    pipe = _load_pipeline(args.model, args.device, args.dtype)
     depend_on_previous = args.reference == FIRST or args.propagate
     at_once = 1 if depend_on_previous else args.jobs or automatic_jobs(pipe.device)
-    failed, last = 0, None
-    with tqdm(total=len(todo), unit="file", disable=None) as bar:
-        warn = partial(bar.write, file=sys.stderr)
-        with redirect_warnings(warn):
-            run = _build_colorizer(pipe, args, jobs, warn)
-            with closing(run_parallel(todo, run, at_once, _INPUT_ERRORS, warn)) as outcomes:
-                for job, outcome in outcomes:
-                    bar.update()
-                    if isinstance(outcome, Exception):
-                        failed += 1
-                        message = one_line(outcome)
-                        name = "" if str(job.source) in message else f"{job.source}: "
-                        warn(f"scsnet: error: {name}{message}")
-                    else:
-                        last = outcome
-    done, skipped = len(todo) - failed, len(jobs) - len(todo)
-    result = f": {last}" if done == 1 else ""
-    sys.stderr.write(f"scsnet: {done} done, {failed} failed, {skipped} already there{result}\n")
-    if not failed:
-        return ALL_DONE
-    return SOME_FAILED if done or skipped else NOTHING_DONE
+    with redirect_warnings(report.warn):
+        run = _build_colorizer(pipe, args, reference, jobs, report.warn)
+        _resume_garbage_collection()
+        report.loaded()
+        with closing(run_parallel(todo, run, at_once, _INPUT_ERRORS, report.write)) as outcomes:
+            for job, outcome in outcomes:
+                report.add(job, outcome)
 
 
 def _build_colorizer(
     pipe: "ScsColorizeSrPipeline",
     args: argparse.Namespace,
+    reference: "Image.Image | str | None",
     jobs: "list[Job]",
     on_warning: Callable[[str], None],
 ) -> "Callable[[Job, bool], str]":
@@ -255,21 +250,19 @@ def _build_colorizer(
     Wrong arguments are raised here, before the first job.
     """
     from .call_arguments import OutputSize
-    from .image_io import load_image
     from .io.image_colorizer import ImageColorizer
     from .io.image_file import ImageFile
+    from .io.jobs import fetch
     from .io.parallel import NotAloneError, is_large
     from .video.series import Series
     from .video.video_colorizer import VideoColorizer
 
-    reference = args.reference
-    if reference not in (None, FIRST):
-        reference = load_image(reference)
     new_series = partial(Series, pipe, **call_arguments(args))
     takes_references = pipe.model.config.cross_attention != "none"
+    default_reference = FIRST if takes_references else None
     new_video_series = partial(
         new_series,
-        reference or (FIRST if takes_references else None),
+        default_reference if reference is None else reference,
         propagate=args.propagate is not False,
     )
     images = new_series(
@@ -284,6 +277,8 @@ def _build_colorizer(
     output_size = OutputSize(args.scale, args.size, args.long_side)
 
     def run(job: "Job", alone: bool) -> str:
+        _CURRENT_JOB.set(job)
+        fetch(job)
         if job.is_video:
             if not alone:
                 raise NotAloneError
@@ -291,7 +286,7 @@ def _build_colorizer(
         with ImageFile(job.source, args.max_frames, args.keep_metadata) as source:
             if not alone and is_large(source, output_size.size_for(source), pipe.device):
                 raise NotAloneError
-            return colorize_image(source, job.target)
+            return colorize_image(source, job.target, show_progress=alone)
 
     return run
 
@@ -308,6 +303,8 @@ def _first_result_of_earlier_run(
 
 
 def _load_pipeline(model: str, device: str | None, dtype: str | None) -> "ScsColorizeSrPipeline":
+    _check_device(device)
+    keep_freed_memory()
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -319,13 +316,15 @@ def _load_pipeline(model: str, device: str | None, dtype: str | None) -> "ScsCol
         raise ValueError(f"--model {model}: cannot be loaded{where} ({one_line(error)})") from error
 
 
-def _check_quality(quality: int | None, jobs: "list[Job]") -> None:
-    if quality is None:
-        return
-    if not 1 <= quality <= 100:
-        raise ValueError(f"--quality {quality}: must be from 1 to 100")
-    if not any(job.has_quality for job in jobs):
-        raise ValueError("--quality: png is lossless; add --format jpg, webp or avif")
+def _load_reference(reference: str | None) -> "Image.Image | str | None":
+    from .image_io import ImageError, load_image
+
+    if reference in (None, FIRST):
+        return reference
+    try:
+        return load_image(reference)
+    except ImageError as error:
+        raise ValueError(f"--reference {error}") from None
 
 
 def _limit_pixels(megapixels: float | None) -> None:
@@ -333,6 +332,23 @@ def _limit_pixels(megapixels: float | None) -> None:
 
     if megapixels is not None:
         Image.MAX_IMAGE_PIXELS = int(megapixels * 1e6)
+
+
+def _check_device(device: str | None) -> None:
+    """Raise ValueError with the devices of this machine if `device` is not one of them."""
+    if device is None:
+        return
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, ImportError, NotImplementedError):
+        accelerator = torch.accelerator.current_accelerator()
+        numbers = range(torch.accelerator.device_count()) if accelerator else ()
+        devices = ["cpu", *(f"{accelerator.type}:{number}" for number in numbers)]
+        raise ValueError(
+            f"--device {device}: is not available; this machine has {', '.join(devices)}"
+        ) from None
 
 
 def keep_freed_memory() -> None:

@@ -25,6 +25,11 @@ DEFAULT_CHECKPOINT = str(_CHECKPOINTS / "medium")
 DTYPES = "float32 bfloat16 float16".split()
 
 
+def embedded_checkpoints() -> list[str]:
+    """Return the names of the checkpoints in the package."""
+    return sorted(folder.name for folder in _CHECKPOINTS.iterdir())
+
+
 def embedded_checkpoint(name: str = "medium") -> str:
     """Return the folder of a checkpoint in the package, for `from_pretrained` and `pipeline`.
 
@@ -34,7 +39,7 @@ def embedded_checkpoint(name: str = "medium") -> str:
     Raises:
         ValueError: if the package has no checkpoint of that name.
     """
-    names = sorted(folder.name for folder in _CHECKPOINTS.iterdir())
+    names = embedded_checkpoints()
     if name not in names:
         raise ValueError(f"no checkpoint {name!r} in the package: choose one of {', '.join(names)}")
     return str(_CHECKPOINTS / name)

@@ -16,7 +16,7 @@ from .saving import keeps_16_bits, write_result
 
 Colorize = Callable[..., Strips]  # of an image, with depth=8 or 16
 
-_PROGRESS_PIXELS = 2**24  # results with at least so many have a progress bar of their own
+_PROGRESS_PIXELS = 2**21  # results with at least so many have a progress bar of their own
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ImageColorizer:
     quality: int | None = None
     on_warning: Callable[[str], None] = print
 
-    def __call__(self, source: ImageFile, target: Path) -> str:
+    def __call__(self, source: ImageFile, target: Path, show_progress: bool = False) -> str:
         """Colorize one file and return what was written, as text.
 
         Pages of a TIFF that the format of `target` cannot hold are written to a `.tif` beside it.
@@ -49,6 +49,7 @@ class ImageColorizer:
         Args:
             source: the open file; its metadata are written if it keeps them.
             target: the file to write.
+            show_progress: show a progress bar on a terminal while a large result is computed.
 
         Raises:
             ImageError: if the source cannot be read.
@@ -61,9 +62,8 @@ class ImageColorizer:
             raise ValueError(f"{target}: the result would overwrite its source")
         check_holds_frames(target, source)
         is_animation = source.has_several and not source.is_paged
-        results = _Results(
-            source, self.new_animation() if is_animation else self.colorize, keeps_16_bits(target)
-        )
+        colorize = self.new_animation() if is_animation else self.colorize
+        results = _Results(source, colorize, keeps_16_bits(target), show_progress)
         image_format = format_of(target)
         quality = self.quality if image_format in LOSSY_FORMATS else None
         with replacing(target) as temporary, temporary.open("wb+") as file:
@@ -90,8 +90,11 @@ class _Results:
         size: (width, height) of the last result.
     """
 
-    def __init__(self, source: ImageFile, colorize: Colorize, keeps_16_bits: bool):
+    def __init__(
+        self, source: ImageFile, colorize: Colorize, keeps_16_bits: bool, show_progress: bool
+    ):
         self._source, self._colorize, self._keeps_16_bits = source, colorize, keeps_16_bits
+        self._show_progress = show_progress
         self.lost_depth = False
         self.size = (0, 0)
 
@@ -101,7 +104,7 @@ class _Results:
             result = self._colorize(image, depth=16 if has_16_bits and self._keeps_16_bits else 8)
             self.lost_depth |= has_16_bits and not self._keeps_16_bits
             self.size = result.size
-            yield _with_progress(result)
+            yield _with_progress(result) if self._show_progress else result
 
 
 def _with_progress(image: Strips) -> Strips:

@@ -1,28 +1,41 @@
 """Which files the command reads, and where their results go."""
 
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
-from ..image_io import READABLE_SUFFIXES
+from ..image_io import READABLE_SUFFIXES, download, is_url, open_image
 from .folders import RESULT_MARK, VIDEO_SUFFIXES, WRITABLE_VIDEO_SUFFIXES, files_in
-from .formats import LOSSY_FORMATS, check_writable_suffix, format_of
+from .formats import LOSSY_FORMATS, WRITABLE_SUFFIXES, check_writable_suffix, format_of
 
 DEFAULT_FORMAT = "png"
+STANDARD_STREAM = "-"  # as input or output
 _RESULT_NAME = re.compile(rf"{re.escape(RESULT_MARK)}\.[a-z0-9]+$", re.IGNORECASE)
+_UNSAFE_IN_NAMES = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 
 
 class Job(NamedTuple):
     """One image or video file to colorize.
 
     Attributes:
-        source: the file to read.
+        source: the file to read; of a URL or standard input, the file that `fetch` writes.
         target: the file to write.
+        origin: the URL, or "-" for standard input; empty for a file.
     """
 
     source: Path
     target: Path
+    origin: str = ""
+
+    @property
+    def name(self) -> str:
+        """What messages call the source."""
+        return (
+            "standard input" if self.origin == STANDARD_STREAM else self.origin or str(self.source)
+        )
 
     @property
     def is_done(self) -> bool:
@@ -49,56 +62,147 @@ def _is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_inputs(inputs: list[str], output: str | None) -> Iterator[tuple[Path, Path]]:
-    """Yield each input file with its path relative to the output folder.
+class Input(NamedTuple):
+    """An input file that was found.
+
+    Attributes:
+        path: the file to read.
+        place: its path relative to the output folder, but for the suffix.
+        origin: see `Job`.
+    """
+
+    path: Path
+    place: Path
+    origin: str = ""
+
+
+def find_inputs(inputs: list[str], output: str | None, fetched: Path) -> Iterator[Input]:
+    """Yield every input file.
 
     Folders are searched with their subfolders. Results of earlier runs (`*.scs.*`, and what is in
     the output folder) are left out.
 
     Args:
-        inputs: files and folders.
+        inputs: files, folders, URLs and "-" for standard input.
         output: the output folder, if there is one.
+        fetched: folder for the content of URLs and of standard input.
     """
-    for name in inputs:
+    results = Path(output).resolve() if output else None
+    for index, name in enumerate(inputs):
         path = Path(name)
-        if not path.is_dir():
-            yield path, Path(path.name)
-            continue
-        results = Path(output).resolve() if output else None
-        for file in files_in(path, READABLE_SUFFIXES | VIDEO_SUFFIXES):
-            inside = results != path.resolve() and results in file.resolve().parents
-            if not inside and not _RESULT_NAME.search(file.name):
-                yield file, file.relative_to(path)
+        if name == STANDARD_STREAM or is_url(name):
+            place = _name_of(name)
+            yield Input(fetched / str(index) / place, place, name)
+        elif not path.is_dir():
+            yield Input(path, Path(path.name))
+        else:
+            for file in files_in(path, READABLE_SUFFIXES | VIDEO_SUFFIXES):
+                inside = results != path.resolve() and results in file.resolve().parents
+                if not inside and not _RESULT_NAME.search(file.name):
+                    yield Input(file, file.relative_to(path))
 
 
-def plan_jobs(inputs: list[str], output: str | None, image_format: str | None = None) -> list[Job]:
+def _name_of(origin: str) -> Path:
+    """The name of a file for the content of a URL or of standard input."""
+    if origin == STANDARD_STREAM:
+        return Path("stdin")
+    last = unquote(urlsplit(origin).path).rstrip("/").rpartition("/")[2]
+    return Path(_UNSAFE_IN_NAMES.sub("_", last).strip(". ") or "download")
+
+
+def plan_jobs(
+    inputs: list[str],
+    output: str | None,
+    image_format: str | None = None,
+    fetched: Path = Path("fetched"),
+) -> list[Job]:
     """Pair every input file with the file of its result.
 
     Args:
-        inputs: files and folders.
-        output: a file for one input, otherwise a folder; None puts results beside their inputs.
+        inputs: files, folders, URLs and "-" for standard input.
+        output: a file for one input, otherwise a folder; "-" for standard output. None puts
+            results beside their inputs, and those of URLs into the current folder.
         image_format: suffix of image results, without dot; videos keep theirs.
+        fetched: folder for the content of URLs and standard input, and for the result that is
+            copied to standard output.
 
     Raises:
         ValueError: if there are no inputs, `output` does not fit them, or a result would overwrite
             an input or another result.
     """
-    found = list(find_inputs(inputs, output))
+    to_stdout = output == STANDARD_STREAM
+    found = list(find_inputs(inputs, None if to_stdout else output, fetched))
     if not found:
-        raise ValueError(f"no images in {', '.join(inputs)}")
-    if output is not None and _is_one_file(inputs, Path(output)):
-        jobs = [Job(found[0][0], _check_output_file(found[0][0], Path(output), image_format))]
-    elif output is not None and Path(output).is_file():
-        raise ValueError(f"{output}: is a file, but several images need a folder")
+        raise ValueError(
+            f"no images or videos in {', '.join(inputs)}; they are found by their suffixes, such "
+            "as .jpg, .png, .tif or .mp4"
+        )
+    if to_stdout:
+        jobs = [_job_to_stdout(found, image_format, fetched)]
+    elif output is not None and _is_one_file(inputs, Path(output)):
+        target = _check_output_file(found[0].path, Path(output), image_format)
+        jobs = [Job(found[0].path, target, found[0].origin)]
     else:
-        jobs = []
-        for source, place in found:
-            suffix = _result_suffix(source, image_format)
-            beside = source.with_suffix(f"{RESULT_MARK}{suffix}")
-            inside = place.with_suffix(suffix)
-            jobs.append(Job(source, beside if output is None else Path(output) / inside))
+        if output is not None:
+            _check_output_folder(Path(output))
+        jobs = [_job_in_folder(one, output, image_format) for one in found]
     _check_targets(jobs)
     return jobs
+
+
+def _job_to_stdout(found: list[Input], image_format: str | None, fetched: Path) -> Job:
+    if len(found) > 1:
+        raise ValueError(
+            f"-o -: standard output takes one result, but there are {len(found)} inputs; give a "
+            "folder (-o results)"
+        )
+    suffix = _result_suffix(found[0].path, image_format)
+    return Job(found[0].path, fetched / f"stdout{suffix}", found[0].origin)
+
+
+def _job_in_folder(one: Input, output: str | None, image_format: str | None) -> Job:
+    suffix = _result_suffix(one.path, image_format)
+    if output is not None:
+        return Job(one.path, Path(output) / one.place.with_suffix(suffix), one.origin)
+    beside = one.place if one.origin else one.path
+    return Job(one.path, beside.with_suffix(f"{RESULT_MARK}{suffix}"), one.origin)
+
+
+def fetch(job: Job) -> None:
+    """Write the content of a URL or of standard input to the source of a job, once.
+
+    Raises:
+        OSError: if there is none. The message names it.
+    """
+    if not job.origin or job.source.exists():
+        return
+    if job.origin == STANDARD_STREAM:
+        if sys.stdin.isatty():
+            raise OSError(f"{job.name}: is a terminal; pipe an image into it (... | scsnet ... -)")
+        content = sys.stdin.buffer.read()
+    else:
+        try:
+            content = download(job.origin)
+        except OSError as error:
+            raise OSError(f"{job.name}: cannot be downloaded ({str(error).strip('<>')})") from None
+    job.source.parent.mkdir(parents=True, exist_ok=True)
+    job.source.write_bytes(content)
+
+
+def check_readable(job: Job) -> None:
+    """Raise an error if the source of a job is missing or, by its first bytes, not an image.
+
+    A URL and standard input are fetched.
+
+    Raises:
+        ImageError, OSError: the message names the source.
+    """
+    fetch(job)
+    if job.is_video:
+        job.source.open("rb").close()
+    else:
+        with open_image(job.source):
+            pass
 
 
 def _result_suffix(source: Path, image_format: str | None) -> str:
@@ -110,6 +214,19 @@ def _result_suffix(source: Path, image_format: str | None) -> str:
 def _is_one_file(inputs: list[str], output: Path) -> bool:
     one_input = len(inputs) == 1 and not Path(inputs[0]).is_dir()
     return one_input and bool(output.suffix) and not output.is_dir()
+
+
+def _check_output_folder(output: Path) -> None:
+    """Raise ValueError if what should be the folder of several results is a file, or named so."""
+    if output.is_dir():
+        return
+    if output.exists():
+        raise ValueError(f"-o {output}: is a file, but several results need a folder")
+    if output.suffix.lower() in WRITABLE_SUFFIXES | WRITABLE_VIDEO_SUFFIXES:
+        raise ValueError(
+            f"-o {output}: is the name of one file, but several inputs need a folder; give a "
+            f"folder (-o {output.stem})"
+        )
 
 
 def _check_output_file(source: Path, output: Path, image_format: str | None) -> Path:
@@ -126,12 +243,17 @@ def _check_output_file(source: Path, output: Path, image_format: str | None) -> 
 
 def _check_targets(jobs: list[Job]) -> None:
     """Raise ValueError if a result would overwrite an input or another result."""
-    sources = {source.resolve() for source, _ in jobs}
-    first: dict[Path, Path] = {}
-    for source, target in jobs:
-        place = target.resolve()
+    sources = {job.source.resolve() for job in jobs}
+    first: dict[Path, Job] = {}
+    for job in jobs:
+        place = job.target.resolve()
         if place in sources:
-            raise ValueError(f"{target}: the result would overwrite an input")
+            raise ValueError(
+                f"{job.target}: the result would overwrite an input; give another name (-o)"
+            )
         if place in first:
-            raise ValueError(f"{first[place]} and {source} would both be written to {target}")
-        first[place] = source
+            raise ValueError(
+                f"{first[place].name} and {job.name} would both be written to {job.target}; "
+                "colorize one of them on its own, with another name (-o)"
+            )
+        first[place] = job

@@ -34,7 +34,7 @@ def warnings() -> list[str]:
 def colorize(tmp_path, tiny_pipe, warnings):
     """Colorizes the content of a file into one with the given name; scale 1, lightness kept."""
 
-    def colorize_file(content: bytes, name: str, quality=None, keep_metadata=False):
+    def colorize_file(content: bytes, name: str, quality=None, keep_metadata=False, progress=False):
         path = tmp_path / "source"
         path.write_bytes(content)
 
@@ -45,7 +45,7 @@ def colorize(tmp_path, tiny_pipe, warnings):
             colorize_image, lambda: colorize_image, quality, on_warning=warnings.append
         )
         with ImageFile(path, keep_metadata=keep_metadata) as source:
-            written = colorizer(source, tmp_path / "results" / name)
+            written = colorizer(source, tmp_path / "results" / name, show_progress=progress)
         (result,) = (tmp_path / "results").iterdir()
         assert written.startswith(str(result))
         return result
@@ -211,7 +211,7 @@ class TestProgress:
 
         def shown_while_made() -> str:
             monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-            colorize(encoded(GRAY), "result.png")
+            colorize(encoded(GRAY), "result.png", progress=True)
             return capsys.readouterr().err
 
         return shown_while_made

@@ -1,8 +1,15 @@
 """Which inputs go where."""
 
+import io
+import sys
+from pathlib import Path
+
 import pytest
 
-from scsnet_hf.io.jobs import Job, find_inputs, plan_jobs
+from helpers.images import make_image
+from scsnet_hf.image_io import ImageError
+from scsnet_hf.io import jobs
+from scsnet_hf.io.jobs import Job, check_readable, fetch, find_inputs, plan_jobs
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def planned(*arguments, **options) -> dict[str, str]:
         (["a.jpg"], "new", None, {"a.jpg": "new/a.png"}),
         (["in"], None, None, {"in/b.jpg": "in/b.scs.png", "in/c/d.gif": "in/c/d.scs.png"}),
         (["in"], "new", None, {"in/b.jpg": "new/b.png", "in/c/d.gif": "new/c/d.png"}),
-        (["in"], "new.png", None, {"in/b.jpg": "new.png/b.png", "in/c/d.gif": "new.png/c/d.png"}),
+        (["in"], "new.v2", None, {"in/b.jpg": "new.v2/b.png", "in/c/d.gif": "new.v2/c/d.png"}),
         (["in/c", "a.jpg"], "new", "jpg", {"in/c/d.gif": "new/d.jpg", "a.jpg": "new/a.jpg"}),
     ],
 )
@@ -79,21 +86,25 @@ def test_input_may_be_missing(tree):
 
 def test_places_mirror_the_tree(tree):
     tree("in/b.jpg", "in/c/d.gif")
-    assert [place.as_posix() for _, place in find_inputs(["in"], None)] == ["b.jpg", "c/d.gif"]
+    found = find_inputs(["in"], None, Path("fetched"))
+    assert [one.place.as_posix() for one in found] == ["b.jpg", "c/d.gif"]
 
 
 @pytest.mark.parametrize(
     ("inputs", "output", "image_format", "reason"),
     [
-        (["empty"], None, None, "no images in empty"),
+        (["empty"], None, None, "no images or videos in empty"),
         (["a.jpg", "a.png"], None, None, "would both be written to"),
         (["a.jpg", "in/a.jpg"], "new", None, "would both be written to"),
         (["a.jpg"], "a.jpg", None, "overwrite an input"),
         (["in"], "in", "jpg", "overwrite an input"),
         (["a.jpg"], "new.txt", None, "cannot write .txt"),
         (["a.jpg"], "new.png", "webp", "is not of --format webp"),
-        (["a.jpg", "a.png"], "notes.txt", None, "is a file, but several images need a folder"),
+        (["a.jpg", "a.png"], "notes.txt", None, "is a file, but several results need a folder"),
         (["video.mp4"], "new.png", None, "a video is written as"),
+        (["a.jpg", "a.png"], "new.png", None, "is the name of one file"),
+        (["in"], "new.mp4", None, "is the name of one file"),
+        (["a.jpg", "a.png"], "-", None, "standard output takes one result"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_done(
@@ -130,3 +141,64 @@ def test_result_that_is_there_is_done(tree, tmp_path, source, there, done):
 )
 def test_quality_is_a_matter_of_the_target(tmp_path, source, target, has):
     assert Job(tmp_path / source, tmp_path / target).has_quality == has
+
+
+class TestFetched:
+    """URLs and standard input."""
+
+    @pytest.mark.parametrize(
+        ("origin", "output", "source", "target"),
+        [
+            ("https://example.org/a/old%20one.jpg?x=1", None, "0/old one.jpg", "old one.scs.png"),
+            ("https://example.org/old.jpg", "new", "0/old.jpg", "new/old.png"),
+            ("https://example.org/old.jpg", "new.tif", "0/old.jpg", "new.tif"),
+            ("https://example.org/", None, "0/download", "download.scs.png"),
+            ("https://example.org/..%2F..%2Fx", None, "0/x", "x.scs.png"),
+            ("-", "new.png", "0/stdin", "new.png"),
+        ],
+    )
+    def test_they_are_read_from_a_folder_and_results_go_to_the_current_one(
+        self, origin, output, source, target
+    ):
+        (job,) = plan_jobs([origin], output, fetched=Path("fetched"))
+        assert job == (Path("fetched") / source, Path(target), origin)
+
+    def test_a_result_for_standard_output_is_a_file_first(self, tree):
+        tree("a.jpg")
+        (job,) = plan_jobs(["a.jpg"], "-", "webp", fetched=Path("fetched"))
+        assert job == (Path("a.jpg"), Path("fetched/stdout.webp"), "")
+
+    def test_they_are_fetched_once(self, tmp_path, monkeypatch):
+        contents = iter([b"first"])
+        monkeypatch.setattr(jobs, "download", lambda url: next(contents))
+        job = Job(tmp_path / "0" / "a.jpg", tmp_path / "b.png", "https://example.org/a.jpg")
+        fetch(job)
+        fetch(job)
+        assert job.source.read_bytes() == b"first"
+
+    def test_standard_input_is_read(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"content")))
+        job = Job(tmp_path / "0" / "stdin", tmp_path / "b.png", "-")
+        fetch(job)
+        assert job.source.read_bytes() == b"content"
+
+    def test_an_error_names_the_url(self, tmp_path, monkeypatch):
+        def refuse(url):
+            raise OSError("<refused>")
+
+        monkeypatch.setattr(jobs, "download", refuse)
+        job = Job(tmp_path / "0" / "a.jpg", tmp_path / "b.png", "https://example.org/a.jpg")
+        with pytest.raises(OSError, match=r"https://example.org/a.jpg: cannot be .* \(refused\)"):
+            fetch(job)
+
+
+def test_what_is_no_image_is_not_readable(tree, tmp_path):
+    tree("text.png", "video.mp4")
+    make_image(8, 8).save("a.png")
+    check_readable(Job(Path("a.png"), Path("b.png")))
+    check_readable(Job(Path("video.mp4"), Path("b.mp4")))
+    for name in ("text.png", "missing.png"):
+        with pytest.raises(ImageError, match=name):
+            check_readable(Job(Path(name), Path("b.png")))
+    with pytest.raises(FileNotFoundError):
+        check_readable(Job(Path("missing.mp4"), Path("b.mp4")))
