@@ -28,6 +28,7 @@ logger = logging.get_logger(__name__)
 
 _MAX_SKIPPED_IN_A_ROW = 1000
 _DECODED_AT_ONCE = 8
+_MAX_SHARDS = 1024  # of a Dataset; more make no difference to the order
 
 
 class SkippedImages:
@@ -140,7 +141,7 @@ class _ShuffleBlock:
 
 
 def training_stream(
-    photographs: "datasets.IterableDataset",
+    photographs: "datasets.IterableDataset | datasets.Dataset",
     make_pair: PairMaker,
     seed: int = 0,
     selection: Selection | None = None,
@@ -154,7 +155,8 @@ def training_stream(
     `state_dict()` returns, is all that has to be saved.
 
     Args:
-        photographs: the stream of `stream_photographs`.
+        photographs: the stream of `stream_photographs`, or another `IterableDataset` or `Dataset`
+            with a column `image` of type `datasets.Image`.
         make_pair: makes a sample of an image.
         seed: seed of order, views and magnifications.
         selection: which images to take by their pixels; all if None.
@@ -166,8 +168,10 @@ def training_stream(
         A stream of the samples of `PairMaker`, as `datasets.IterableDataset`.
 
     Raises:
-        ValueError: while iterating, after a thousand unusable images in a row.
+        ValueError: if there is no column `image`; while iterating, after a thousand unusable
+            images in a row.
     """
+    photographs = _encoded_photographs(photographs, block_size)
     make_samples = _MakeSamples(make_pair, seed, selection or Selection(), skipped)
     return (
         photographs.shuffle(seed=seed, buffer_size=1, max_buffer_input_shards=1)
@@ -179,7 +183,47 @@ def training_stream(
             batch_size=_DECODED_AT_ONCE,
             with_indices=True,
             remove_columns=["image"],
+            features=_sample_features(make_pair),
         )
+    )
+
+
+def _encoded_photographs(photographs, block_size: int) -> "datasets.IterableDataset":
+    """Return a stream of the one column `image`, undecoded."""
+    import datasets
+
+    columns = photographs.column_names or ["image"]
+    if "image" not in columns:
+        raise ValueError(
+            f"the photographs have no column 'image', only {', '.join(columns)}: rename one"
+        )
+    if columns != ["image"]:
+        photographs = photographs.select_columns("image")
+    if photographs.features and getattr(photographs.features["image"], "decode", False):
+        photographs = photographs.cast_column("image", datasets.Image(decode=False))
+    if isinstance(photographs, datasets.Dataset):
+        shards = min(max(1, len(photographs) // block_size), _MAX_SHARDS)
+        photographs = photographs.to_iterable_dataset(num_shards=shards)
+    return photographs
+
+
+def _sample_features(make_pair: PairMaker) -> "datasets.Features":
+    """Return the types of a sample of `PairMaker`."""
+    from datasets import Array3D, Features, List, Value
+
+    sides = {
+        "source": make_pair.source_size,
+        "labels": make_pair.label_size,
+        "reference": make_pair.reference_size,
+    }
+    return Features(
+        {
+            **{name: Array3D((3, side, side), "uint8") for name, side in sides.items()},
+            "output_size": List(Value("int64"), length=2),
+            "output_start": List(Value("int64"), length=2),
+            "own_reference": Value("bool"),
+            "seed": Value("int64"),
+        }
     )
 
 

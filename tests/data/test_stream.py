@@ -114,6 +114,44 @@ class TestSamples:
         assert not set(one) & set(other)
 
 
+class TestDataSets:
+    """Photographs that are already in a data set of `datasets`."""
+
+    @pytest.fixture
+    def table(self):
+        features = datasets.Features(image=datasets.Image(), label=datasets.Value("int64"))
+        images = [{"bytes": level(number), "path": None} for number in range(12)]
+        return datasets.Dataset.from_dict({"image": images, "label": [0] * 12}, features=features)
+
+    @pytest.mark.parametrize("kind", ["Dataset", "IterableDataset"])
+    def test_they_are_taken(self, table, kind):
+        photographs = table if kind == "Dataset" else table.to_iterable_dataset(num_shards=3)
+        samples = list(islice(training_stream(photographs, PAIRS, block_size=4), 12))
+        numbers = numbers_of(samples)
+        assert numbers != sorted(numbers)
+        assert sorted(numbers) == list(range(12))
+
+    def test_loader_processes_share_a_dataset(self, table):
+        assert training_stream(table, PAIRS, block_size=4).num_shards == 3
+
+    def test_another_column_is_named(self, table):
+        with pytest.raises(ValueError, match="no column 'image', only photo, label: rename one"):
+            training_stream(table.rename_column("image", "photo"), PAIRS)
+
+    def test_a_stream_has_the_features_of_its_samples(self, table):
+        stream = training_stream(table, PAIRS)
+        sample = next(iter(stream))
+        assert sample.keys() == stream.features.keys()
+        for name, array in sample.items():
+            feature = stream.features[name]
+            shape = getattr(feature, "shape", (2,) if "output" in name else ())
+            dtype = getattr(feature, "dtype", None) or feature.feature.dtype
+            assert (array.shape, array.dtype) == (shape, np.dtype(dtype))
+        formatted = next(iter(stream.with_format("torch")))
+        assert torch.equal(formatted["labels"], torch.tensor(sample["labels"]))
+        assert formatted["seed"] == sample["seed"]
+
+
 class TestShuffling:
     @pytest.fixture
     def twelve(self, tmp_path):
