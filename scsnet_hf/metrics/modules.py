@@ -32,7 +32,7 @@ class ImageMetric(evaluate.Metric, ABC):
     """
 
     inputs: tuple[str, ...] = ("predictions", "references")
-    citation = ""
+    citation: str
 
     @abstractmethod
     def _compute(self, **columns_and_options) -> dict[str, Any]: ...
@@ -47,10 +47,14 @@ class ImageMetric(evaluate.Metric, ABC):
         )
 
     def add(
-        self, *, prediction: ImageSource | None = None, reference: ImageSource | None = None
+        self,
+        *,
+        prediction: ImageSource | None = None,
+        reference: ImageSource | None = None,
+        **plural: ImageSource,
     ) -> None:
-        """Add an image, and its reference."""
-        images = {"predictions": prediction, "references": reference}
+        """Add an image, and its reference; as `evaluate.combine` does, also by the plural names."""
+        images = {"predictions": prediction, "references": reference, **plural}
         self.add_batch(**{name: [one] for name, one in images.items() if one is not None})
 
     def add_batch(

@@ -1,6 +1,7 @@
 """What all `evaluate` modules of the package share: how they load, and what images they take."""
 
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import evaluate
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from PIL import Image
 
 import scsnet_hf.metrics
@@ -42,6 +44,12 @@ def test_folders_are_evaluate_modules(name, tmp_path):
     assert loaded.name == name
     assert loaded.description
     assert "Returns:" in loaded.inputs_description
+    assert re.search(r": .*\d{4}", loaded.citation)
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.tags == ["evaluate", "metric"]
+    assert card.data.description
+    assert f'metric("{name}")' in card.text
+    assert loaded.citation.rpartition(": ")[2] in " ".join(card.text.split())
 
 
 def test_a_missing_extra_is_named(monkeypatch):
@@ -84,9 +92,15 @@ def test_two_processes_add_to_one_number(load, images, others):
 
 
 def test_metrics_combine(images, others, load):
-    combined = evaluate.combine([load(name) for name in PAIRS])
+    combined = evaluate.combine([load(name) for name in (*PAIRS, "colorfulness")])
     result = combined.compute(predictions=images, references=others)
-    assert set(result) == set(PAIRS)
+    assert set(result) == {*PAIRS, "colorfulness"}
+    for prediction, reference in zip(images, others, strict=True):
+        combined.add(prediction, reference)
+    assert combined.compute() == result
+    for prediction, reference in zip(images, others, strict=True):
+        combined.add(predictions=prediction, references=reference)
+    assert combined.compute() == result
 
 
 class TestImages:

@@ -14,6 +14,8 @@ from scsnet_hf.metrics.per_image import psnr
 class Psnr(PairMetric):
     """Peak signal-to-noise ratio in dB, mean over images. Higher is closer to the reference."""
 
+    citation = "A. Horé, D. Ziou: Image quality metrics: PSNR vs. SSIM. ICPR 2010"
+
     def _compute(
         self,
         *,
