@@ -38,7 +38,7 @@ OUTPUT_TYPES = {
 }
 
 
-class SCSNetImagesKwargs(TypedDict, total=False):
+class SCSNetImageProcessorKwargs(TypedDict, total=False):
     """Settings of `SCSNetImageProcessor`; transformers' own `ImagesKwargs` do not apply."""
 
     reference_size: int
@@ -62,7 +62,7 @@ class SCSNetImageProcessor(BaseImageProcessor):
     """
 
     model_input_names = ["pixel_values"]
-    valid_kwargs = SCSNetImagesKwargs
+    valid_kwargs = SCSNetImageProcessorKwargs
 
     def __init__(self, reference_size: int = 256, **kwargs):
         super().__init__(**kwargs)
