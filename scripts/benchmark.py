@@ -17,6 +17,7 @@ models      whole calls of the pipeline by several models and number formats
 sizes       whole calls for results of many sizes. `scripts/figures.py sizes` draws the JSON file
 profile     where the time of a whole call goes, from PNG file to PNG file
 folder      a folder by a call for each image and by the command
+startup     the whole command for one small photograph, imports included
 
 Everything is measured in turn, --runs times, so that a slow moment of the machine affects all.
 Tables show the median and, in brackets, the smallest and largest value; ratios are to the first row
@@ -40,6 +41,7 @@ from research.benchmark.models import measure_models
 from research.benchmark.networks import measure_networks
 from research.benchmark.result_sizes import measure_result_sizes
 from research.benchmark.space import SPACE, measure_space
+from research.benchmark.startup import measure_startup
 from research.benchmark.training_step import PRESET
 from research.benchmark.upsamplers import measure_upsamplers
 from research.environment import describe_hardware, software_versions
@@ -124,6 +126,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--device", **device)
     add("--images", type=positive, default=200, help="how many")
     add("--size", **side)
+
+    add = add_command("startup", measure_startup, tables.startup_table, "the command, once")
+    add("--image", type=Path, default=SPACE / "examples" / "black-canyon.jpg")
+    add("--scale", **{**scale, "default": 2.0})
+    add("--rows", **{**rows, "metavar": "FOLDER", "help": "other versions of the package"})
     return parser.parse_args()
 
 

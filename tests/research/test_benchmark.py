@@ -9,6 +9,7 @@ import pytest
 from transformers.utils import logging
 
 from helpers.images import make_image
+from research.benchmark import startup
 
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "benchmark.py"
 
@@ -161,6 +162,14 @@ def test_folder(benchmark, capsys, in_this_process, tiny_checkpoint, tmp_path):
     assert header.startswith("| a folder | wall s | images/s |")
     assert first.startswith("| command |")
     assert second.startswith("| command --saturation 0 |")
+
+
+def test_startup(benchmark, capsys, tmp_path):
+    make_image(8, 8).save(tmp_path / "image.png")
+    benchmark("startup", "--image", tmp_path / "image.png", "--scale", 1, "--runs", 1)
+    header, _, row = capsys.readouterr().out.strip().split("\n")
+    assert header.startswith("| one small photograph | CPU s | wall s |")
+    assert row.startswith(f"| {startup.REPOSITORY} |")
 
 
 def test_a_size_that_is_none_is_one_line(benchmark):

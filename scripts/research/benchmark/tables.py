@@ -100,6 +100,22 @@ def folder_table(values: dict[str, Measurements]) -> str:
     return markdown_table(["a folder", "wall s", "images/s", "wall s, ratio"], rows)
 
 
+def startup_table(values: dict[str, Measurements]) -> str:
+    """Format what `measure_startup` returned."""
+    rows = [
+        [
+            folder,
+            spread(values["cpu"][folder], 2),
+            spread(values["wall"][folder], 2),
+            spread(ratios(values["cpu"], folder), 2),
+            spread(ratios(values["wall"], folder), 2),
+        ]
+        for folder in values["wall"]
+    ]
+    header = ["one small photograph", "CPU s", "wall s", "CPU s, ratio", "wall s, ratio"]
+    return markdown_table(header, rows)
+
+
 def model_table(values: dict[str, Measurements]) -> str:
     """Format what `measure_models` returned."""
     rows = [
