@@ -78,8 +78,9 @@ class ReferenceFromTextPipeline(DiffusionPipeline):
 
     `save_pretrained` writes a folder with one subfolder for each of the three components, and
     `from_pretrained` of this class reads it. So does `DiffusionPipeline.from_pretrained(folder,
-    custom_pipeline=folder, trust_remote_code=True)`, where this package is installed; folders may
-    be Hub ids. `to` moves all components; where memory is short, use `enable_model_cpu_offload`.
+    custom_pipeline=folder, trust_remote_code=True)`, where this package is installed, but it passes
+    neither number format nor variant on to `text_to_image`. Folders may be Hub ids. `to` moves all
+    components; where memory is short, use `enable_model_cpu_offload`.
 
     Args:
         text_to_image: a pipeline of diffusers, called with `prompt`.
