@@ -1,5 +1,6 @@
 """Read an image from anywhere: a path, a URL, bytes, a PIL image, an array or a tensor."""
 
+import base64
 import http.client
 import io
 import os
@@ -7,34 +8,52 @@ import re
 import struct
 import sys
 import time
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Union
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from .decoding import ImageError, decode, report_damage
+from .unusual_files import (
+    has_damaged_exif,
+    is_misread,
+    is_reduced,
+    jp2_profile,
+    readable_png,
+    readable_tiff,
+    tiff_tags,
+    without_exif,
+)
 
 if TYPE_CHECKING:
     import torch  # which takes a second, and no file needs it
 
-ImageSource = Union[str, os.PathLike, bytes, Image.Image, np.ndarray, "torch.Tensor"]
+ImageSource = Union[
+    str, os.PathLike, bytes, BinaryIO, Mapping[str, Any], Image.Image, np.ndarray, "torch.Tensor"
+]
 
 READABLE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .tif .tiff .bmp .gif .ppm .pgm .pbm .pnm .avif"
-    " .heic .heif".split()
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .tif .tiff .bmp .dib .gif .ppm .pgm .pbm .pnm"
+    " .pfm .avif .avifs .heic .heif .hif .heics .heifs .jp2 .j2k .j2c .jpc .jpf .jpx .tga .icb .vda"
+    " .vst .ico".split()
 )
-# Pillow reads more, but some formats start other programs (EPS) or match any file.
-_FORMATS = "JPEG MPO PNG WEBP TIFF BMP DIB GIF PPM AVIF JPEG2000 TGA ICO HEIF".split()
+# Pillow reads more, but some formats start other programs (EPS). TGA, without a signature, is last.
+_FORMATS = "JPEG MPO PNG WEBP TIFF BMP DIB GIF PPM AVIF JPEG2000 ICO HEIF TGA".split()
+_AVIF_BRANDS = (b"ftypavif", b"ftypavis")
+_ICO_SIGNATURE = b"\0\0\1\0"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # RFC 3986, Sec. 3.1
 _MAX_DOWNLOAD_BYTES = 256 * 2**20
 _CHUNK_BYTES = 2**16
+_USER_AGENT = "Mozilla/5.0 (compatible; scsnet_hf)"  # many servers refuse that of urllib
 
 
 def load_image(
@@ -43,13 +62,13 @@ def load_image(
     """Read an image, the first one of a file that contains several, upright and in sRGB.
 
     Args:
-        source: a path, an http(s) URL, bytes, a PIL image, a numpy array of shape (H, W) or
-            (H, W, C), or a tensor of shape (H, W) or (C, H, W), with C from 1 to 4. Arrays and
-            tensors contain sRGB as uint8, uint16 or float in [0, 1]. The EXIF orientation is
-            applied and an embedded color profile converted.
-        keep_16_bits: return gray of more than 8 bits as mode I;16. Otherwise it is reduced to 8
-            bits by the range of its type, whatever its values. (Colors always have 8 bits, since
-            Pillow reads no more.)
+        source: a path, an http(s) URL, a data URI, bytes, a file object, a dict with `bytes` or
+            `path`, a PIL image, a numpy array of shape (H, W) or (H, W, C), or a tensor of shape
+            (H, W) or (C, H, W), with C from 1 to 4. Arrays and tensors contain sRGB as uint8,
+            uint16 or float in [0, 1]. The EXIF orientation is applied, and what the file states
+            about lightness (an embedded profile, the gamma of a PNG).
+        keep_16_bits: return gray of more than 8 bits, and the lightness of colors of 16 bits, as
+            mode I;16. Otherwise they are reduced to 8 bits by the range of their type.
         timeout: seconds that the download of a URL may take in all; the limits of `download` if
             None.
 
@@ -61,6 +80,8 @@ def load_image(
             pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
         TypeError: if `source` is of another type.
     """
+    if isinstance(source, Mapping):  # a row of `datasets.Image(decode=False)`
+        source = source.get("bytes") or source.get("path") or source
     if isinstance(source, Image.Image):
         return decode(source, "the PIL image", keep_16_bits)
     if _is_tensor(source):
@@ -96,15 +117,15 @@ def open_image(
         yield image, name
 
 
-def _open_file(
-    source: str | os.PathLike | bytes, timeout: float | None
-) -> tuple[io.BufferedIOBase, str]:
+def _open_file(source: str | os.PathLike | bytes, timeout: float | None) -> tuple[BinaryIO, str]:
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source), f"the {len(source)} bytes"
+    if hasattr(source, "read"):
+        return io.BytesIO(source.read()), f"the file {getattr(source, 'name', 'object')}"
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
-            "an image must be a path, an http(s) URL, bytes, a PIL image, a numpy array or a "
-            f"tensor, not {type(source).__name__}"
+            "an image must be a path, an http(s) URL, a data URI, bytes, a file object, a PIL "
+            f"image, a numpy array or a tensor, not {type(source).__name__}"
         )
     name = os.fspath(source)
     if not name:
@@ -113,6 +134,8 @@ def _open_file(
     try:
         if isinstance(source, str) and is_url(source):
             return io.BytesIO(download(source, **limits)), name
+        if name[:5].lower() == "data:":
+            return io.BytesIO(_from_data_uri(name)), f"{name[:30]}..."
         return Path(source).open("rb"), name
     except OSError as error:
         reason = error.strerror.lower() if error.errno else str(error)
@@ -121,24 +144,60 @@ def _open_file(
         raise ImageError(f"{name!r}: {error}") from None
 
 
-def _identify(file: io.BufferedIOBase, name: str) -> Image.Image:
+def _identify(file: BinaryIO, name: str) -> Image.Image:
     _check_png_header(file, name)
+    header = file.read(12)
+    file.seek(0)
+    if header.startswith(_PNG_SIGNATURE):
+        file = readable_png(file, name)
+    elif header[4:12] in _AVIF_BRANDS and has_damaged_exif(file):
+        file = without_exif(file, name)
+    Image.init()
+    formats = [known for known in _FORMATS if known in Image.OPEN]
+    if header.startswith(_ICO_SIGNATURE):
+        formats.remove("TGA")
     try:
-        Image.init()
-        image = Image.open(file, formats=[name for name in _FORMATS if name in Image.OPEN])
+        image = Image.open(file, formats=formats)
     except UnidentifiedImageError:
-        if _registers_heif(file, name):
-            return _identify(file, name)
+        rewritten = _rewritten(file, header, name)
+        if rewritten is not None:
+            return _identify(rewritten, name)
         empty = file.seek(0, io.SEEK_END) == 0
         reason = "is empty" if empty else "is not an image that can be read (JPEG, PNG, TIFF, ...)"
         raise ImageError(f"{name}: {reason}") from None
     except Image.DecompressionBombError:
         raise _too_many_pixels(name) from None
     check_pixels(image.size, name)
+    if image.format == "TIFF":
+        if is_misread(image):
+            return _identify(readable_tiff(file, name, check_pixels), name)
+        _select_full_size(image, name)
+    elif image.format == "JPEG2000" and (profile := jp2_profile(file)):
+        image.info["icc_profile"] = profile
     return image
 
 
-def _check_png_header(file: io.BufferedIOBase, name: str) -> None:
+def _rewritten(file: BinaryIO, header: bytes, name: str) -> BinaryIO | None:
+    """Return a file that was not identified in a form in which it is, if there is one."""
+    if _registers_heif(header, name):
+        file.seek(0)
+        return file
+    if header[4:12] in _AVIF_BRANDS:
+        return without_exif(file, name)
+    return readable_tiff(file, name, check_pixels) if tiff_tags(file) else None
+
+
+def _select_full_size(image: Image.Image, name: str) -> None:
+    """Select the first page of a TIFF that is no thumbnail, if there is one."""
+    try:
+        while is_reduced(image):
+            image.seek(image.tell() + 1)
+    except EOFError:
+        image.seek(0)
+    check_pixels(image.size, name)
+
+
+def _check_png_header(file: BinaryIO, name: str) -> None:
     """Check the size that a PNG declares, as Pillow allocates an animated one when it opens it."""
     header = file.read(24)
     file.seek(0)
@@ -161,11 +220,8 @@ def _too_many_pixels(name: str, size: str = "") -> ImageError:
     )
 
 
-def _registers_heif(file: io.BufferedIOBase, name: str) -> bool:
+def _registers_heif(header: bytes, name: str) -> bool:
     """Register the decoder of HEIF with Pillow if that is what the file needs."""
-    file.seek(0)
-    header = file.read(12)
-    file.seek(0)
     if header[4:8] != b"ftyp" or header[8:] not in _HEIF_BRANDS or "HEIF" in Image.OPEN:
         return False
     try:
@@ -210,16 +266,35 @@ def download(
     end = time.monotonic() + max_seconds
     content = bytearray()
     try:
-        with _http_opener().open(url, timeout=min(max_silence, max_seconds)) as response:
+        with _http_opener().open(
+            _ascii_url(url), timeout=min(max_silence, max_seconds)
+        ) as response:
+            encoding = response.headers.get("Content-Encoding", "")
+            # Some servers compress whatever is accepted; 47: gzip or zlib.
+            decompress = zlib.decompressobj(47).decompress if encoding else lambda data, most: data
             while chunk := response.read1(_CHUNK_BYTES):
-                content += chunk
+                content += decompress(chunk, max_bytes + 1)
                 if len(content) > max_bytes:
                     raise OSError(f"is larger than {max_bytes // 2**20} MiB")
                 if time.monotonic() > end:
                     raise OSError(f"took longer than {max_seconds} seconds")
-    except (ValueError, http.client.HTTPException) as error:
+    except (ValueError, http.client.HTTPException, zlib.error) as error:
         raise OSError(f"could not be fetched ({error})") from None
     return bytes(content)
+
+
+def _ascii_url(url: str) -> str:
+    """Return a URL whose host and path may contain spaces and any letters as servers take it."""
+    parts = urllib.parse.urlsplit(url.strip())
+    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    return urllib.parse.quote(parts._replace(netloc=host).geturl(), safe="%/:=&?~#+!$,;'@()*[]")
+
+
+def _from_data_uri(uri: str) -> bytes:
+    """Decode a data URI (RFC 2397)."""
+    header, _, data = uri.partition(",")
+    data = urllib.parse.unquote_to_bytes(data)
+    return base64.b64decode(data) if header.lower().endswith(";base64") else data
 
 
 def _http_opener() -> urllib.request.OpenerDirector:
@@ -235,6 +310,7 @@ def _http_opener() -> urllib.request.OpenerDirector:
         urllib.request.UnknownHandler(),
     ):
         opener.add_handler(handler)
+    opener.addheaders = [("User-Agent", _USER_AGENT)]
     return opener
 
 

@@ -21,10 +21,10 @@ from .call_arguments import (
 )
 from .decoding import split_alpha
 from .image_io import ImageSource, load_image
+from .image_processing_scsnet import drop_alpha, resize_alpha
 from .network_runner import EncodedImage, NetworkRunner
 from .pixel_mapping import PixelGrid
 from .tiling import Strips, explain_memory_errors
-from .transparency import drop_alpha, resize_alpha
 
 logger = logging.get_logger(__name__)
 

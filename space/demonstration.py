@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from scsnet_hf import ImageError, ReferenceGallery, ScsColorizeSrPipeline
 from scsnet_hf.image_io import load_image
+from scsnet_hf.image_processing_scsnet import drop_alpha
 from scsnet_hf.io.folders import images_in
 from scsnet_hf.io.saving import save_image
 from scsnet_hf.registration import DEFAULT_CHECKPOINT, load_pipeline
-from scsnet_hf.transparency import drop_alpha
 
 HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples").glob("*.jpg")))

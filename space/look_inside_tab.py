@@ -15,8 +15,8 @@ from components import (
 from demonstration import EXAMPLES, SHOWN_REFERENCES, Demonstration, read_image, show_errors
 from scsnet_hf import AttentionMaps
 from scsnet_hf.guidance.points import draw_point
+from scsnet_hf.image_processing_scsnet import drop_alpha
 from scsnet_hf.io.saving import save_image
-from scsnet_hf.transparency import drop_alpha
 
 _POINT = "point.png"
 _KINDS = ("attention", "source valve", "reference valve")

@@ -16,6 +16,7 @@ from helpers.image_files import (
     tiff_12_bits,
     tiff_bytes,
 )
+from scsnet_hf.decoding import split_alpha
 from scsnet_hf.image_io import load_image
 
 HEIGHT, WIDTH = 16, 48
@@ -220,20 +221,39 @@ def upright_cases() -> Iterator[Case]:
     twelve = np.round(LEVELS / 65535 * 4095)
     yield add("TIFF 12 bits", "I;16", tiff_12_bits(twelve), within=9 / 257)
     colors, opacity = np.dstack([deep] * 3), (ALPHA * 257).astype(np.uint16)
-    yield add("TIFF RGB 16 bits", "RGB", tiff_bytes(colors, photometric="rgb"), within=1)
-    yield add("PNG RGB 16 bits", "RGB", png_bytes(colors, 16), within=1)
+    for options in ({}, {"byteorder": ">"}, {"compression": "zlib"}, {"planarconfig": "separate"}):
+        stored = np.stack([deep] * 3) if "planarconfig" in options else colors
+        content = tiff_bytes(stored, photometric="rgb", **options)
+        yield add(f"TIFF RGB 16 bits {options}", "I;16", content)
+    yield add("PNG RGB 16 bits", "I;16", png_bytes(colors, 16))
     for name, channels in (("LA", (deep, opacity)), ("RGBA", (deep, deep, deep, opacity))):
-        yield add(f"PNG {name} 16 bits", "RGBA", png_bytes(np.dstack(channels), 16), within=1)
+        content = png_bytes(np.dstack(channels), 16)
+        yield add(f"PNG {name} 16 bits", "I;16", content, alpha=ALPHA)
+    for name, array in (("float 0 to 1", LEVELS / 65535), ("float 0 to 65535", LEVELS)):
+        content = tiff_bytes(array.astype(np.float32), **black)
+        yield add(f"TIFF {name}", "I;16", content, within=1 / 257)
+    for dtype in (np.float64, np.float16):
+        content = tiff_bytes((LEVELS / 65535).astype(dtype), **black)
+        yield add(f"TIFF {dtype.__name__}", "I;16", content, within=16 / 257)
+    content = tiff_bytes((colors / 65535).astype(np.float32), photometric="rgb")
+    yield add("TIFF RGB float", "I;16", content, within=1 / 257)
+    for kind in ("assoc", "unass"):
+        share = ALPHA / 255 if kind == "assoc" else 1
+        channels = (np.round(LEVELS * share).astype(np.uint16), opacity)
+        content = tiff_bytes(np.dstack(channels), extrasamples=[f"{kind}alpha"], **black)
+        yield add(f"TIFF LA 16 bits {kind}", "I;16", content, alpha=ALPHA, within=3 / 257)
+    signed = (LEVELS // 514).astype(np.int8)
+    yield add("TIFF 8 bits signed", "L", tiff_bytes(signed, **black), within=2)
     # One of the quarters is declared transparent.
     hidden = {"alpha": ONE_HIDDEN}
-    yield add("PNG 16 bits, transparent level", "LA", png_bytes(deep, 16, (45003,)), **hidden)
+    yield add("PNG 16 bits, transparent level", "I;16", png_bytes(deep, 16, (45003,)), **hidden)
     yield add("PNG 8 bits, transparent level", "LA", png_bytes(gray, 8, (175,)), **hidden)
     colors8 = np.dstack([gray] * 3)
-    for name, content in (
-        ("8 bits", png_bytes(colors8, 8, (175,) * 3)),
-        ("16 bits", png_bytes(colors, 16, (45003,) * 3)),
+    for depth, mode, content in (
+        (8, "RGBA", png_bytes(colors8, 8, (175,) * 3)),
+        (16, "I;16", png_bytes(colors, 16, (45003,) * 3)),
     ):
-        yield add(f"PNG RGB {name}, transparent color", "RGBA", content, **hidden, within=1)
+        yield add(f"PNG RGB {depth} bits, transparent color", mode, content, **hidden, within=1)
     for depth, steps in ((2, (0, 1, 2, 3)), (4, (2, 5, 11, 14))):
         levels = quarters(*steps)
         yield add(
@@ -283,12 +303,11 @@ def test_every_image_is_loaded_as_it_is_seen(case):
     image = load_image(case.make(case.orientation), keep_16_bits=True)
     assert image.size == (WIDTH, HEIGHT)
     assert image.mode == case.mode
-    values = np.asarray(image).astype(int).reshape(HEIGHT, WIDTH, -1)
-    if case.alpha is None:
-        colors = values
-    else:
-        colors, alpha = values[..., :-1], values[..., -1]
-        assert np.abs(alpha - case.alpha).max() <= np.ceil(case.within)
+    colors, alpha = split_alpha(image)
+    colors = np.asarray(colors).astype(int).reshape(HEIGHT, WIDTH, -1)
+    assert (alpha is None) == (case.alpha is None)
+    if case.alpha is not None:
+        assert np.abs(np.asarray(alpha).astype(int) - case.alpha).max() <= np.ceil(case.within)
     shown = case.alpha > 0 if case.alpha is not None else np.ones_like(LEVELS, dtype=bool)
     levels = colors if case.mode == "I;16" else colors * 257
     off = np.abs(levels - case.levels[..., None])[shown]
@@ -311,7 +330,8 @@ def test_every_image_keeps_lightness_alpha_and_depth_through_the_pipeline(case, 
     assert values.dtype == int
     unit = 1 if depth == 16 else 257  # of the result, in levels of 16 bits
     if case.alpha is not None:
-        assert np.abs(values[..., 3] - case.alpha).max() <= np.ceil(case.within)
+        alpha = values[..., 3] // (257 if depth == 16 else 1)
+        assert np.abs(alpha - case.alpha).max() <= np.ceil(case.within)
     shown = case.alpha > 0 if case.alpha is not None else np.ones_like(LEVELS, dtype=bool)
     off = np.abs(values[..., :3] * unit - case.levels[..., None])[shown]
     assert off.max() <= case.within * 257 + (16 if depth == 16 else 257)

@@ -6,7 +6,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from helpers.images import make_image
-from scsnet_hf.transparency import fill_transparent, resize_alpha
+from scsnet_hf.image_processing_scsnet import fill_transparent, resize_alpha
 
 SIZES = [{"scale": 0.5}, {"scale": 1}, {"scale": 2.7}, {"size": (31, 90)}, {"long_side": 33}]
 

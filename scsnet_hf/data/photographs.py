@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from ..extras import needs_extra
 from ..image_io import load_image
-from ..transparency import drop_alpha
 from .files import SHARD_KINDS, SourceFiles, SourcePath, find_files, is_url
+from ..image_processing_scsnet import drop_alpha
 from .selection import Selection
 from .sources import DataSource, resolve_source
 
@@ -60,7 +61,8 @@ def stream_photographs(
             local parquet or .tar file is truncated. Damage inside a file is found when the stream
             reaches it, and raises an error of pyarrow (OSError, ValueError) or tarfile.
     """
-    import datasets
+    with needs_extra("eval", "data sets"):
+        import datasets
 
     chosen = resolve_source(source, image_column, selection)
     stream = _load(chosen)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from ..image_io import ImageSource, load_image
 from ..pipeline_scsnet import ScsColorizeSrPipeline
-from ..transparency import drop_alpha
+from ..image_processing_scsnet import drop_alpha
 from .points import Point, check_point
 
 _STRIDE = 4  # side of a cell of the finest pyramid level, in pixels of the working size

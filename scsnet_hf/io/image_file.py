@@ -8,6 +8,7 @@ from PIL import Image
 
 from ..decoding import ImageError, decode, report_damage
 from ..image_io import check_pixels, open_image
+from ..unusual_files import is_reduced
 from .metadata import Metadata
 
 ANIMATED_FORMATS = ("GIF", "WEBP", "PNG", "AVIF")
@@ -47,8 +48,9 @@ class ImageFile:
             self._keep_metadata = keep_metadata
             self.path = path
             self.format = self._image.format
+            self._frames = _frames(self._image, max_frames)
+            self.frame_count = len(self._frames)
             self.width, self.height = self._image.size
-            self.frame_count = _count_frames(self._image, max_frames)
             if self.frame_count > max_frames:
                 raise ImageError(
                     f"{self._name}: has more frames than the limit of {max_frames}; if you trust "
@@ -84,41 +86,39 @@ class ImageFile:
         Raises:
             ImageError: at the first frame that is damaged.
         """
-        first = _default_images(self._image)
-        for index in range(self.frame_count):
+        for index, position in enumerate(self._frames):
             name = f"{self._name}, frame {index + 1}" if self.has_several else self._name
             with report_damage(self._name):
-                self._image.seek(first + index)
+                self._image.seek(position)
                 check_pixels(self._image.size, name)
                 frame = decode(self._image, name, keep_16_bits)
+                if self.format == "GIF":  # which may draw beyond its screen
+                    frame = frame.crop((0, 0, self.width, self.height))
                 self.durations.append(round(self._image.info.get("duration") or 0))
                 if self._keep_metadata and index == 0:
-                    self.metadata = Metadata.from_image(self._image)
+                    self.metadata = Metadata.from_image(self._image, self._name)
             yield frame
 
 
-def _count_frames(image: Image.Image, most: int) -> int:
-    """Count frames or pages, pages up to `most` + 1; the first one stays selected."""
+def _frames(image: Image.Image, most: int) -> list[int]:
+    """Return the positions of frames or pages, up to `most` + 1; the first one is selected."""
     if image.format in ANIMATED_FORMATS:
-        return image.n_frames - _default_images(image)
-    return _count_pages(image, most) if image.format in PAGED_FORMATS else 1
+        # A PNG may have an image for viewers without animation before its frames.
+        return list(range(int(getattr(image, "default_image", False)), image.n_frames))
+    return _full_size_pages(image, most) if image.format in PAGED_FORMATS else [image.tell()]
 
 
-def _count_pages(image: Image.Image, most: int) -> int:
+def _full_size_pages(image: Image.Image, most: int) -> list[int]:
     # The time of `n_frames` grows with the square of their number.
-    info = dict(image.info)
-    pages = 0
+    first, info = image.tell(), dict(image.info)
+    positions, every_page_is_reduced = [first], is_reduced(image)
     try:
-        while pages <= most:
-            image.seek(pages)
-            pages += 1
+        while len(positions) <= most:
+            image.seek(image.tell() + 1)
+            if every_page_is_reduced or not is_reduced(image):
+                positions.append(image.tell())
     except EOFError:
         pass
-    image.seek(0)
+    image.seek(first)
     image.info = info  # a profile or resolution of later pages would stay
-    return pages
-
-
-def _default_images(image: Image.Image) -> int:
-    """1 where a PNG has an image for viewers without animation before its frames, else 0."""
-    return int(getattr(image, "default_image", False))
+    return positions

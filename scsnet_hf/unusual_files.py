@@ -1,0 +1,267 @@
+"""Rewrite files that Pillow refuses or misreads, in memory, so that it reads them."""
+
+import io
+import logging
+import struct
+import zlib
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, PngImagePlugin, TiffImagePlugin
+
+from .decoding import ImageError, float_range
+
+_logger = logging.getLogger(__name__)
+
+# PNG: chunks with text or a profile, and the lengths that others have at least.
+_TEXT, _COMPRESSED = (b"tEXt", b"zTXt", b"iTXt"), (b"zTXt", b"iTXt", b"iCCP")
+_LENGTHS = {b"pHYs": 9, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"cICP": 4}
+_LIGHTNESS = (b"iCCP", b"sRGB", b"gAMA")  # which cICP takes precedence over
+# For transfer characteristics of ITU-T H.273: chunks that say the same.
+_SRGB, _GAMMA = (b"sRGB", b"\0"), lambda gamma: (b"gAMA", struct.pack(">I", round(1e5 / gamma)))
+_TRANSFERS = dict.fromkeys((1, 6, 13, 14, 15), _SRGB) | {
+    4: _GAMMA(2.2),
+    5: _GAMMA(2.8),
+    8: _GAMMA(1),
+}
+
+# Tags and values of TIFF 6.0.
+_SUBFILE, _PHOTOMETRIC, _PLANAR_CONFIGURATION, _EXTRA_SAMPLES = 254, 262, 284, 338
+_BITS, _COMPRESSION, _SAMPLES, _SAMPLE_FORMAT = 258, 259, 277, 339
+_REDUCED, _MASK = 1, 4  # bits of _SUBFILE
+_COPIED_TAGS = (270, 271, 272, 274, 306, 315, 700, 33432, 34675)
+_KINDS = {1: "", 2: "signed ", 3: "float ", 5: "complex ", 6: "complex float "}
+_PHOTOMETRICS = {0: "gray", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
+
+
+def is_reduced(image: Image.Image) -> bool:
+    """Return whether the page of a TIFF is a thumbnail, a level of a pyramid or a mask."""
+    kind = getattr(image, "tag_v2", {}).get(_SUBFILE, 0)
+    return bool(kind & (_REDUCED | _MASK))
+
+
+# PNG (W3C Recommendation, Third Edition, 2025)
+
+
+def readable_png(file: BinaryIO, name: str) -> BinaryIO:
+    """Return a PNG without ancillary chunks that Pillow refuses; the same file if it has none.
+
+    These are damaged ones, and text that exceeds Pillow's limits. A cICP chunk, which Pillow does
+    not know, is replaced by one that states the same lightness.
+
+    Args:
+        file: at its begin, where it is again afterwards.
+        name: what a warning calls it.
+    """
+    chunks, dropped, stated, text = [], set(), None, 0
+    position = file.seek(8)
+    while len(header := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", header)
+        is_ancillary = kind[:1].islower() and kind not in (b"fcTL", b"fdAT")
+        if is_ancillary:
+            content, checksum = file.read(length), file.read(4)
+            size = _ancillary_size(kind, content, checksum)
+            text += size or 0 if kind in _TEXT else 0
+            if size is None or text > PngImagePlugin.MAX_TEXT_MEMORY:
+                dropped.add(kind)
+            elif kind == b"cICP":
+                stated = _TRANSFERS.get(content[1])
+        chunks.append((kind, position, length + 12))
+        position = file.seek(position + length + 12)
+    file.seek(0)
+    if dropped:
+        kinds = ", ".join(sorted(kind.decode("latin-1") for kind in dropped))
+        _logger.warning("%s: metadata that cannot be read were left out (%s)", name, kinds)
+    left_out = dropped | set(_LIGHTNESS) if stated else dropped
+    if not left_out:
+        return file
+    content = file.read()
+    file.seek(0)
+    parts = [content[:8]]
+    for kind, start, length in chunks:
+        if kind not in left_out:
+            parts.append(content[start : start + length])
+        if kind == b"IHDR" and stated:
+            kind, value = stated
+            checksum = zlib.crc32(kind + value)
+            parts.append(struct.pack(">I", len(value)) + kind + value + struct.pack(">I", checksum))
+    return io.BytesIO(b"".join(parts))
+
+
+def _ancillary_size(kind: bytes, content: bytes, checksum: bytes) -> int | None:
+    """Return the decompressed size of an ancillary chunk; None if Pillow refuses the chunk."""
+    if checksum != struct.pack(">I", zlib.crc32(kind + content)):
+        return None
+    if kind not in _COMPRESSED:
+        return len(content) if len(content) >= _LENGTHS.get(kind, 0) else None
+    _, separator, rest = content.partition(b"\0")
+    if kind == b"iTXt":
+        flag, rest = rest[:1], rest[1:]
+        if flag == b"\0":
+            return len(content)
+        rest = rest[:1] + rest[1:].split(b"\0", 2)[-1]
+    if not separator or rest[:1] != b"\0":
+        return None
+    try:
+        decompressor = zlib.decompressobj()
+        size = len(decompressor.decompress(rest[1:], PngImagePlugin.MAX_TEXT_CHUNK))
+    except zlib.error:
+        return 0  # which Pillow leaves out itself
+    return None if decompressor.unconsumed_tail else size
+
+
+# JPEG 2000 (ISO/IEC 15444-1) and AVIF
+
+
+def jp2_profile(file: BinaryIO) -> bytes | None:
+    """Return the ICC profile of a JP2 file, which Pillow ignores; None if it has none."""
+    file.seek(0)
+    header = file.read(2**20)
+    place = header.find(b"jp2h")
+    place = header.find(b"colr", place) if place >= 0 else -1
+    if place < 4 or header[place + 4 : place + 5] not in (b"\2", b"\3"):  # methods with a profile
+        return None
+    (length,) = struct.unpack(">I", header[place - 4 : place])
+    return header[place + 7 : place - 4 + length]
+
+
+def has_damaged_exif(file: BinaryIO) -> bool:
+    """Return whether an AVIF file has EXIF without a header, for which libavif refuses it."""
+    content = file.read()
+    file.seek(0)
+    return b"Exif" in content and b"MM\0*" not in content and b"II*\0" not in content
+
+
+def without_exif(file: BinaryIO, name: str) -> BinaryIO | None:
+    """Return an AVIF file with its EXIF renamed, so that Pillow does not read it; None without.
+
+    AVIF states the orientation beside EXIF.
+    """
+    file.seek(0)
+    content = file.read()
+    if b"Exif" not in content:
+        return None
+    _logger.warning("%s: its EXIF is damaged and left out", name)
+    return io.BytesIO(content.replace(b"Exif", b"skip"))
+
+
+# TIFF
+
+
+def tiff_tags(file: BinaryIO) -> dict[int, Any]:
+    """Return the tags of the first page of a TIFF; none if the file is no TIFF or damaged."""
+    file.seek(0)
+    try:
+        header = file.read(8)
+        header += file.read(8) if header[2:3] == b"\x2b" or header[3:4] == b"\x2b" else b""
+        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
+        file.seek(directory.next)
+        directory.load(file)
+        return dict(directory)
+    except Exception:  # it differs from damage to damage
+        return {}
+    finally:
+        file.seek(0)
+
+
+def is_misread(image: Image.Image) -> bool:
+    """Return whether Pillow reads a TIFF, but wrongly: planes of 16 bits as if they had 8."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(_PLANAR_CONFIGURATION) == 2 and tags.get(_BITS, ())[:2] == (16, 16)
+
+
+def readable_tiff(
+    file: BinaryIO, name: str, check_pixels: Callable[[tuple[int, int], str], None]
+) -> BinaryIO:
+    """Decode the pages of a TIFF by tifffile and write them as kinds that Pillow reads.
+
+    Args:
+        file: of a kind that Pillow does not read.
+        name: what error messages call it.
+        check_pixels: raises for a page that is too large, which is then not decoded.
+
+    Returns:
+        Pages of 8 or 16 bits a channel: gray or RGB, perhaps with alpha.
+
+    Raises:
+        ImageError: if tifffile is missing or does not read the file either.
+    """
+    kind = _kind(tiff_tags(file))
+    try:
+        import tifffile
+    except ImportError:
+        raise ImageError(f"{name}: is a {kind}: pip install 'scsnet_hf[tiff]'") from None
+    result = io.BytesIO()
+    try:
+        with tifffile.TiffFile(file) as source, tifffile.TiffWriter(result) as target:
+            for page in source.pages:
+                check_pixels((page.imagewidth, page.imagelength), name)
+                levels, has_alpha = _levels(page, name)
+                is_gray = levels.shape[-1] < 3
+                if is_gray and has_alpha:  # Pillow reads it with colors alone
+                    levels = levels[..., [0, 0, 0, 1]]
+                target.write(
+                    levels.squeeze(-1) if levels.shape[-1] == 1 else levels,
+                    photometric="minisblack" if levels.shape[-1] == 1 else "rgb",
+                    extrasamples=["unassalpha"] if has_alpha else None,
+                    subfiletype=int(page.subfiletype),
+                    resolution=page.resolution,
+                    resolutionunit=page.resolutionunit,
+                    software=False,
+                    metadata=None,
+                    extratags=[
+                        (tag.code, tag.dtype, tag.count, tag.value, True)
+                        for tag in page.tags
+                        if tag.code in _COPIED_TAGS
+                    ],
+                )
+    except ImageError:
+        raise
+    except Exception as error:  # it differs from kind to kind
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: is a {kind} that cannot be read ({reason})") from None
+    return result
+
+
+def _kind(tags: dict[int, Any]) -> str:
+    """Name the kind of a TIFF, for example "TIFF of float 64-bit gray"."""
+    bits, sample_format = tags.get(_BITS, (1,)), tags.get(_SAMPLE_FORMAT, (1,))
+    color = _PHOTOMETRICS.get(tags.get(_PHOTOMETRIC), "unknown color")
+    extra = " with extra samples" if tags.get(_EXTRA_SAMPLES) else ""
+    planes = " in planes" if tags.get(_PLANAR_CONFIGURATION) == 2 else ""
+    kind = f"TIFF of {_KINDS.get(sample_format[0], '')}{bits[0]}-bit {color}{extra}{planes}"
+    return f"{kind}, compression {tags.get(_COMPRESSION, 1)}"
+
+
+def _levels(page: Any, name: str) -> tuple[np.ndarray, bool]:
+    """Return a page of tifffile as (H, W, C) uint8 or uint16, and whether it ends with alpha."""
+    values = page.asarray()
+    photometric = int(page.photometric)
+    shape = (page.imagelength, page.imagewidth)
+    values = values.reshape(-1, *shape) if page.planarconfig == 2 else values.reshape(*shape, -1)
+    if page.planarconfig == 2:
+        values = np.moveaxis(values, 0, -1)
+    if photometric == 3:  # palette
+        return np.moveaxis(page.colormap, 0, -1)[values[..., 0]], False
+    if photometric not in (0, 1, 2) or values.dtype.kind not in "buif":
+        raise ValueError("neither gray, RGB nor palette")
+    colors = 3 if photometric == 2 else 1
+    alpha = int(page.extrasamples[0]) if page.extrasamples else 0
+    values = values[..., : colors + (alpha in (1, 2))]
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all():
+            raise ImageError(f"{name}: contains values that are not finite")
+        stated = page.tags.valueof(341)
+        black, white = float_range(values[..., :colors], stated, name)
+    else:
+        bits = page.bitspersample - (values.dtype.kind == "i")
+        black, white = 0, 2**bits - 1
+    levels = (values.astype(np.float64) - black) / (white - black)
+    if photometric == 0:
+        levels[..., :colors] = 1 - levels[..., :colors]
+    if alpha == 1:  # multiplied into the colors
+        levels[..., :colors] /= np.maximum(levels[..., colors:], 1e-9)
+    dtype = np.uint8 if page.bitspersample <= 8 else np.uint16
+    levels = levels.clip(0, 1) * np.iinfo(dtype).max
+    return levels.round().astype(dtype), alpha in (1, 2)
