@@ -30,17 +30,20 @@ from pathlib import Path
 
 from transformers import HfArgumentParser
 
-from research.evaluation.flicker import measure_flicker
-from research.evaluation.methods import MODES
-from research.evaluation.model_evaluation import (
-    EvaluationSettings,
-    combine_runs,
-    compare_folders,
-    evaluate_model,
-    write_external_inputs,
-)
 from scsnet_hf.data import SOURCES
+from scsnet_hf.extras import needs_extra
 from scsnet_hf.registration import load_pipeline
+
+with needs_extra("eval", "evaluate_model.py: evaluations", SystemExit):
+    from research.evaluation.flicker import measure_flicker
+    from research.evaluation.methods import MODES
+    from research.evaluation.model_evaluation import (
+        EvaluationSettings,
+        combine_runs,
+        compare_folders,
+        evaluate_model,
+        write_external_inputs,
+    )
 
 
 def parse_arguments() -> tuple[EvaluationSettings, argparse.Namespace]:
@@ -116,4 +119,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with needs_extra("eval", "evaluate_model.py: evaluations", SystemExit):
+        main()

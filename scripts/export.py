@@ -20,6 +20,7 @@ import torch
 from onnx_graphs import Graph, build_graphs, largest_difference, write_graph
 from publishing import describe
 from scsnet_hf import SCSNetForImageToImage
+from scsnet_hf.extras import needs_extra
 from scsnet_hf.registration import find_checkpoint
 
 TOLERANCE = 1e-3  # network units: an eighth of a gray level
@@ -110,9 +111,9 @@ def main() -> None:
     logging.disable(logging.WARNING)  # what the exporter says about itself
     warnings.simplefilter("ignore")
     try:
-        export(SCSNetForImageToImage.from_pretrained(find_checkpoint(args.model)), args.folder)
-    except ImportError as error:
-        sys.exit(f"export.py: {describe(error)} (pip install '.[export]')")
+        model = SCSNetForImageToImage.from_pretrained(find_checkpoint(args.model))
+        with needs_extra("export", "export.py: exports", SystemExit):
+            export(model, args.folder)
     except (ArithmeticError, OSError, ValueError) as error:
         sys.exit(f"export.py: {describe(error)}")
 

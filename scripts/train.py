@@ -14,10 +14,13 @@ otherwise those of the preset.
 
 import sys
 
-from scsnet_hf.data import damaged_shards
-from scsnet_hf.training.arguments import parse_arguments
-from scsnet_hf.training.checkpoints import CheckpointError
-from scsnet_hf.training.run import train
+from scsnet_hf.extras import needs_extra
+
+with needs_extra("train", "train.py: training runs", SystemExit):
+    from scsnet_hf.data import damaged_shards
+    from scsnet_hf.training.arguments import parse_arguments
+    from scsnet_hf.training.checkpoints import CheckpointError
+    from scsnet_hf.training.run import train
 
 
 def main() -> None:
@@ -43,4 +46,5 @@ def is_reading_error(error: Exception) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    with needs_extra("train", "train.py: training runs", SystemExit):
+        main()

@@ -14,14 +14,17 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="scsnet-space-")
 atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
-import gradio as gr  # noqa: E402
+from scsnet_hf.extras import needs_extra  # noqa: E402
 
-import batch_tab  # noqa: E402
-import colorize_tab  # noqa: E402
-import describe_tab  # noqa: E402
-import look_inside_tab  # noqa: E402
-import zoom_tab  # noqa: E402
-from demonstration import HERE, UPLOAD_MEGABYTES, Demonstration  # noqa: E402
+with needs_extra("space", "app.py: its pages", SystemExit):
+    import gradio as gr
+
+    import batch_tab
+    import colorize_tab
+    import describe_tab
+    import look_inside_tab
+    import zoom_tab
+    from demonstration import HERE, UPLOAD_MEGABYTES, Demonstration
 
 _TABS = {
     "Colorize": colorize_tab,

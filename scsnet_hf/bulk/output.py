@@ -55,7 +55,10 @@ class Output(ABC):
         folder: a new folder, or that of the same job.
     """
 
-    folder: Path
+    folder: str | Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "folder", Path(self.folder))
 
     @abstractmethod
     def _write_images(self, part: int, results: Iterator[Colorized | Failed]) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..extras import needs_extra
 from ..io.error_lines import one_line
 from .output import Counts
 from .parts import Part
@@ -128,12 +129,8 @@ def _import_ray():
     # Both are read when Ray is imported, and by the processes that it starts.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anyone
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
+    with needs_extra("ray", "whole data sets"):
         import ray.data
-    except ImportError as error:
-        raise ImportError(
-            "colorizing data sets needs Ray Data: pip install 'scsnet_hf[ray]'"
-        ) from error
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     return ray

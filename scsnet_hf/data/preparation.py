@@ -85,7 +85,7 @@ class Progress:
 
 def prepare(
     preparation: Preparation,
-    output: Path,
+    output: str | Path,
     on_image: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
     """Write selected photographs to `output`/photographs-00000.parquet and so on.
@@ -110,6 +110,7 @@ def prepare(
             read, or no image is left.
         OSError: if a file cannot be written, for instance on a full disk. Complete files are kept.
     """
+    output = Path(output)
     progress, stream_state = _start_or_resume(preparation, output)
     if progress.finished:
         return progress

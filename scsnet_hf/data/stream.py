@@ -268,12 +268,12 @@ def training_loader(
         )
 
 
-def save_position(loader: "StatefulDataLoader", path: Path) -> None:
+def save_position(loader: "StatefulDataLoader", path: str | Path) -> None:
     """Save the position of a training loader in its stream to a file."""
     torch.save({"workers": loader.num_workers, "position": loader.state_dict()}, path)
 
 
-def load_position(loader: "StatefulDataLoader", path: Path) -> None:
+def load_position(loader: "StatefulDataLoader", path: str | Path) -> None:
     """Move a new training loader to a saved position.
 
     Raises:

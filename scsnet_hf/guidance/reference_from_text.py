@@ -20,6 +20,7 @@ from transformers.utils import logging
 
 from ..call_arguments import check_arguments, check_count
 from ..decoding import split_alpha
+from ..extras import needs_extra
 from ..image_io import ImageSource, load_image
 from ..image_processing_scsnet import SCSNetImageProcessor
 from ..modeling_scsnet import SCSNetForImageToImage
@@ -35,7 +36,8 @@ except ModuleNotFoundError:
         """Stands for the class of diffusers where it is missing, so that names and help work."""
 
         def __init__(self, *args, **kwargs):
-            raise ImportError("ReferenceFromTextPipeline needs diffusers: pip install diffusers")
+            with needs_extra("train", "references from text"):
+                import diffusers  # noqa: F401, which is missing
 
         from_pretrained = classmethod(__init__)
 

@@ -14,19 +14,19 @@ VIDEO_SUFFIXES = frozenset(
 WRITABLE_VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv".split())
 
 
-def files_in(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+def files_in(folder: str | Path, suffixes: frozenset[str]) -> Iterator[Path]:
     """Yield the files of a folder and its subfolders, sorted, that have one of `suffixes`.
 
     Args:
         folder: where to search.
         suffixes: in lower case; those of files may be in any case.
     """
-    for file in sorted(folder.rglob("*")):
+    for file in sorted(Path(folder).rglob("*")):
         left_behind = file.name.startswith(TEMPORARY_PREFIX)  # by a run that was killed
         if file.suffix.lower() in suffixes and not left_behind and file.is_file():
             yield file
 
 
-def images_in(folder: Path) -> Iterator[Path]:
+def images_in(folder: str | Path) -> Iterator[Path]:
     """Yield the image files of a folder and its subfolders, sorted, by their suffixes."""
     return files_in(folder, READABLE_SUFFIXES)

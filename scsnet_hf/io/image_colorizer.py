@@ -41,7 +41,7 @@ class ImageColorizer:
     quality: int | None = None
     on_warning: Callable[[str], None] = print
 
-    def __call__(self, source: ImageFile, target: Path, show_progress: bool = False) -> str:
+    def __call__(self, source: ImageFile, target: str | Path, show_progress: bool = False) -> str:
         """Colorize one file and return what was written, as text.
 
         Pages of a TIFF that the format of `target` cannot hold are written to a `.tif` beside it.
@@ -56,9 +56,10 @@ class ImageColorizer:
             ValueError: if the target cannot hold the source, or is the source.
             OSError: if the target cannot be written; then it is as it was before.
         """
+        target = Path(target)
         if source.has_several and source.is_paged and format_of(target) != "TIFF":
             target = target.with_suffix(".tif")
-        if target.resolve() == source.path.resolve():
+        if target.resolve() == Path(source.path).resolve():
             raise ValueError(f"{target}: the result would overwrite its source")
         check_holds_frames(target, source)
         is_animation = source.has_several and not source.is_paged

@@ -14,6 +14,7 @@ Sums and matrices are float64. `evaluate` and scikit-image are only imported whe
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..extras import needs_extra
 from .distributions import (
     FeatureStatistics,
     compute_statistics,
@@ -53,9 +54,7 @@ def metric(name: str, **arguments) -> "evaluate.Metric":
     """
     if name not in NAMES:
         raise ValueError(f"no metric is named {name!r}; accepted are {', '.join(NAMES)}")
-    try:
+    with needs_extra("eval", "metrics"):
         import evaluate
-    except ImportError as error:
-        raise ImportError("metrics need evaluate: pip install 'scsnet_hf[eval]'") from error
 
-    return evaluate.load(str(Path(__file__).parent / name), **arguments)
+        return evaluate.load(str(Path(__file__).parent / name), **arguments)

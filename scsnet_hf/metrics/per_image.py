@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from ..extras import needs_extra
 from ..training.vgg import VGG16Features
 
 SSIM_WINDOW = 11  # side in pixels
@@ -47,10 +48,8 @@ def ssim(result: np.ndarray, reference: np.ndarray, peak: float = 255.0) -> floa
         ValueError: if the shapes differ or are not (H, W, C), or `peak` is not positive.
         ImportError: if scikit-image is not installed.
     """
-    try:
+    with needs_extra("eval", "metrics"):
         from skimage.metrics import structural_similarity
-    except ImportError as error:
-        raise ImportError("SSIM needs scikit-image: pip install 'scsnet_hf[eval]'") from error
 
     _check(result, reference, peak)
     if result.ndim != 3 or min(result.shape[:2]) < SSIM_WINDOW:

@@ -19,6 +19,8 @@ run.py             its run, from arguments to a saved model
 
 from importlib import import_module
 
+from ..extras import needs_extra
+
 _MODULES = {
     "PRESETS": "presets",
     "LossWeights": "losses",
@@ -33,4 +35,5 @@ def __getattr__(name: str):
     # Lazily, because losses and VGG features are used without the packages that training needs.
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    with needs_extra("train", "training runs"):
+        return getattr(import_module(f".{_MODULES[name]}", __name__), name)

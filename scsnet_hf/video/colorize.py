@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..extras import needs_extra
 from ..io.atomic_files import replacing
 from ..io.folders import WRITABLE_VIDEO_SUFFIXES
 from .segments import Layout, Segments, VideoProgress, file_sha256
@@ -50,8 +51,8 @@ class ColorizedVideo:
 
 
 def colorize_video(
-    source: Path,
-    target: Path,
+    source: str | Path,
+    target: str | Path,
     series: "Series",
     *,
     quality: int | None = None,
@@ -96,13 +97,10 @@ def colorize_video(
             started with other arguments.
         OSError: if a file cannot be read or written. Finished segments stay.
     """
+    source, target = Path(source), Path(target)
     _check_arguments(source, target, quality)
-    try:
+    with needs_extra("video", "videos"):
         from .writing import join_segments  # noqa: F401, whether PyAV can be imported
-    except ImportError as error:
-        raise ImportError(
-            "videos need PyAV 17.1 or newer: pip install 'scsnet_hf[video]'"
-        ) from error
     crf = _DEFAULT_CRF if quality is None else round(_WORST_CRF * (100 - quality) / 100)
     return _colorize(source, target, series, crf, progress)
 

@@ -28,7 +28,7 @@ class VideoColorizer:
     quality: int | None = None
     on_warning: Callable[[str], None] = print
 
-    def __call__(self, source: Path, target: Path) -> str:
+    def __call__(self, source: str | Path, target: str | Path) -> str:
         """Colorize one video and return what was written, as text.
 
         Args:

@@ -414,9 +414,9 @@ class TestMistakes:
         monkeypatch.setitem(sys.modules, "diffusers", None)
         monkeypatch.delitem(sys.modules, name)
         without_diffusers = importlib.import_module(name).ReferenceFromTextPipeline
-        with pytest.raises(ImportError, match="pip install diffusers"):
+        with pytest.raises(ImportError, match=r"pip install 'scsnet_hf\[train\]'"):
             without_diffusers(None, None, None)
-        with pytest.raises(ImportError, match="pip install diffusers"):
+        with pytest.raises(ImportError, match=r"pip install 'scsnet_hf\[train\]'"):
             without_diffusers.from_pretrained("folder")
 
 
