@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from ..extras import needs_extra
-from ..extras import needs_extra
 from ..image_io import load_image
 from .files import SHARD_KINDS, SourceFiles, SourcePath, find_files, is_url
 from ..image_processing_scsnet import drop_alpha
@@ -63,7 +62,6 @@ def stream_photographs(
             reaches it, and raises an error of pyarrow (OSError, ValueError) or tarfile.
     """
     with needs_extra("eval", "data sets"):
-        with needs_extra("eval", "data sets"):
         import datasets
 
     chosen = resolve_source(source, image_column, selection)
