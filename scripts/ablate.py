@@ -20,7 +20,10 @@ from pathlib import Path
 
 from transformers import HfArgumentParser
 
-from research.ablation import TABLES, Budget, run_ablation
+from scsnet_hf.extras import needs_extra
+
+with needs_extra("train", "ablate.py: training runs", SystemExit):
+    from research.ablation import TABLES, Budget, run_ablation
 
 
 def parse_arguments() -> tuple[Budget, argparse.Namespace]:
@@ -51,4 +54,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with needs_extra("train", "ablate.py: training runs", SystemExit):
+        main()

@@ -46,6 +46,7 @@ from research.benchmark.training_step import PRESET
 from research.benchmark.upsamplers import measure_upsamplers
 from research.environment import describe_hardware, software_versions
 from scsnet_hf.data import SOURCES
+from scsnet_hf.extras import needs_extra
 
 PACKAGES = ("scsnet_hf", "torch", "transformers", "datasets", "torchdata", "pillow", "numpy")
 
@@ -157,4 +158,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with needs_extra("test", "benchmark.py: measurements", SystemExit):
+        main()

@@ -33,6 +33,7 @@ from pathlib import Path
 from research.figures.efficiency import draw_efficiency
 from research.figures.results import draw_attention, draw_comparison, draw_results, draw_zoom
 from research.figures.sizes import draw_sizes
+from scsnet_hf.extras import needs_extra
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -111,4 +112,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with needs_extra("train", "figures.py: charts", SystemExit):
+        main()

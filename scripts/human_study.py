@@ -29,6 +29,7 @@ from research.human_study.answers import AnswerFile, read_answers
 from research.human_study.images import copy_images, find_images
 from research.human_study.results import preferences, rater_habits, study_tables
 from research.human_study.study import Study, comparisons
+from scsnet_hf.extras import needs_extra
 from scsnet_hf.io.run_settings import write_json
 
 TRUTH = "truth"
@@ -118,4 +119,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with needs_extra("space", "human_study.py: pages and statistics", SystemExit):
+        main()

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from scsnet_hf.data import SOURCES
 from scsnet_hf.data.preparation import Preparation, Progress, prepare
+from scsnet_hf.extras import needs_extra
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -53,4 +54,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with needs_extra("train", "prepare_data.py: data sets", SystemExit):
+        main()

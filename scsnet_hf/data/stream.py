@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
+from ..extras import needs_extra
 from .pairs import PairMaker
 from .photographs import encoded_bytes, open_photograph
 from .selection import Selection
@@ -251,8 +252,9 @@ def training_loader(
     Returns:
         A loader of the batches of `collate`.
     """
-    from datasets.distributed import split_dataset_by_node
-    from torchdata.stateful_dataloader import StatefulDataLoader
+    with needs_extra("train", "training runs"):
+        from datasets.distributed import split_dataset_by_node
+        from torchdata.stateful_dataloader import StatefulDataLoader
 
     if world_size > 1:
         strategy = "shards" if stream.num_shards >= world_size else "examples"
