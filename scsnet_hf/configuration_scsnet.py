@@ -2,6 +2,7 @@
 
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
+from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 CROSS_ATTENTIONS = ("pyramid_valve", "basic", "none")
 SOURCE_ENCODERS = ("residual", "efficientnet_lite")
@@ -45,6 +46,17 @@ PRESETS = {
         "mapping_hidden_sizes": (16, 8, 8),
     },
 }
+
+
+class _InstalledPipelines(dict):
+    """`custom_pipelines` of a config.json, read by the installed package.
+
+    `transformers.pipeline` finds the task in it. Then it would load the pipeline's code from the
+    repository, which needs `trust_remote_code`, unless `in` says that it does not contain the task.
+    """
+
+    def __contains__(self, task: object) -> bool:
+        return False
 
 
 @strict
@@ -130,6 +142,14 @@ class SCSNetConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
 
     @classmethod
+    def from_dict(cls, config_dict: dict, **kwargs) -> "SCSNetConfig":
+        """Create a configuration from the content of config.json; see `PreTrainedConfig`."""
+        custom = config_dict.get("custom_pipelines")
+        if custom and not cls.__module__.startswith(f"{TRANSFORMERS_DYNAMIC_MODULE_NAME}."):
+            config_dict = {**config_dict, "custom_pipelines": _InstalledPipelines(custom)}
+        return super().from_dict(config_dict, **kwargs)
+
+    @classmethod
     def from_preset(cls, name: str, **overrides) -> "SCSNetConfig":
         """Create the configuration of a preset.
 
@@ -176,6 +196,14 @@ class SCSNetConfig(PreTrainedConfig):
             raise ValueError(
                 "color_size must be at least 4, pyramid_levels and source_enlargement at least 1"
             )
+
+
+def check_takes_references(config: SCSNetConfig) -> None:
+    """Raise a ValueError if the network was built without cross attention."""
+    if config.cross_attention == "none":
+        raise ValueError(
+            "this model takes no reference image: its config has cross_attention='none'"
+        )
 
 
 SCSNetConfig.register_for_auto_class()

@@ -7,6 +7,7 @@ L/50 - 1, a/110, b/110.
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,15 +15,15 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .attention import CROSS_ATTENTION_CLASSES, CrossAttention, FusedFeatures, Tokens
+from .attention import CROSS_ATTENTION_CLASSES, CrossAttention, FusedFeatures, SelfAttention, Tokens
 from .call_arguments import DEFAULT_SCALE, output_size_of
-from .configuration_scsnet import SCSNetConfig
+from .configuration_scsnet import SCSNetConfig, check_takes_references
 from .efficientnet import EfficientNetEncoder
 from .pixel_mapping import PixelGrid, crop, is_traced, pad_to_multiple, resize, resize_to
-from .residual_blocks import ColorDecoder, ColorEncoder, convolution, residual_blocks
 from .upsamplers import HEADS
 
 REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")  # unused without one
@@ -31,15 +32,71 @@ _MULTIPLE = 4  # to which the sides of encoder inputs are padded, for two stride
 _WINDOW_HALO = 8  # source pixels around a training window; more would hardly change it
 
 
-def check_takes_references(config: SCSNetConfig) -> None:
-    """Raise a ValueError if the network was built without cross attention."""
-    if config.cross_attention == "none":
-        raise ValueError(
-            "this model takes no reference image: its config has cross_attention='none'"
+def _convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """3x3, with the border pixels repeated, so that a constant image stays constant."""
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, padding_mode="replicate")
+
+
+class ResidualBlock(GradientCheckpointingLayer):
+    """The paper's basic block: two 3x3 convolutions and a skip."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = _convolution(channels, channels)
+        self.conv2 = _convolution(channels, channels)
+        # A new block is the identity, so that depth does not slow down the start of training.
+        self.conv2.starts_at_zero = True
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return self.conv2(self.conv1(features).relu_()).add_(features)
+
+
+def _residual_blocks(channels: int, depth: int) -> list[ResidualBlock]:
+    return [ResidualBlock(channels) for _ in range(depth)]
+
+
+class ColorEncoder(nn.Sequential):
+    """phi_E: residual blocks and two stride-2 steps, (B, C0, H, W) -> (B, C2, h, w) (Eq. 1).
+
+    No layer normalizes, since that would remove how saturated a color is.
+    """
+
+    def __init__(self, config: SCSNetConfig):
+        full, half, quarter = config.hidden_sizes
+        depths = config.encoder_depths
+        super().__init__(
+            *_residual_blocks(full, depths[0]),
+            _convolution(full, half, stride=2),
+            nn.ReLU(),
+            *_residual_blocks(half, depths[1]),
+            _convolution(half, quarter, stride=2),
+            nn.ReLU(),
+            *_residual_blocks(quarter, depths[2]),
         )
 
 
 SOURCE_ENCODER_CLASSES = {"residual": ColorEncoder, "efficientnet_lite": EfficientNetEncoder}
+
+
+class ColorDecoder(nn.Sequential):
+    """phi_D: self-attention, convolutions and two x2 steps, F_int -> F_color (B, C0, H, W)."""
+
+    def __init__(self, config: SCSNetConfig):
+        full, half, quarter = config.hidden_sizes
+        depths = config.decoder_depths
+        double = partial(nn.Upsample, scale_factor=2, mode="bilinear")
+        super().__init__(
+            SelfAttention(config),
+            *_residual_blocks(quarter, depths[0]),
+            _convolution(quarter, half),
+            nn.ReLU(),
+            double(),
+            *_residual_blocks(half, depths[1]),
+            _convolution(half, full),
+            double(),
+            *_residual_blocks(full, depths[2]),
+        )
 
 
 class SCSNetFeatures(NamedTuple):
@@ -59,10 +116,8 @@ class SCSNetOutput(ModelOutput):
         reconstruction: (B, 3, Ho, Wo) normalized Lab, float32.
         hidden_states: F_s and F_int (B, C, h, w) of the padded working size, F_color
             (B, C, Hc, Wc) and F_tex (B, C, H, W), or that of the windows; on request.
-        attentions: per pyramid level (B, 1, N_source, N_reference), the one head's weights, whose
-            rows sum to 1; on request.
-        valves: per pyramid level (B, 2, h_l, w_l) in (0, 1): source valve, reference valve; with
-            `attentions`.
+        attentions: per pyramid level (B, 1 head, N_source, N_reference), rows sum to 1; on request.
+        valves: with `attentions`, per level (B, 2, h_l, w_l) in (0, 1): source, reference valve.
         color_features: F_color (B, C, Hc, Wc).
     """
 
@@ -104,9 +159,7 @@ class SCSNetPreTrainedModel(PreTrainedModel):
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike, *args, **kwargs
     ) -> "SCSNetPreTrainedModel":
-        """Load a checkpoint, by default from safetensors only, since these cannot execute code.
-
-        The arguments are those of `PreTrainedModel.from_pretrained`.
+        """Load a checkpoint as `PreTrainedModel` does, by default from safetensors only.
 
         Raises:
             OSError: if the weights are missing, damaged or truncated.
@@ -121,15 +174,17 @@ class SCSNetPreTrainedModel(PreTrainedModel):
             ) from error
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
-        """Save a checkpoint; see `PreTrainedModel.save_pretrained`.
+        """Save a checkpoint and its code; see `PreTrainedModel.save_pretrained`.
 
-        Where the code is saved with it, `AutoModel` can load the checkpoint too.
+        With `trust_remote_code=True`, Auto classes and `pipeline` load it without this package too.
         """
+        # transformers copies the files of all such imports, and so the code of the pipeline.
+        from .pipeline_scsnet import CUSTOM_PIPELINES
+
+        self.config.custom_pipelines = CUSTOM_PIPELINES
+        auto_map = getattr(self.config, "auto_map", None) or {}
+        self.config.auto_map = {**auto_map, "AutoModel": "modeling_scsnet.SCSNetForImageToImage"}
         super().save_pretrained(save_directory, *args, **kwargs)
-        auto_map = getattr(self.config, "auto_map", None)
-        if auto_map and "AutoModelForImageToImage" in auto_map:
-            auto_map["AutoModel"] = auto_map["AutoModelForImageToImage"]
-            self.config.save_pretrained(save_directory)
 
 
 class SCSNetForImageToImage(SCSNetPreTrainedModel):
@@ -154,15 +209,15 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
     def __init__(self, config: SCSNetConfig):
         super().__init__(config)
         width = config.hidden_sizes[0]
-        self.stem = convolution(1, width)
+        self.stem = _convolution(1, width)
         self.source_encoder = SOURCE_ENCODER_CLASSES[config.source_encoder](config)
         self.color_decoder = ColorDecoder(config)
-        self.texture_encoder = nn.Sequential(*residual_blocks(width, config.texture_depth))
+        self.texture_encoder = nn.Sequential(*_residual_blocks(width, config.texture_depth))
         self.upsampler = HEADS[config.upsampler](config)
         # A new network makes gray images: mid-gray, or the source's L with a luminance skip.
         self.upsampler.last.starts_at_zero = True
         if config.cross_attention != "none":
-            self.reference_stem = convolution(3, width)
+            self.reference_stem = _convolution(3, width)
             self.reference_encoder = ColorEncoder(config)
             self.cross_attention = CROSS_ATTENTION_CLASSES[config.cross_attention](config)
         self.post_init()
@@ -193,10 +248,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             output_size: (Ho, Wo), instead of `scale`. In training also int64 (B, 2), one size per
                 item, where the loss is computed on a window of the labels' size.
             labels: target, (B, 3, Ho, Wo) normalized Lab.
-            output_attentions: also return the attention and valve maps; as the config says if
-                None.
-            output_hidden_states: also return F_s, F_int, F_color and F_tex; as the config says if
-                None.
+            output_attentions: return attention and valve maps; None for the config's choice.
+            output_hidden_states: return F_s, F_int, F_color, F_tex; None for the config's choice.
             reference_strength: 0 (automatic) to 1; not in the paper.
             output_start: int64 (B, 2), first output row and column of each item's window.
             color_only: compute `color_features` only, to train the color branch alone.
@@ -215,16 +268,15 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         windowed = output_start is not None
         if windowed != torch.is_tensor(output_size) or (windowed and labels is None):
             raise ValueError("output_start, an output_size (B, 2) and labels only go together")
-        if output_attentions is None:
-            output_attentions = self.config.output_attentions
-        if output_hidden_states is None:
-            output_hidden_states = self.config.output_hidden_states
+        config = self.config
+        maps = config.output_attentions if output_attentions is None else output_attentions
+        states = (
+            config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        )
         tokens = None
         if reference_pixel_values is not None:
             tokens = self.encode_reference(reference_pixel_values)
-        color = self.encode_color(
-            pixel_values, tokens, reference_mask, reference_strength, output_attentions
-        )
+        color = self.encode_color(pixel_values, tokens, reference_mask, reference_strength, maps)
         if color_only:
             return SCSNetOutput(color_features=color.features)
         source_size = tuple(pixel_values.shape[-2:])
@@ -242,7 +294,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         return SCSNetOutput(
             loss=loss,
             reconstruction=reconstruction,
-            hidden_states=hidden_states if output_hidden_states else None,
+            hidden_states=hidden_states if states else None,
             attentions=color.attentions or None,
             valves=color.valves or None,
             color_features=color.features,
@@ -429,12 +481,15 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         parts = [nn.functional.normalize(mean) for mean in means]
         return nn.functional.normalize(torch.cat(parts, dim=1))
 
+    def get_output_embeddings(self) -> nn.Module:
+        """Return the head, which quantizers then leave as it is: its few layers make the pixels."""
+        return self.upsampler
+
     @property
     def automatic_parameters(self) -> int:
         """Number of parameters used in the automatic mode."""
-        reference = (getattr(self, name) for name in REFERENCE_PARTS if hasattr(self, name))
-        unused = (parameter.numel() for part in reference for parameter in part.parameters())
-        return self.num_parameters() - sum(unused)
+        named = self.named_parameters()
+        return sum(p.numel() for name, p in named if name.split(".")[0] not in REFERENCE_PARTS)
 
     @property
     def halo(self) -> int:

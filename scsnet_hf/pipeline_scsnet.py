@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoModelForImageToImage, Pipeline
+from transformers import Pipeline
 from transformers.utils import logging
 
 from .attention import Tokens
@@ -29,6 +29,15 @@ from .tiling import Strips, explain_memory_errors
 logger = logging.get_logger(__name__)
 
 TASK = "scs-colorize-sr"
+
+# What config.json says of the pipeline; the model's `save_pretrained` writes it.
+CUSTOM_PIPELINES = {
+    TASK: {
+        "impl": "pipeline_scsnet.ScsColorizeSrPipeline",
+        "pt": ["AutoModelForImageToImage"],
+        "type": "image",
+    }
+}
 
 # Arguments of a call that concern the color branch; the others concern decoding.
 _ENCODING_ARGUMENTS = ("reference_tokens", "reference_strength", "return_attention")
@@ -463,10 +472,3 @@ def _with_own_references(images: list, references: list) -> list[dict]:
         )
     rows = (image if isinstance(image, Mapping) else {"image": image} for image in images)
     return [{**row, "reference": own} for row, own in zip(rows, references, strict=True)]
-
-
-# What `save_pretrained` writes into config.json as `custom_pipelines`. An Auto class, because the
-# Hub's loader looks the name up in transformers; no default, which would be a path of this machine.
-ScsColorizeSrPipeline._registered_impl = {
-    TASK: {"impl": ScsColorizeSrPipeline, "pt": (AutoModelForImageToImage,), "type": "image"}
-}

@@ -121,7 +121,6 @@ def _register_pipeline() -> None:
 
     if TASK in PIPELINE_REGISTRY.supported_tasks:
         return
-    for_the_hub = ScsColorizeSrPipeline._registered_impl
     PIPELINE_REGISTRY.register_pipeline(
         TASK,
         ScsColorizeSrPipeline,
@@ -129,7 +128,6 @@ def _register_pipeline() -> None:
         default={"model": (DEFAULT_CHECKPOINT, None)},
         type="image",
     )
-    ScsColorizeSrPipeline._registered_impl = for_the_hub
     # transformers advises against a task's default model, which is a moving one on the Hub; ours is
     # a folder of this package.
     logging.getLogger("transformers.pipelines").addFilter(

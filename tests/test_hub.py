@@ -158,7 +158,7 @@ sys.meta_path.insert(0, Refuse())
 """
 
 LOAD_FOLDER = """
-pipe, result = colorize(str(work / "saved"))
+pipe, result = colorize(sys.argv[2])
 np.save(work / "result.npy", result)
 (work / "user.json").write_text(json.dumps(report(pipe)))
 """
@@ -301,11 +301,48 @@ class TestSavedFolder:
             assert str(work) not in text
 
     def test_a_process_without_the_package_gives_the_same_image(self, work, pipe):
-        run("-c", REFUSE + START + LOAD_FOLDER, work, hub="http://127.0.0.1:1", folder=work)
+        folder = work / "saved"
+        run("-c", REFUSE + START + LOAD_FOLDER, work, folder, hub="http://127.0.0.1:1", folder=work)
         expected = pipe(work / "image.png", reference=work / "reference.png", scale=2.7)
         assert np.array_equal(np.load(work / "result.npy"), np.asarray(expected))
         package, *_ = json.loads((work / "user.json").read_text())
         assert package == []
+
+
+@pytest.fixture(scope="module")
+def tuned(work):
+    """A folder as training writes it: a model from a saved pipeline, and an image processor."""
+    loaded = pipeline("scs-colorize-sr", model=str(work / "saved"), device="cpu")
+    loaded.model.save_pretrained(work / "tuned")
+    loaded.image_processor.save_pretrained(work / "tuned")
+    return work / "tuned"
+
+
+class TestFolderOfAModelAlone:
+    def test_it_holds_the_code_of_the_pipeline_too(self, tuned):
+        assert names(tuned) - {"__init__.py"} == FILES | CODE
+
+    def test_a_process_without_the_package_gives_the_same_image(self, work, tuned, pipe):
+        run("-c", REFUSE + START + LOAD_FOLDER, work, tuned, hub="http://127.0.0.1:1", folder=work)
+        expected = pipe(work / "image.png", reference=work / "reference.png", scale=2.7)
+        assert np.array_equal(np.load(work / "result.npy"), np.asarray(expected))
+
+
+@pytest.mark.parametrize("folder", ["saved", "tuned"])
+class TestInstalledPackage:
+    """It needs no `trust_remote_code` for its own task."""
+
+    @pytest.mark.usefixtures("tuned")
+    @pytest.mark.parametrize("task", ["scs-colorize-sr", None])
+    def test_loads_a_folder_with_its_own_code(self, work, folder, task):
+        loaded = pipeline(task, model=str(work / folder), device="cpu")
+        assert type(loaded) is scsnet_hf.ScsColorizeSrPipeline
+        assert type(loaded.model) is scsnet_hf.SCSNetForImageToImage
+
+    @pytest.mark.usefixtures("tuned")
+    def test_loads_a_folder_that_is_trusted(self, work, folder):
+        loaded = pipeline(model=str(work / folder), device="cpu", trust_remote_code=True)
+        assert type(loaded) is scsnet_hf.ScsColorizeSrPipeline
 
 
 def imported_outside_of_try(tree: ast.AST):

@@ -397,7 +397,7 @@ def test_gradient_checkpointing_gives_the_same_gradients():
     model(gray(2, 9, 10), **inputs).loss.backward()
     expected = {name: gradient.clone() for name, gradient in gradients(model).items()}
     model.zero_grad()
-    model.activation_checkpointing_enable()
+    model.gradient_checkpointing_enable()
     model(gray(2, 9, 10), **inputs).loss.backward()
     torch.testing.assert_close(gradients(model), expected, atol=1e-6, rtol=1e-4)
 
@@ -515,3 +515,95 @@ def test_the_color_branch_alone_gives_its_features_only(tiny_model):
         output = tiny_model(gray(2, 16, 12), color_only=True)
     assert output.reconstruction is None
     assert output.color_features.shape == (2, tiny_model.config.hidden_sizes[0], 16, 12)
+
+
+# Conventions of transformers
+
+
+def test_attention_maps_and_hidden_states_on_request_of_the_config():
+    config = SCSNetConfig.from_preset("tiny", output_attentions=True, output_hidden_states=True)
+    with torch.no_grad():
+        output = SCSNetForImageToImage(config)(gray(1, 9, 10), color(1, 8, 8))
+        silent = SCSNetForImageToImage(config)(
+            gray(1, 9, 10), color(1, 8, 8), output_attentions=False, output_hidden_states=False
+        )
+    assert len(output.attentions) == 3
+    assert len(output.hidden_states) == 4
+    assert silent.attentions is None
+    assert silent.hidden_states is None
+
+
+def test_hidden_states_are_those_of_source_fusion_color_and_texture(tiny_model):
+    pixels, reference = gray(1, 9, 10), color(1, 8, 8)
+    with torch.no_grad():
+        output = tiny_model(pixels, reference, output_hidden_states=True)
+        source, fused, colors, texture = output.hidden_states
+        tokens = tiny_model.encode_reference(reference)
+        assert torch.equal(tiny_model.fuse_reference(source, tokens).features, fused)
+        assert torch.equal(output.color_features, colors)
+        assert torch.equal(tiny_model.encode_texture(pixels), texture)
+    assert source.shape == fused.shape == (1, 16, 3, 3)
+
+
+def test_eager_attention_is_close_to_the_fused_kernel(tiny_model):
+    inputs = gray(1, 13, 15), color(1, 9, 11)
+    expected = reconstruct(tiny_model, *inputs)
+    eager = deepcopy(tiny_model)
+    eager.set_attn_implementation("eager")
+    assert tiny_model.config._attn_implementation == "sdpa"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delattr(torch.nn.functional, "scaled_dot_product_attention")
+        actual = reconstruct(eager, *inputs)
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_unknown_argument_is_refused(tiny_model):
+    with pytest.raises(TypeError, match="refrence"):
+        tiny_model(gray(1, 8, 8), refrence=None)
+
+
+# Layers whose weights are elsewhere, quantized, or adapted
+
+
+@pytest.mark.filterwarnings("ignore:torch")
+def test_layers_of_eight_bits_give_nearly_the_same(tiny_model):
+    inputs = gray(1, 13, 15), color(1, 9, 11)
+    quantized = torch.ao.quantization.quantize_dynamic(deepcopy(tiny_model), {torch.nn.Linear})
+    expected, actual = reconstruct(tiny_model, *inputs), reconstruct(quantized, *inputs)
+    assert type(quantized.upsampler.first) is not torch.nn.Linear
+    assert (actual - expected).square().mean() < 1e-3 * expected.square().mean()
+
+
+def test_weights_may_be_offloaded(tiny_model):
+    accelerate = pytest.importorskip("accelerate")
+    inputs = gray(1, 13, 15), color(1, 9, 11)
+    offloaded = deepcopy(tiny_model)
+    accelerate.cpu_offload(offloaded, torch.device("cpu"))
+    assert offloaded.upsampler.first.weight.is_meta
+    expected = reconstruct(tiny_model, *inputs)
+    torch.testing.assert_close(reconstruct(offloaded, *inputs), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_quantizers_find_the_first_layer_and_leave_the_head(tiny_model):
+    assert tiny_model.get_input_embeddings() is tiny_model.stem
+    assert tiny_model.get_output_embeddings() is tiny_model.upsampler
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source_encoder", SOURCE_ENCODERS)
+def test_whole_network_is_exported_for_every_size_and_saved(source_encoder, tmp_path):
+    model = build_tiny_model(source_encoder=source_encoder, color_size=64)
+    free = torch.export.Dim.AUTO
+    sizes = {0: free, 2: free, 3: free}
+    with torch.no_grad():
+        program = torch.export.export(
+            model,
+            (gray(3, 40, 36), color(3, 36, 44)),
+            dynamic_shapes={"pixel_values": sizes, "reference_pixel_values": sizes},
+        )
+    torch.export.save(program, tmp_path / "scsnet.pt2")
+    loaded = torch.export.load(tmp_path / "scsnet.pt2").module()
+    inputs = gray(2, 44, 52), color(2, 60, 40)
+    with torch.no_grad():
+        actual = loaded(*inputs).reconstruction
+    torch.testing.assert_close(actual, reconstruct(model, *inputs), atol=1e-4, rtol=1e-4)

@@ -165,3 +165,40 @@ class TestPixelwiseLinear:
             shifted = pixelwise(values)
             hook.remove()
             assert torch.equal(shifted, pixelwise(values) + 1)
+
+
+class Adapter(nn.Module):
+    """A layer with something learned added to its result, like LoRA."""
+
+    def __init__(self, layer: nn.Linear):
+        super().__init__()
+        self.layer = layer
+        self.added = nn.Linear(layer.in_features, layer.out_features)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.layer(pixels) + self.added(pixels)
+
+
+class TestCalledLayers:
+    def test_give_the_result_of_the_folded_ones(self):
+        head, grid = build_head("cpm"), PixelGrid.whole((5, 7), (280, 290))
+        features = random_features(5, 7)
+        expected = head(features, grid)
+        head.first.register_forward_hook(lambda layer, inputs, result: None)
+        torch.testing.assert_close(head(features, grid), expected, atol=1e-5, rtol=0)
+        with torch.no_grad():
+            torch.testing.assert_close(head(features, grid), expected, atol=1e-5, rtol=0)
+
+    def test_each_pixel_may_have_a_grid_of_its_own(self):
+        head, features = build_head("cpm"), random_features(5, 7)
+        sizes, starts = torch.tensor([[10, 21], [13, 18]]), torch.tensor([[1, 2], [4, 0]])
+        grid = PixelGrid((5, 7), sizes.unbind(1), starts.unbind(1), (6, 9))
+        expected = head(features, grid)
+        head.aggregate.register_forward_pre_hook(lambda layer, inputs: None)
+        torch.testing.assert_close(head(features, grid), expected, atol=1e-5, rtol=0)
+
+    def test_adapter_of_the_first_layer_learns(self):
+        head = build_head("cpm")
+        head.first = Adapter(head.first)
+        head(random_features(5, 7), PixelGrid.whole((5, 7), (9, 8))).square().sum().backward()
+        assert head.first.added.weight.grad.any()

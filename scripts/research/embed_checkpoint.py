@@ -54,7 +54,8 @@ def strip_code(folder: Path) -> None:
         file.unlink()
     for file in folder.glob("*.json"):
         content = json.loads(file.read_text())
-        content.pop("auto_map", None)
+        for name in ("auto_map", "custom_pipelines"):
+            content.pop(name, None)
         file.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
 

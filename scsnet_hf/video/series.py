@@ -10,8 +10,8 @@ from PIL import Image
 
 from ..attention import Tokens
 from ..call_arguments import check_arguments
+from ..configuration_scsnet import check_takes_references
 from ..image_io import ImageSource, load_image
-from ..modeling_scsnet import check_takes_references
 from ..pipeline_scsnet import ScsColorizeSrPipeline
 from ..tiling import Strips
 from .color_propagation import propagate_colors
