@@ -270,7 +270,9 @@ def _build_colorizer(
         propagate=bool(args.propagate),
         follow_scenes=False,
     )
-    colorize_video = VideoColorizer(new_video_series, args.quality, on_warning)
+    colorize_video = VideoColorizer(
+        new_video_series, args.quality, on_warning, not args.no_audio, args.deinterlace
+    )
     colorize_image = ImageColorizer(
         images.strips, lambda: new_video_series().strips, args.quality, on_warning
     )

@@ -122,6 +122,13 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--format", choices=FORMATS, help="of image files (default: png, lossless)")
     add("--quality", type=int, metavar="Q", help="1 to 100, for jpg, webp, avif and videos")
+    add("--no-audio", action="store_true", help="drop the sound of videos")
+    add(
+        "--deinterlace",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="deinterlace frames of videos that are marked as interlaced (default)",
+    )
     add("--keep-metadata", action="store_true", help="carry over EXIF, XMP, text and dpi")
     add("--skip-existing", action="store_true", help="skip inputs whose result exists")
     add(

@@ -38,8 +38,7 @@ class ColorizedVideo:
         size: (width, height) in pixels.
         resumed: number of frames that an earlier run had finished.
         damaged: packets of the source that could not be decoded; their frames are missing.
-        interlaced: whether the source is interlaced. Its frames were colorized as they are:
-            deinterlace such a video first.
+        interlaced: whether the source is interlaced.
     """
 
     target: Path
@@ -56,6 +55,8 @@ def colorize_video(
     series: "Series",
     *,
     quality: int | None = None,
+    keep_sound: bool = True,
+    deinterlace: bool = True,
     progress: OnFrame = lambda done, total: None,
 ) -> ColorizedVideo:
     """Colorize a video.
@@ -83,6 +84,8 @@ def colorize_video(
         series: colorizes the frames; its state is reset.
         quality: 1 to 100, which is CRF 50 to 0 of x264; None is CRF 16, hard to tell from the
             network's output. At 100 only color resolution is lost, but few players show it.
+        keep_sound: False drops the sound.
+        deinterlace: False colorizes interlaced frames as they are.
         progress: called with the number of finished frames and of all frames, which may be an
             estimate, or None if unknown: once at the start and after each frame.
 
@@ -102,7 +105,7 @@ def colorize_video(
     with needs_extra("video", "videos"):
         from .writing import join_segments  # noqa: F401, whether PyAV can be imported
     crf = _DEFAULT_CRF if quality is None else round(_WORST_CRF * (100 - quality) / 100)
-    return _colorize(source, target, series, crf, progress)
+    return _colorize(source, target, series, crf, keep_sound, deinterlace, progress)
 
 
 def _check_arguments(source: Path, target: Path, quality: int | None) -> None:
@@ -118,18 +121,25 @@ def _check_arguments(source: Path, target: Path, quality: int | None) -> None:
 
 
 def _colorize(
-    source: Path, target: Path, series: "Series", crf: int, progress: OnFrame
+    source: Path,
+    target: Path,
+    series: "Series",
+    crf: int,
+    keep_sound: bool,
+    deinterlace: bool,
+    progress: OnFrame,
 ) -> ColorizedVideo:
     from .reading import open_video
-    from .writing import check_holds_sound, encoder_version, join_segments
+    from .writing import encoder_version, join_segments, sound_to_transcode
 
-    with open_video(source) as video:
-        check_holds_sound(source, target)
+    with open_video(source, deinterlace) as video:
+        transcoded = sound_to_transcode(source, target, keep_sound)
         settings = {
             "source": file_sha256(source),
             "quality": crf,
             "version": __version__,
             "encoder": encoder_version(),
+            "deinterlace": deinterlace,
             **series.settings(),
         }
         segments = Segments(target, settings)
@@ -142,7 +152,7 @@ def _colorize(
         layout = _layout(video, done, crf)
         last_duration = done.last_duration * video.time_base
     files = [segments.path(index) for index in range(done.segments)]
-    join_segments(files, layout, last_duration, source, segments.joined)
+    join_segments(files, layout, last_duration, source, segments.joined, transcoded, keep_sound)
     segments.finish()
     return ColorizedVideo(target, done.frames, done.size, resumed, done.damaged, done.interlaced)
 

@@ -64,6 +64,7 @@ class Video:
         interlaced: whether a frame so far was marked as interlaced.
         aspect: width of a pixel of upright frames over its height; None if the file does not say,
             and before the first frame.
+        deinterlace: whether frames that are marked as interlaced are deinterlaced.
     """
 
     path: Path
@@ -75,6 +76,7 @@ class Video:
     damaged: int = 0
     interlaced: bool = False
     aspect: Fraction | None = None
+    deinterlace: bool = True
 
     def frames(self, skip: int = 0) -> Iterator[Frame]:
         """Yield the frames in the order in which they are shown, without damaged ones.
@@ -87,13 +89,15 @@ class Video:
         """
         time = None
         usual = max(1, round(1 / (self.rate * self.time_base)))
-        for index, decoded in enumerate(self._decoded()):
+        decoded_frames = self._decoded()
+        if self.deinterlace:
+            decoded_frames = _deinterlaced(decoded_frames)
+        for index, decoded in enumerate(decoded_frames):
             earliest = None if time is None else time + 1
             if decoded.pts is None:
                 time = 0 if time is None else time + usual
             else:
                 time = decoded.pts if earliest is None else max(decoded.pts, earliest)
-            self.interlaced |= decoded.interlaced_frame
             matrix = _display_matrix(decoded)
             if self.aspect is None:
                 self.aspect = _pixel_aspect(self._stream, matrix)
@@ -105,7 +109,9 @@ class Video:
     def _decoded(self) -> Iterator[av.VideoFrame]:
         for packet in self._packets():
             try:
-                yield from packet.decode()
+                for frame in packet.decode():
+                    self.interlaced |= frame.interlaced_frame
+                    yield frame
             except av.error.FFmpegError:
                 self.damaged += 1
 
@@ -116,9 +122,51 @@ class Video:
             self.damaged += 1
 
 
+def _deinterlaced(frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """Deinterlace what follows the first interlaced frame: one frame for each, at its time."""
+    graph, kind = None, None
+    for frame in frames:
+        if graph is not None and kind != (frame.width, frame.height, frame.format.name):
+            yield from _filtered(graph, None)
+            graph = None
+        if graph is None and frame.interlaced_frame:
+            kind = (frame.width, frame.height, frame.format.name)
+            graph = av.filter.Graph()
+            source = graph.add_buffer(
+                width=frame.width,
+                height=frame.height,
+                format=frame.format,
+                time_base=frame.time_base,
+            )
+            graph.link_nodes(
+                source, graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+                graph.add("buffersink"),
+            ).configure()  # fmt: skip
+        if graph is None:
+            yield frame
+        else:
+            yield from _filtered(graph, frame)
+    if graph is not None:
+        yield from _filtered(graph, None)
+
+
+def _filtered(graph: av.filter.Graph, frame: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+    """Push a frame, or the end if None, and yield what is ready."""
+    graph.vpush(frame)
+    while True:
+        try:
+            yield graph.vpull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+
+
 @contextmanager
-def open_video(path: Path) -> Iterator[Video]:
+def open_video(path: Path, deinterlace: bool = True) -> Iterator[Video]:
     """Open a video to read its frames.
+
+    Args:
+        path: the file.
+        deinterlace: whether frames that are marked as interlaced are deinterlaced.
 
     Raises:
         VideoError: if the file is not a video, or has no video stream that can be decoded.
@@ -128,7 +176,9 @@ def open_video(path: Path) -> Iterator[Video]:
         stream = video_stream(container, path)
         rate = stream.guessed_rate or stream.average_rate or Fraction(25)
         expected = _expected_frames(container, stream)
-        yield Video(path, stream.time_base, rate, expected, container, stream)
+        yield Video(
+            path, stream.time_base, rate, expected, container, stream, deinterlace=deinterlace
+        )
 
 
 @contextmanager

@@ -22,11 +22,14 @@ class VideoColorizer:
         new_series: returns what colorizes the frames of one video.
         quality: see `video.colorize_video`.
         on_warning: called with one line about a defect of the video.
+        keep_sound, deinterlace: see `video.colorize_video`.
     """
 
     new_series: Callable[[], Series]
     quality: int | None = None
     on_warning: Callable[[str], None] = print
+    keep_sound: bool = True
+    deinterlace: bool = True
 
     def __call__(self, source: str | Path, target: str | Path) -> str:
         """Colorize one video and return what was written, as text.
@@ -45,11 +48,18 @@ class VideoColorizer:
                 bar.update(done - bar.n)
 
             video = colorize_video(
-                source, target, self.new_series(), quality=self.quality, progress=show
+                source,
+                target,
+                self.new_series(),
+                quality=self.quality,
+                keep_sound=self.keep_sound,
+                deinterlace=self.deinterlace,
+                progress=show,
             )
         if video.damaged:
             self.on_warning(f"{source}: {video.damaged} damaged packets were left out")
         if video.interlaced:
-            self.on_warning(f"{source}: is interlaced; deinterlace it first for better results")
+            done = "was" if self.deinterlace else "was not"
+            self.on_warning(f"{source}: is interlaced and {done} deinterlaced (--[no-]deinterlace)")
         width, height = video.size
         return f"{video.target} ({width}x{height}, {video.frames} frames)"

@@ -4,7 +4,8 @@ It needs PyAV.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,16 +18,19 @@ from PIL import Image
 from .reading import BIT_EXACT_BICUBIC, Frame, VideoError, open_container, video_stream
 from .segments import Layout
 
+_logger = logging.getLogger(__name__)
+
+# "+" adds to the default flags, which include the bitstream filters that a container needs.
+_BIT_EXACT = {"fflags": "+bitexact"}
 _CODEC, _PIXELS = "libx264", "yuv420p"  # what every player shows
 _BT709 = 1  # as color space, primaries and transfer characteristics
 _THREADS = "4"  # the output of x264 depends on it
 _COPIED_TYPES = ("audio", "subtitle")
 _CONTAINER_METADATA = {"encoder", "major_brand", "minor_version", "compatible_brands"}
-_STREAM_METADATA = ("language", "title")
-_ADVICE = {  # by whether the target is a .mkv
-    False: "write to a .mkv file, which holds more codecs",
-    True: "convert it first, sound to FLAC for example",
-}
+_STREAM_METADATA = ("language", "title", "timecode")
+_SOUND_CODECS = {".mkv": "flac"}  # of sound that is transcoded; AAC in other files
+_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}  # where a file gives only a number
+_AAC_BIT_RATE = 128_000  # per channel
 
 
 def even_size(image: Image.Image) -> tuple[int, int]:
@@ -48,7 +52,7 @@ def write_segment(path: Path, frames: Iterable[Frame], layout: Layout) -> None:
         VideoError: if the frames cannot be encoded.
     """
     try:
-        with av.open(str(path), "w", options={"fflags": "bitexact"}) as container:
+        with av.open(str(path), "w", options=_BIT_EXACT) as container:
             stream = _add_encoder(container, layout)
             for frame in frames:
                 container.mux(stream.encode(_encodable(frame, layout)))
@@ -104,38 +108,81 @@ def encoder_version() -> str:
     return f"PyAV {av.__version__}"
 
 
-def check_holds_sound(source: Path, target: Path) -> None:
-    """Write a header to check that a format holds the sound and subtitles of a video.
+def sound_to_transcode(source: Path, target: Path, keep_sound: bool = True) -> frozenset[int]:
+    """Write everything but the frames to a temporary file, to find out what cannot be copied.
 
     Args:
         source: the video.
         target: a file of the format.
+        keep_sound: whether sound is to be kept.
+
+    Returns:
+        The streams of sound that have to be transcoded, by their index in the source.
 
     Raises:
-        VideoError: if it does not; the message says what to do.
+        VideoError: if the format holds a stream neither as it is nor transcoded.
     """
+    with open_container(source) as video:
+        sound = {stream.index: stream.codec_context for stream in video.streams.audio}
+        kept = {stream.index for stream in video.streams if stream.type == "subtitle"}
+        fonts = [stream.name for stream in video.streams if stream.type == "attachment"]
+    if fonts and target.suffix.lower() != ".mkv":
+        names = ", ".join(fonts)
+        _logger.warning("%s: %s holds no attachments (%s)", source, target.suffix, names)
+    sound = {index: context for index, context in sound.items() if context and keep_sound}
+    refused = {index: _refusal(source, target, {index}, ()) for index in sound}
+    transcoded = frozenset(index for index, reason in refused.items() if reason)
+    reason = _refusal(source, target, kept | set(sound), transcoded)
+    if reason:
+        advice = "drop sound (--no-audio) or convert it first"
+        if target.suffix.lower() != ".mkv":
+            advice = "write to a .mkv file, which holds more codecs"
+        raise VideoError(f"{reason}; {advice}")
+    for index in sorted(transcoded):
+        codec, name = _sound_codec(target).upper(), sound[index].name
+        _logger.warning(
+            "%s: %s does not hold its sound (%s), which is transcoded to %s",
+            source, target.suffix, name, codec,
+        )  # fmt: skip
+    return transcoded
+
+
+def _refusal(
+    source: Path, target: Path, kept: Collection[int], transcoded: Collection[int]
+) -> str | None:
+    """Return why a format does not hold some streams of a video; None if it does."""
     layout = Layout((16, 16), Fraction(1, 25), Fraction(25), None, 23)
     with open_container(source) as video, TemporaryDirectory() as folder:
+        file = f"{folder}/sound{target.suffix}"
         try:
-            with av.open(f"{folder}/header{target.suffix}", "w") as container:
+            with av.open(file, "w", options=_BIT_EXACT) as container:
                 _add_encoder(container, layout)
-                _add_copies(container, video, target)
+                copies = _add_copies(container, video, target, kept, transcoded)
                 container.start_encoding()
+                for packet in _copied_packets(video, copies, transcoded):
+                    container.mux_one(packet)
         except (av.error.FFmpegError, ValueError) as error:
-            reason = error if isinstance(error, VideoError) else f"{target}: {error}"
-            raise VideoError(f"{reason}; {_ADVICE[target.suffix.lower() == '.mkv']}") from None
+            return str(error) if isinstance(error, VideoError) else f"{target}: {error}"
+    return None
 
 
 def _add_copies(
-    container: av.container.OutputContainer, video: av.container.InputContainer, target: Path
+    container: av.container.OutputContainer,
+    video: av.container.InputContainer,
+    target: Path,
+    kept: Collection[int],
+    transcoded: Collection[int],
 ) -> dict[int, av.stream.Stream]:
-    """Add the streams to copy; return them by their index in the source."""
+    """Add the streams to copy or transcode; return them by their index in the source."""
     copies = {}
     for stream in video.streams:
-        if stream.type not in _COPIED_TYPES or stream.codec_context is None:
+        if stream.index not in kept or stream.codec_context is None:
             continue
         try:
-            copy = container.add_stream_from_template(stream)
+            if stream.index in transcoded:
+                copy = _add_sound_encoder(container, stream, target)
+            else:
+                copy = container.add_stream_from_template(stream)
         except ValueError:
             name = stream.codec_context.name
             raise VideoError(
@@ -144,6 +191,24 @@ def _add_copies(
         _copy_metadata(copy, stream)
         copies[stream.index] = copy
     return copies
+
+
+def _sound_codec(target: Path) -> str:
+    return _SOUND_CODECS.get(target.suffix.lower(), "aac")
+
+
+def _add_sound_encoder(
+    container: av.container.OutputContainer, sound: av.AudioStream, target: Path
+) -> av.AudioStream:
+    codec = _sound_codec(target)
+    rates = av.codec.Codec(codec, "w").audio_rates
+    rate = sound.rate if not rates or sound.rate in rates else 48000
+    encoder = container.add_stream(codec, rate=rate)
+    unnamed = sound.layout.name.endswith("channels")
+    encoder.codec_context.layout = _LAYOUTS.get(sound.channels) if unnamed else sound.layout
+    if codec == "aac":
+        encoder.codec_context.bit_rate = _AAC_BIT_RATE * sound.channels
+    return encoder
 
 
 def _copy_metadata(copy: av.stream.Stream, stream: av.stream.Stream) -> None:
@@ -155,7 +220,13 @@ def _copy_metadata(copy: av.stream.Stream, stream: av.stream.Stream) -> None:
 
 
 def join_segments(
-    segments: Sequence[Path], layout: Layout, last_duration: Fraction, source: Path, target: Path
+    segments: Sequence[Path],
+    layout: Layout,
+    last_duration: Fraction,
+    source: Path,
+    target: Path,
+    transcoded: Collection[int] = (),
+    keep_sound: bool = True,
 ) -> None:
     """Write the video: frames of the segments, and everything else of the source.
 
@@ -165,18 +236,25 @@ def join_segments(
         last_duration: of the last frame, in seconds.
         source: the video whose sound, subtitles, chapters and metadata are copied.
         target: file to write.
+        transcoded: result of `sound_to_transcode`.
+        keep_sound: whether sound is kept.
 
     Raises:
         VideoError: if a segment is damaged, or the target does not hold a stream.
     """
     with (
         open_container(source) as video,
-        av.open(str(target), "w", options={"fflags": "bitexact"}) as container,
+        av.open(str(target), "w", options=_BIT_EXACT) as container,
     ):
         # It encodes nothing here, but has the same header as the segments.
         images = _add_encoder(container, layout)
         _copy_metadata(images, video_stream(video, source))
-        copies = _add_copies(container, video, target)
+        types = _COPIED_TYPES if keep_sound else ("subtitle",)
+        kept = {stream.index for stream in video.streams if stream.type in types}
+        copies = _add_copies(container, video, target, kept, transcoded)
+        if target.suffix.lower() == ".mkv":
+            for font in video.streams.attachments:
+                container.add_attachment(font.name, font.mimetype, font.data)
         container.metadata.update(
             {name: text for name, text in video.metadata.items() if name not in _CONTAINER_METADATA}
         )
@@ -184,7 +262,7 @@ def join_segments(
         start = Fraction(max(0, video.start_time or 0), av.time_base)
         streams = (
             _video_packets(segments, images, last_duration),
-            _copied_packets(video, copies),
+            _copied_packets(video, copies, transcoded),
         )
         for packet in heapq.merge(*streams, key=lambda one: one.dts * one.time_base):
             packet.pts -= round(start / packet.time_base)
@@ -218,14 +296,20 @@ def _video_packets(
 
 
 def _copied_packets(
-    video: av.container.InputContainer, copies: dict[int, av.stream.Stream]
+    video: av.container.InputContainer,
+    copies: dict[int, av.stream.Stream],
+    transcoded: Collection[int],
 ) -> Iterator[av.Packet]:
     """Packets of copied streams, without those that go back in time, which no file can hold."""
     last: dict[int, int] = {}
+    ends: dict[int, Fraction] = {}
     if not copies:
         return
     for packet in video.demux(*(video.streams[index] for index in copies)):
         index = packet.stream.index
+        if index in transcoded:
+            yield from _transcode(packet, copies[index], ends)
+            continue
         if packet.dts is None or packet.dts <= last.get(index, packet.dts - 1):
             continue
         last[index] = packet.dts
@@ -233,3 +317,23 @@ def _copied_packets(
             packet.pts = packet.dts
         packet.stream = copies[index]
         yield packet
+    for index in transcoded:
+        # The last packet of FLAC has no sound, only a checksum of all of it.
+        yield from (packet for packet in copies[index].encode(None) if packet.size)
+
+
+def _transcode(
+    packet: av.Packet, encoder: av.AudioStream, ends: dict[int, Fraction]
+) -> Iterator[av.Packet]:
+    """Transcode a packet; `ends` is when the sound of each stream ended, in seconds."""
+    try:
+        frames = packet.decode()
+    except av.error.FFmpegError:
+        return  # damaged
+    for frame in frames:
+        index, rate = packet.stream.index, frame.sample_rate
+        if frame.pts is None:
+            frame.time_base = Fraction(1, rate)
+            frame.pts = round(ends.get(index, 0) * rate)
+        ends[index] = frame.pts * frame.time_base + Fraction(frame.samples, rate)
+        yield from encoder.encode(frame)

@@ -400,17 +400,6 @@ class TestRefusals:
         with pytest.raises(ValueError, match="1 to 100"):
             colorize_video(video, tmp_path / "a.mp4", Painter(), quality=quality)
 
-    @pytest.mark.parametrize(("suffix", "advice"), [(".mp4", r"\.mkv"), (".mkv", "FLAC")])
-    def test_sound_that_a_file_does_not_hold_is_refused_before_the_work(
-        self, tmp_path, suffix, advice
-    ):
-        source = write_video(tmp_path / "a.wmv", images(3), codec="wmv2", sound="wmav2")
-        painter = Painter()
-        with pytest.raises(VideoError, match=rf"does not hold audio in the codec wmav2.*{advice}"):
-            colorize(source, suffix, painter)
-        assert painter.seen == []
-        assert list(tmp_path.iterdir()) == [source]
-
     def test_without_pyav(self, video, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "av", None)
         for name in ("reading", "writing"):
