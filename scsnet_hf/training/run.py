@@ -68,6 +68,7 @@ def build_trainer(
             run.texture_from,
             run.imagenet_weights,
             preset.branch,
+            run.config_fields(),
         ),
         args=args,
         train_dataset=_stream_samples(run, run.data, preset.pairs, args.seed, skipped),

@@ -50,6 +50,12 @@ def test_another_start_brings_its_own_network():
     assert (preset.network, preset.init_from) == (None, "mine")
 
 
+def test_fields_of_the_network_are_numbers_lists_or_words():
+    given = ["trunk_width=1.1", "hidden_sizes=[8, 8, 16]", "upsampler=meta"]
+    fields = RunArguments(data=["photos"], config=given).config_fields()
+    assert fields == {"trunk_width": 1.1, "hidden_sizes": [8, 8, 16], "upsampler": "meta"}
+
+
 def test_losses_choose_among_the_terms_of_the_preset():
     preset = RunArguments(data=["photos"], losses="content").resolve_preset()
     weights = preset.loss_weights
