@@ -35,7 +35,7 @@ _CHECKED_FIRST = 20  # inputs that are opened before the network is loaded
 _CURRENT_JOB: "ContextVar[Job]" = ContextVar("job")  # of this thread
 
 # Errors that concern one input; the others are still processed.
-_INPUT_ERRORS = (ValueError, OSError, MemoryError, RuntimeError, ArithmeticError, ImportError)
+_INPUT_ERRORS = (Exception,)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -106,7 +106,7 @@ def colorize(args: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from .io.jobs import STANDARD_STREAM, plan_jobs
+    from .io.jobs import STANDARD_STREAM, count_passed_over, plan_jobs
 
     with TemporaryDirectory(prefix="scsnet-") as folder:
         output = args.output or (STANDARD_STREAM if args.inputs == [STANDARD_STREAM] else None)
@@ -127,8 +127,11 @@ def colorize(args: argparse.Namespace) -> int:
             _copy_to_stdout(jobs[0].target)
     skipped = len(jobs) - len(todo)
     where = report.where(output, jobs[0].target)
+    others = count_passed_over(args.inputs)
+    others = f", {others} other files passed over" if others else ""
     sys.stderr.write(
-        f"scsnet: {report.done} done, {report.failed} failed, {skipped} already there{where}\n"
+        f"scsnet: {report.done} done, {report.failed} failed, {skipped} already there{others}"
+        f"{where}\n"
     )
     if not report.failed:
         return ALL_DONE

@@ -149,9 +149,11 @@ class TestWhereResultsGo:
 
     def test_two_inputs_never_share_a_result(self, colorize, photo, capsys):
         make_image(8, 8).save(photo.with_suffix(".jpg"))
-        assert colorize(photo, photo.with_suffix(".jpg")) == 2
-        assert files(photo.parent) == {"photo.png", "photo.jpg"}
-        assert "photo.jpg" in capsys.readouterr().err
+        for options in ([], ["--skip-existing"]):
+            assert colorize(photo, photo.with_suffix(".jpg"), "--scale", 1, *options) == 0
+            results = {"photo.png.scs.png", "photo.jpg.scs.png"}
+            assert files(photo.parent) == {"photo.png", "photo.jpg"} | results
+        assert "2 already there" in capsys.readouterr().err
 
     def test_a_new_result_replaces_the_old(self, colorize, photo):
         colorize(photo, "--scale", 1)
@@ -222,7 +224,8 @@ class TestOptions:
             monkeypatch.chdir(tree.parent)
             colorize(tree, "--scale", 1, *options)
             output = capsys.readouterr()
-            summary = f"scsnet: 3 done, 0 failed, 0 already there: {where}"
+            others = "1 other files passed over"
+            summary = f"scsnet: 3 done, 0 failed, 0 already there, {others}: {where}"
             assert output.err.splitlines()[-1] == summary
             assert output.out == ""
 

@@ -11,6 +11,7 @@ VIDEO_SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2v .vob .ts .mts .m2ts .wmv .asf .flv .3gp .ogv"
     " .mxf .dv".split()
 )
+_OF_SYSTEMS = ("thumbs.db", ".ds_store", "desktop.ini")
 WRITABLE_VIDEO_SUFFIXES = frozenset(".mp4 .m4v .mov .mkv".split())
 
 
@@ -22,9 +23,13 @@ def files_in(folder: str | Path, suffixes: frozenset[str]) -> Iterator[Path]:
         suffixes: in lower case; those of files may be in any case.
     """
     for file in sorted(Path(folder).rglob("*")):
-        left_behind = file.name.startswith(TEMPORARY_PREFIX)  # by a run that was killed
-        if file.suffix.lower() in suffixes and not left_behind and file.is_file():
+        if file.suffix.lower() in suffixes and not is_hidden(file) and file.is_file():
             yield file
+
+
+def is_hidden(file: Path) -> bool:
+    """Return whether a file is one that systems or a killed run leave behind in folders."""
+    return file.name.startswith(("._", TEMPORARY_PREFIX)) or file.name.lower() in _OF_SYSTEMS
 
 
 def images_in(folder: str | Path) -> Iterator[Path]:

@@ -1,15 +1,19 @@
 """Which files the command reads, and where their results go."""
 
+import logging
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..image_io import READABLE_SUFFIXES, download, is_url, open_image
-from .folders import RESULT_MARK, VIDEO_SUFFIXES, WRITABLE_VIDEO_SUFFIXES, files_in
+from .folders import RESULT_MARK, VIDEO_SUFFIXES, WRITABLE_VIDEO_SUFFIXES, files_in, is_hidden
 from .formats import LOSSY_FORMATS, WRITABLE_SUFFIXES, check_writable_suffix, format_of
+
+_logger = logging.getLogger(__name__)
 
 DEFAULT_FORMAT = "png"
 STANDARD_STREAM = "-"  # as input or output
@@ -145,7 +149,8 @@ def plan_jobs(
     else:
         if output is not None:
             _check_output_folder(Path(output))
-        jobs = [_job_in_folder(one, output, image_format) for one in found]
+        jobs = [_job_in_folder(one, inputs, output, image_format) for one in dict.fromkeys(found)]
+        jobs = _with_distinct_targets(jobs)
     _check_targets(jobs)
     return jobs
 
@@ -160,12 +165,48 @@ def _job_to_stdout(found: list[Input], image_format: str | None, fetched: Path) 
     return Job(found[0].path, fetched / f"stdout{suffix}", found[0].origin)
 
 
-def _job_in_folder(one: Input, output: str | None, image_format: str | None) -> Job:
+def _job_in_folder(
+    one: Input, inputs: list[str], output: str | None, image_format: str | None
+) -> Job:
     suffix = _result_suffix(one.path, image_format)
     if output is not None:
+        if Path(output).resolve() in {Path(name).resolve() for name in inputs}:
+            suffix = RESULT_MARK + suffix  # or results would be inputs of the next run
         return Job(one.path, Path(output) / one.place.with_suffix(suffix), one.origin)
     beside = one.place if one.origin else one.path
     return Job(one.path, beside.with_suffix(f"{RESULT_MARK}{suffix}"), one.origin)
+
+
+def _with_distinct_targets(jobs: list[Job]) -> list[Job]:
+    """Name results after the whole name of their source where they would be one file, or an input.
+
+    Those of the same name in several folders are numbered.
+    """
+    sources = {job.source.resolve() for job in jobs}
+    given = [job.target for job in jobs]
+    for numbered in (False, False, True):  # a joined name may be that of another result
+        places = [job.target.resolve() for job in jobs]
+        taken = Counter(places)
+        for index, (job, place) in enumerate(zip(jobs, places, strict=True)):
+            if taken[place] > 1 or place in sources:
+                number = f"-{places[:index].count(place) + 1}" if numbered else ""
+                ending = job.target.name.removeprefix(job.source.name)
+                name = f"{job.source.name}{number}{ending.removeprefix(job.source.stem)}"
+                jobs[index] = job._replace(target=job.target.with_name(name))
+    for job, target in zip(jobs, given, strict=True):
+        if job.target != target:
+            _logger.warning("%s: %s is not unique, so it becomes %s", job.name, target, job.target)
+    return jobs
+
+
+def count_passed_over(inputs: list[str]) -> int:
+    """Count the files of the given folders that are neither images nor videos by their suffix."""
+    known = READABLE_SUFFIXES | VIDEO_SUFFIXES
+    files = (file for name in inputs if Path(name).is_dir() for file in Path(name).rglob("*"))
+    return sum(
+        file.suffix.lower() not in known and not is_hidden(file) and file.is_file()
+        for file in files
+    )
 
 
 def fetch(job: Job) -> None:

@@ -9,7 +9,7 @@ import pytest
 from helpers.images import make_image
 from scsnet_hf.image_io import ImageError
 from scsnet_hf.io import jobs
-from scsnet_hf.io.jobs import Job, check_readable, fetch, find_inputs, plan_jobs
+from scsnet_hf.io.jobs import Job, check_readable, count_passed_over, fetch, find_inputs, plan_jobs
 
 
 @pytest.fixture
@@ -94,10 +94,7 @@ def test_places_mirror_the_tree(tree):
     ("inputs", "output", "image_format", "reason"),
     [
         (["empty"], None, None, "no images or videos in empty"),
-        (["a.jpg", "a.png"], None, None, "would both be written to"),
-        (["a.jpg", "in/a.jpg"], "new", None, "would both be written to"),
         (["a.jpg"], "a.jpg", None, "overwrite an input"),
-        (["in"], "in", "jpg", "overwrite an input"),
         (["a.jpg"], "new.txt", None, "cannot write .txt"),
         (["a.jpg"], "new.png", "webp", "is not of --format webp"),
         (["a.jpg", "a.png"], "notes.txt", None, "is a file, but several results need a folder"),
@@ -202,3 +199,39 @@ def test_what_is_no_image_is_not_readable(tree, tmp_path):
             check_readable(Job(Path(name), Path("b.png")))
     with pytest.raises(FileNotFoundError):
         check_readable(Job(Path("missing.mp4"), Path("b.mp4")))
+
+
+def targets_of(inputs: list[str], output: str | None, image_format: str | None = None) -> list[str]:
+    return [job.target.as_posix() for job in plan_jobs(inputs, output, image_format)]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "expected"),
+    [
+        (["a.tif", "a.jpg"], "new", ["new/a.tif.png", "new/a.jpg.png"]),
+        (["a.tif", "a.jpg"], None, ["a.tif.scs.png", "a.jpg.scs.png"]),
+        (["IMG.1", "IMG.2", "b.jpg"], "new", ["new/IMG.1.png", "new/IMG.2.png", "new/b.png"]),
+        (["a.avi", "a.wmv"], "new", ["new/a.avi.mkv", "new/a.wmv.mkv"]),
+        (["x/a.jpg", "y/a.jpg"], "new", ["new/a.jpg-1.png", "new/a.jpg-2.png"]),
+        (["a.tif", "a.jpg", "a.tif.jpg"], "n", ["n/a.tif.png", "n/a.jpg.png", "n/a.tif.jpg.png"]),
+        (["a.jpg", "a.jpg"], "new", ["new/a.png"]),
+        (["a.heic", "a.mov"], "new", ["new/a.png", "new/a.mov"]),
+    ],
+)
+def test_results_of_one_name_become_distinct(inputs, output, expected):
+    assert targets_of(inputs, output) == expected
+
+
+def test_results_in_the_folder_of_their_inputs_are_no_later_inputs(tmp_path):
+    (tmp_path / "a.jpg").touch()
+    folder = str(tmp_path)
+    for _ in range(2):
+        assert targets_of([folder], folder) == [f"{tmp_path.as_posix()}/a.scs.png"]
+        (tmp_path / "a.scs.png").touch()
+
+
+def test_other_files_are_counted_but_not_those_of_systems(tmp_path):
+    for name in ("a.jpg", "b.psd", "c.txt", "._a.jpg", "Thumbs.db", ".DS_Store", "d.jp2"):
+        (tmp_path / name).touch()
+    assert count_passed_over([str(tmp_path), "a.jpg"]) == 2
+    assert len(targets_of([str(tmp_path)], "new")) == 2
