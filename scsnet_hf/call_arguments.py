@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral, Real  # of numpy too
 from typing import Any
 
 from PIL import Image
@@ -116,14 +117,14 @@ def check_arguments(**arguments: Any) -> dict[str, Any]:
 
 
 def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not low <= value <= high:
         raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
 
 
 def check_count(name: str, value: int, low: int = 1, unit: str = "") -> None:
     """Raise ValueError unless `value` is a whole number, at least `low`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < low:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < low:
         raise ValueError(f"{name}: {value!r} must be a whole number{unit}, {low} or more")
 
 

@@ -1,5 +1,7 @@
 """Reading images from every kind of source."""
 
+import base64
+import io
 import struct
 import sys
 from pathlib import Path
@@ -263,3 +265,15 @@ def test_what_starts_other_programs_is_refused():
 @pytest.mark.parametrize("image_format", ["JPEG2000", "TGA", "ICO"])
 def test_rarer_formats_are_read(image_format):
     assert load_image(encoded(make_image(32, 32), image_format)).size == (32, 32)
+
+
+def test_rows_file_objects_and_data_uris_are_read(tmp_path):
+    image = make_image(6, 5)
+    content = encoded(image)
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    rows = [{"bytes": content, "path": None}, {"bytes": None, "path": str(path)}]
+    with path.open("rb") as file:
+        for source in (io.BytesIO(content), file, uri, *rows):
+            assert_same(load_image(source), image)
