@@ -20,7 +20,7 @@ from pathlib import Path
 
 from transformers import HfArgumentParser
 
-from scsnet_hf.extras import needs_extra
+from scsnet_hf.io.extras import needs_extra
 
 with needs_extra("train", "ablate.py: training runs", SystemExit):
     from research.ablation import TABLES, Budget, run_ablation

@@ -46,7 +46,7 @@ from research.benchmark.training_step import PRESET
 from research.benchmark.upsamplers import measure_upsamplers
 from research.environment import describe_hardware, software_versions
 from scsnet_hf.data import SOURCES
-from scsnet_hf.extras import needs_extra
+from scsnet_hf.io.extras import needs_extra
 
 PACKAGES = ("scsnet_hf", "torch", "transformers", "datasets", "torchdata", "pillow", "numpy")
 

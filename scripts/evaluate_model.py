@@ -31,7 +31,7 @@ from pathlib import Path
 from transformers import HfArgumentParser
 
 from scsnet_hf.data import SOURCES
-from scsnet_hf.extras import needs_extra
+from scsnet_hf.io.extras import needs_extra
 from scsnet_hf.registration import load_pipeline
 
 with needs_extra("eval", "evaluate_model.py: evaluations", SystemExit):

@@ -20,7 +20,7 @@ import torch
 from onnx_graphs import Graph, build_graphs, largest_difference, write_graph
 from publishing import describe
 from scsnet_hf import SCSNetForImageToImage
-from scsnet_hf.extras import needs_extra
+from scsnet_hf.io.extras import needs_extra
 from scsnet_hf.registration import find_checkpoint
 
 TOLERANCE = 1e-3  # network units: an eighth of a gray level

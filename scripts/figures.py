@@ -33,7 +33,7 @@ from pathlib import Path
 from research.figures.efficiency import draw_efficiency
 from research.figures.results import draw_attention, draw_comparison, draw_results, draw_zoom
 from research.figures.sizes import draw_sizes
-from scsnet_hf.extras import needs_extra
+from scsnet_hf.io.extras import needs_extra
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -29,7 +29,7 @@ from research.human_study.answers import AnswerFile, read_answers
 from research.human_study.images import copy_images, find_images
 from research.human_study.results import preferences, rater_habits, study_tables
 from research.human_study.study import Study, comparisons
-from scsnet_hf.extras import needs_extra
+from scsnet_hf.io.extras import needs_extra
 from scsnet_hf.io.run_settings import write_json
 
 TRUTH = "truth"

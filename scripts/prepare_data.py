@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from scsnet_hf.data import SOURCES
 from scsnet_hf.data.preparation import Preparation, Progress, prepare
-from scsnet_hf.extras import needs_extra
+from scsnet_hf.io.extras import needs_extra
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -14,7 +14,7 @@ otherwise those of the preset.
 
 import sys
 
-from scsnet_hf.extras import needs_extra
+from scsnet_hf.io.extras import needs_extra
 
 with needs_extra("train", "train.py: training runs", SystemExit):
     from scsnet_hf.data import damaged_shards

@@ -14,7 +14,7 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="scsnet-space-")
 atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
 
-from scsnet_hf.extras import needs_extra  # noqa: E402
+from scsnet_hf.io.extras import needs_extra  # noqa: E402
 
 with needs_extra("space", "app.py: its pages", SystemExit):
     import gradio as gr

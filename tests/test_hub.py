@@ -26,7 +26,6 @@ NOT_FOR_THE_HUB = {
     "__main__.py",
     "cli.py",
     "cli_options.py",
-    "extras.py",
     "losses.py",
     "registration.py",
 }

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..extras import needs_extra
 from ..io.error_lines import one_line
+from ..io.extras import needs_extra
 from .output import Counts
 from .parts import Part
 from .worker import Worker

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ..extras import needs_extra
 from ..image_io import load_image
-from .files import SHARD_KINDS, SourceFiles, SourcePath, find_files, is_url
 from ..image_processing_scsnet import drop_alpha
+from ..io.extras import needs_extra
+from .files import SHARD_KINDS, SourceFiles, SourcePath, find_files, is_url
 from .selection import Selection
 from .sources import DataSource, resolve_source
 

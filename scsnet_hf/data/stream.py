@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers.utils import logging
 
-from ..extras import needs_extra
+from ..io.extras import needs_extra
 from .pairs import PairMaker
 from .photographs import encoded_bytes, open_photograph
 from .selection import Selection

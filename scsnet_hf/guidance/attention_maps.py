@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 
 from ..image_io import ImageSource, load_image
-from ..pipeline_scsnet import ScsColorizeSrPipeline
 from ..image_processing_scsnet import drop_alpha
+from ..pipeline_scsnet import ScsColorizeSrPipeline
 from .points import Point, check_point
 
 _STRIDE = 4  # side of a cell of the finest pyramid level, in pixels of the working size

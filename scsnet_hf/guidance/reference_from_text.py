@@ -20,9 +20,9 @@ from transformers.utils import logging
 
 from ..call_arguments import check_arguments, check_count
 from ..decoding import split_alpha
-from ..extras import needs_extra
 from ..image_io import ImageSource, load_image
 from ..image_processing_scsnet import SCSNetImageProcessor
+from ..io.extras import needs_extra
 from ..modeling_scsnet import SCSNetForImageToImage
 from ..pipeline_scsnet import ScsColorizeSrPipeline
 

@@ -16,6 +16,8 @@ atomic_files.py    files that appear only when they are complete
 run_settings.py    settings that a resumed run must share
 error_lines.py     an error as one line
 warning_lines.py   warnings of the package as lines for the user
+extras.py          which extra installs a package that is missing
+formats.py         formats of image files that are written
 
 How a single image is decoded is in `image_io`, which the Hub needs too. Nothing here knows videos
 beyond their suffixes.

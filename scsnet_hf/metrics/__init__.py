@@ -14,7 +14,7 @@ Sums and matrices are float64. `evaluate` and scikit-image are only imported whe
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..extras import needs_extra
+from ..io.extras import needs_extra
 from .distributions import (
     FeatureStatistics,
     compute_statistics,

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ..extras import needs_extra
+from ..io.extras import needs_extra
 from ..training.vgg import VGG16Features
 
 SSIM_WINDOW = 11  # side in pixels

@@ -19,7 +19,7 @@ run.py             its run, from arguments to a saved model
 
 from importlib import import_module
 
-from ..extras import needs_extra
+from ..io.extras import needs_extra
 
 _MODULES = {
     "PRESETS": "presets",

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..extras import needs_extra
 from ..io.atomic_files import replacing
+from ..io.extras import needs_extra
 from ..io.folders import WRITABLE_VIDEO_SUFFIXES
 from .segments import Layout, Segments, VideoProgress, file_sha256
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scsnet_hf.extras import needs_extra
+from scsnet_hf.io.extras import needs_extra
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parent.parent.parent
 
 # The packages of all extras are missing in a plain install.
 WITHOUT_EXTRAS = """
