@@ -173,7 +173,7 @@ def read_source(path: str | None, notify: Callable[[str], object] = gr.Warning) 
         notify: called with a message if the image is reduced.
 
     Raises:
-        ImageError: if nothing was uploaded, or it cannot be read.
+        ImageError: if nothing was uploaded, it cannot be read, or is too thin to be reduced.
     """
     image = read_image(path)
     pixels = image.width * image.height
@@ -181,6 +181,11 @@ def read_source(path: str | None, notify: Callable[[str], object] = gr.Warning) 
         return image
     factor = (LARGEST_SOURCE / pixels) ** 0.5
     size = (int(image.width * factor), int(image.height * factor))
+    if not all(size):
+        raise ImageError(
+            f"{image.width}x{image.height} is too thin for this demonstration: reduced to "
+            f"{LARGEST_SOURCE / 1e6:g} megapixels, nothing of it would be left. Crop it first."
+        )
     notify(
         f"{image.width}x{image.height} was reduced to {size[0]}x{size[1]}: this demonstration "
         f"takes up to {LARGEST_SOURCE / 1e6:g} megapixels. The package itself has no such limit."
