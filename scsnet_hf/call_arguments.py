@@ -18,9 +18,16 @@ OUTPUT_TYPE_OF_DEPTH = {8: "np", 16: "np16"}  # bits per channel: of the image p
 def output_size_of(source_size: tuple[int, int], scale: float) -> tuple[int, int]:
     """Return (round(H p), round(W p)), each at least 1; a half is rounded to the even number."""
     height, width = source_size
-    if float(scale).is_integer():
-        scale = int(scale)  # or a size that is free in exported code could not be rounded
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def exact_scale(scale: float | None) -> float:
+    """Return the magnification, 4 by default, as an int where it is one.
+
+    Exported code cannot round a product of a float and a size that is free.
+    """
+    scale = DEFAULT_SCALE if scale is None else scale
+    return int(scale) if float(scale).is_integer() else scale
 
 
 class Default:

@@ -20,7 +20,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
 from .attention import CROSS_ATTENTION_CLASSES, CrossAttention, FusedFeatures, SelfAttention, Tokens
-from .call_arguments import DEFAULT_SCALE, output_size_of
+from .call_arguments import exact_scale, output_size_of
 from .configuration_scsnet import SCSNetConfig, check_takes_references
 from .efficientnet import EfficientNetEncoder
 from .pixel_mapping import PixelGrid, crop, is_traced, pad_to_multiple, resize, resize_to
@@ -281,7 +281,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             return SCSNetOutput(color_features=color.features)
         source_size = tuple(pixel_values.shape[-2:])
         if output_size is None:
-            output_size = output_size_of(source_size, DEFAULT_SCALE if scale is None else scale)
+            output_size = output_size_of(source_size, exact_scale(scale))
         if windowed:
             corners = output_size.unbind(1), output_start.unbind(1)
             grid = PixelGrid(source_size, *corners, labels.shape[-2:])

@@ -135,11 +135,27 @@ class ZoomView:
             Images by their captions, such as "x2".
         """
         source_side = max(1, min(*self.source_size, round(width / scale)))
-        scales = [*(2**step for step in range(5) if 2**step < scale), scale]
-        sides = [max(1, round(source_side * scale)) for scale in scales]
+        smaller = [2**step for step in range(5) if 2**step < scale]
+        return self.draw_square(center, source_side, [*smaller, scale], saturation)
+
+    def draw_square(
+        self, center: Point, side: int, scales: Iterable[float], saturation: float = 1.0
+    ) -> dict[str, Image.Image]:
+        """Draw a square of the source at several magnifications.
+
+        Args:
+            center: of the square, moved inward where it would leave the image.
+            side: of the square, in source pixels.
+            scales: magnifications.
+            saturation: factor on the chroma, 0 (gray) to 4.
+
+        Returns:
+            Images by their captions, such as "x2".
+        """
+        sides = {scale: max(1, round(side * scale)) for scale in scales}
         return {
-            f"x{scale:g}": self.draw(scale, center, (side, side), saturation)
-            for scale, side in zip(scales, sides, strict=True)
+            f"x{scale:g}": self.draw(scale, center, (pixels, pixels), saturation)
+            for scale, pixels in sides.items()
         }
 
 

@@ -101,6 +101,14 @@ def test_a_comparison_doubles_up_to_the_last_magnification(view):
     }
 
 
+def test_a_square_is_drawn_at_every_magnification(view):
+    images = view.draw_square((0.5, 0.5), 8, (1, 2.5))
+    assert {caption: image.size for caption, image in images.items()} == {
+        "x1": (8, 8),
+        "x2.5": (20, 20),
+    }
+
+
 def test_an_animation_holds_every_frame(tmp_path):
     frames = [make_image(24, 16, seed=seed) for seed in range(4)]
     save_animation(iter(frames), tmp_path / "zoom.webp")
