@@ -29,6 +29,7 @@ importing, weights included.
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from transformers.utils import logging
@@ -51,6 +52,22 @@ from scsnet_hf.io.extras import needs_extra
 PACKAGES = ("scsnet_hf", "torch", "transformers", "datasets", "torchdata", "pillow", "numpy")
 
 
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} must be at least 1")
+    return number
+
+
+# Options of several commands.
+MODEL = {"default": "medium", "help": "embedded checkpoint, folder or Hub id"}
+SCALE = {"type": float, "default": 4.0, "help": "magnification"}
+SIDE = {"type": positive, "default": 128, "help": "side of the source in pixels"}
+DEVICE = {"default": "cpu", "help": "of torch"}
+ROWS = {"nargs": "+", "default": [], "metavar": "ROW", "help": "which (default: all)"}
+RESULTS = {**ROWS, "metavar": "WxH", "help": "sizes of results (default: several)"}
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -64,13 +81,66 @@ def parse_arguments() -> argparse.Namespace:
         command.add_argument("--output", type=Path, help="JSON file for all numbers")
         return command.add_argument
 
-    model = {"default": "medium", "help": "embedded checkpoint, folder or Hub id"}
-    scale = {"type": float, "default": 4.0, "help": "magnification"}
-    side = {"type": positive, "default": 128, "help": "side of the source in pixels"}
-    device = {"default": "cpu", "help": "of torch"}
-    rows = {"nargs": "+", "default": [], "metavar": "ROW", "help": "which (default: all)"}
-    results = {**rows, "metavar": "WxH", "help": "sizes of results (default: several)"}
+    add_network_commands(add_command)
+    add_call_commands(add_command)
+    add_training_commands(add_command)
+    return parser.parse_args()
 
+
+def add_network_commands(add_command: Callable) -> None:
+    add = add_command("networks", measure_networks, tables.network_table, "network or cascade")
+    add("--model", **MODEL)
+    add("--rows", **ROWS)
+    add("--size", **SIDE)
+    add("--device", **DEVICE)
+
+    add = add_command("upsamplers", measure_upsamplers, tables.network_table, "CPM or others")
+    add("--scale", **SCALE)
+    add("--rows", **ROWS)
+    add("--size", **SIDE)
+    add("--device", **DEVICE)
+
+
+def add_call_commands(add_command: Callable) -> None:
+    add = add_command("models", measure_models, tables.model_table, "models and number formats")
+    name = "embedded checkpoint, folder or Hub id, and a number format such as bfloat16"
+    add("models", nargs="+", metavar="MODEL[@DTYPE]", help=name)
+    add("--image", type=Path, default=SPACE / "examples" / "black-canyon.jpg")
+    add("--size", **SIDE)
+    add("--scale", **SCALE)
+
+    add = add_command("sizes", measure_result_sizes, tables.size_table, "results of many sizes")
+    add("--model", **MODEL)
+    add("--rows", **RESULTS)
+    add("--scale", **SCALE)
+    add("--source", metavar="WxH", help="size of the source of all rows, instead of --scale")
+    add("--device", **DEVICE)
+
+    table = tables.call_profile_tables
+    add = add_command("profile", measure_call_profile, table, "stages of a call")
+    add("--model", **MODEL)
+    add("--rows", **RESULTS)
+    add("--scale", **SCALE)
+    add("--device", **DEVICE)
+
+    add = add_command("folder", measure_folder, tables.folder_table, "single calls or the command")
+    add("--model", **MODEL)
+    add("--rows", **{**ROWS, "help": "`calls`, or `command` with options of it (default: both)"})
+    add("--scale", **SCALE)
+    add("--device", **DEVICE)
+    add("--images", type=positive, default=200, help="how many")
+    add("--size", **SIDE)
+
+    add = add_command("startup", measure_startup, tables.startup_table, "the command, once")
+    add("--image", type=Path, default=SPACE / "examples" / "black-canyon.jpg")
+    add("--scale", **{**SCALE, "default": 2.0})
+    add("--rows", **{**ROWS, "metavar": "FOLDER", "help": "other versions of the package"})
+
+    add = add_command("space", measure_space, tables.space_table, "waiting times in the Space")
+    add("--browser", default="chromium", help="command of a Chromium")
+
+
+def add_training_commands(add_command: Callable) -> None:
     add = add_command("loader", measure_loader, tables.loader_tables, "loader and training step")
     data = f"folder, parquet or tar files, Hub id, or one of {', '.join(SOURCES)}"
     add("--data", nargs="+", required=True, help=data)
@@ -83,63 +153,6 @@ def parse_arguments() -> argparse.Namespace:
     add("--cpu", action="store_true", help="use no accelerator")
     batches = "steps, and batches of a loader process, per run; even, for both modes of training"
     add("--batches", type=positive, default=4, help=batches)
-
-    add = add_command("space", measure_space, tables.space_table, "waiting times in the Space")
-    add("--browser", default="chromium", help="command of a Chromium")
-
-    add = add_command("networks", measure_networks, tables.network_table, "network or cascade")
-    add("--model", **model)
-    add("--rows", **rows)
-    add("--size", **side)
-    add("--device", **device)
-
-    add = add_command("upsamplers", measure_upsamplers, tables.network_table, "CPM or others")
-    add("--scale", **scale)
-    add("--rows", **rows)
-    add("--size", **side)
-    add("--device", **device)
-
-    add = add_command("models", measure_models, tables.model_table, "models and number formats")
-    name = "embedded checkpoint, folder or Hub id, and a number format such as bfloat16"
-    add("models", nargs="+", metavar="MODEL[@DTYPE]", help=name)
-    add("--image", type=Path, default=SPACE / "examples" / "black-canyon.jpg")
-    add("--size", **side)
-    add("--scale", **scale)
-
-    add = add_command("sizes", measure_result_sizes, tables.size_table, "results of many sizes")
-    add("--model", **model)
-    add("--rows", **results)
-    add("--scale", **scale)
-    add("--source", metavar="WxH", help="size of the source of all rows, instead of --scale")
-    add("--device", **device)
-
-    table = tables.call_profile_tables
-    add = add_command("profile", measure_call_profile, table, "stages of a call")
-    add("--model", **model)
-    add("--rows", **results)
-    add("--scale", **scale)
-    add("--device", **device)
-
-    add = add_command("folder", measure_folder, tables.folder_table, "single calls or the command")
-    add("--model", **model)
-    add("--rows", **{**rows, "help": "`calls`, or `command` with options of it (default: both)"})
-    add("--scale", **scale)
-    add("--device", **device)
-    add("--images", type=positive, default=200, help="how many")
-    add("--size", **side)
-
-    add = add_command("startup", measure_startup, tables.startup_table, "the command, once")
-    add("--image", type=Path, default=SPACE / "examples" / "black-canyon.jpg")
-    add("--scale", **{**scale, "default": 2.0})
-    add("--rows", **{**rows, "metavar": "FOLDER", "help": "other versions of the package"})
-    return parser.parse_args()
-
-
-def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} must be at least 1")
-    return number
 
 
 def main() -> None:
