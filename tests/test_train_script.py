@@ -56,6 +56,11 @@ class TestRun:
     def test_its_output_has_an_image_processor(self, finished):
         SCSNetImageProcessor.from_pretrained(finished)
 
+    def test_fields_of_the_network_can_be_overridden(self, photographs, tmp_path, monkeypatch):
+        fields = ["--config", "texture_depth=2", "source_encoder=residual"]
+        run(monkeypatch, "--data", photographs, "--output", tmp_path, "--steps", 2, *TINY, *fields)
+        assert SCSNetForImageToImage.from_pretrained(tmp_path).config.texture_depth == 2
+
     def test_it_is_the_average(self, finished):
         model, average = (
             SCSNetForImageToImage.from_pretrained(folder).state_dict()
