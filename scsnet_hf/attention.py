@@ -12,6 +12,9 @@ from .configuration_scsnet import SCSNetConfig
 _SHARPNESS = 10.0  # of the softmax over cosines
 _INITIAL_LOGIT_SCALE = math.log(20.0)  # where sharpness is learned
 
+_COLOR_GAIN = 8.0  # of transferred a and b, whose standard deviation is about an eighth
+_QUARTER = 4  # pixels of a reference across one place of F_r
+
 Tokens = tuple[torch.Tensor, ...]  # of a reference, per pyramid level (B, N_l, C)
 
 
@@ -74,6 +77,7 @@ class Transferred(NamedTuple):
     features: torch.Tensor  # F_r->s (B, C, h, w)
     weights: torch.Tensor | None = None  # (B, N_source, N_reference)
     match: torch.Tensor | None = None  # (B, C, h, w), its mean over C is the match's cosine
+    colors: torch.Tensor | None = None  # a and b (B, 2, h, w), where the tokens hold them
 
 
 class CrossAttention(nn.Module):
@@ -109,32 +113,54 @@ class CrossAttention(nn.Module):
         return_weights: bool = False,
         return_match: bool = False,
     ) -> Transferred:
-        """Source (B, C, h, w), tokens (B, N, C) -> F_r->s and, on request, how it came about."""
+        """Source (B, C, h, w), tokens (B, N, C) -> F_r->s and, on request, how it came about.
+
+        Tokens may hold a and b as two more channels, which are brought over as they are.
+        """
+        channels, size = source.shape[1], source.shape[-2:]
 
         def at_places(tokens: torch.Tensor) -> torch.Tensor:
-            return tokens.transpose(1, 2).reshape(source.shape)
+            return tokens.transpose(1, 2).reshape(-1, tokens.shape[-1], *size)
 
-        query, key = self.query(_tokens(source)), self.key(reference)
-        attended, weights = _attend(
-            query, key, self.value(reference), return_weights, self.sharpness
-        )
+        has_colors = reference.shape[-1] > channels
+        reference, colors = reference[..., :channels], reference[..., channels:]
+        query, key, value = self.query(_tokens(source)), self.key(reference), self.value(reference)
+        if has_colors:
+            value = torch.cat((value, colors), dim=-1)
+        attended, weights = _attend(query, key, value, return_weights, self.sharpness)
+        attended = at_places(attended)
         match = None
         if return_match:
             query, key = (nn.functional.normalize(tokens, dim=-1) for tokens in (query, key))
             found, _ = _attend(query, key, key, sharpness=self.sharpness)
             match = at_places(query * found * query.shape[-1])
-        return Transferred(at_places(attended), weights, match)
+        return Transferred(
+            attended[:, :channels],
+            weights,
+            match,
+            attended[:, channels:] if has_colors else None,
+        )
+
+
+class FusedLevel(NamedTuple):
+    """What valve cross attention makes of one level."""
+
+    features: torch.Tensor  # F_t (B, C, h, w)
+    weights: torch.Tensor | None  # (B, N_source, N_reference)
+    valves: torch.Tensor  # (B, 2, h, w): source, reference
+    colors: torch.Tensor | None  # (B, 3, h, w): transferred a and b, cosine of the match
 
 
 class ValveCrossAttention(nn.Module):
     """VCAttn: two sigmoid maps decide how much of the source and the reference passes (Fig. 4).
 
     With `matched`, the valves also see how well each place has found its match, and how sharp
-    attention is is learned.
+    attention is is learned. With `transferred_colors`, tokens hold a and b too.
     """
 
-    def __init__(self, channels: int, matched: bool = False):
+    def __init__(self, channels: int, matched: bool = False, transferred_colors: bool = False):
         super().__init__()
+        self.transferred_colors = transferred_colors
         self.attention = CrossAttention(channels, learned_sharpness=matched)
         self.valves = nn.Conv2d(2 * channels, 2, 1)
         self.match_valves = None
@@ -145,17 +171,22 @@ class ValveCrossAttention(nn.Module):
 
     def forward(
         self, source: torch.Tensor, reference: torch.Tensor, return_weights: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        """As CrossAttention; returns F_t, attention or None, valves (B, 2, h, w) in (0, 1)."""
+    ) -> FusedLevel:
+        """As CrossAttention, with valves in (0, 1)."""
         matched = self.match_valves is not None
-        transferred, weights, match = self.attention(source, reference, return_weights, matched)
+        transferred, weights, match, colors = self.attention(
+            source, reference, return_weights, matched or self.transferred_colors
+        )
         logits = self.valves(torch.cat((source, transferred), dim=1))
         if matched:
             logits = logits + self.match_valves(match)
         valves = logits.sigmoid()
         source_valve, reference_valve = valves.split(1, dim=1)
         mixed = source_valve * source + reference_valve * transferred
-        return self.output(mixed), weights, valves
+        if self.transferred_colors:
+            cosine = match.mean(dim=1, keepdim=True)
+            colors = torch.cat((_COLOR_GAIN * colors, cosine.to(colors)), dim=1)
+        return FusedLevel(self.output(mixed), weights, valves, colors)
 
 
 class FusedFeatures(NamedTuple):
@@ -164,6 +195,7 @@ class FusedFeatures(NamedTuple):
     features: torch.Tensor  # (B, C, h, w)
     attentions: tuple[torch.Tensor, ...] = ()  # per level (B, N_source, N_reference)
     valves: tuple[torch.Tensor, ...] = ()  # per level (B, 2, h_l, w_l): source, reference
+    colors: torch.Tensor | None = None  # (B, 3 levels, h, w): as those of every FusedLevel
 
 
 class FeaturePyramid(nn.ModuleList):
@@ -204,33 +236,60 @@ class PyramidValveCrossAttention(nn.Module):
         self.source_pyramid = FeaturePyramid(hidden, channels, levels)
         self.reference_pyramid = FeaturePyramid(hidden, channels, levels)
         self.attentions = nn.ModuleList(
-            ValveCrossAttention(channels, config.matched_references) for _ in range(levels)
+            ValveCrossAttention(channels, config.matched_references, config.transferred_colors)
+            for _ in range(levels)
         )
         self.output = nn.Conv2d(levels * channels, hidden, 3, padding=1, padding_mode="replicate")
+        self.color_output = None
+        if config.transferred_colors:
+            self.color_output = nn.Conv2d(
+                3 * levels, hidden, 3, padding=1, padding_mode="replicate"
+            )
+            self.color_output.starts_at_zero = True
 
-    def encode(self, reference_features: torch.Tensor) -> Tokens:
-        """F_r (B, C, h, w) -> reference tokens of every level, each (B, N_l, attention_size)."""
-        return tuple(_tokens(level) for level in self.reference_pyramid(reference_features))
+    def encode(
+        self, reference_features: torch.Tensor, colors: torch.Tensor | None = None
+    ) -> Tokens:
+        """F_r (B, C, h, w) -> reference tokens of every level, each (B, N_l, token_size).
+
+        `colors` are a and b of the reference (B, 2, 4h, 4w), for `transferred_colors`.
+        """
+        levels = self.reference_pyramid(reference_features)
+        if self.color_output is not None:
+            colors = nn.functional.avg_pool2d(colors, _QUARTER)
+            for index, level in enumerate(levels):
+                if index:
+                    colors = nn.functional.avg_pool2d(
+                        colors, 2, ceil_mode=True, count_include_pad=False
+                    )
+                levels[index] = torch.cat((level, colors), dim=1)
+        return tuple(_tokens(level) for level in levels)
 
     def forward(
         self, source: torch.Tensor, reference: Tokens, return_weights: bool = False
     ) -> FusedFeatures:
         """F_s (B, C, h, w) and the tokens of every level -> F_int (Eq. 2)."""
         size = source.shape[-2:]
-        fused, attentions, valves = [], [], []
-        for index, (level, attention) in enumerate(
-            zip(self.source_pyramid(source), self.attentions, strict=True)
-        ):
-            output, weights, level_valves = attention(level, reference[index], return_weights)
-            fused.append(nn.functional.interpolate(output, size, mode="bilinear"))
-            attentions.append(weights)
-            valves.append(level_valves)
-        features = source + self.output(torch.cat(fused, dim=1))
-        return (
-            FusedFeatures(features, tuple(attentions), tuple(valves))
-            if return_weights
-            else (FusedFeatures(features))
-        )
+
+        def joined(maps: list[torch.Tensor]) -> torch.Tensor:
+            resized = [nn.functional.interpolate(one, size, mode="bilinear") for one in maps]
+            return torch.cat(resized, dim=1)
+
+        levels = [
+            attention(level, tokens, return_weights)
+            for level, tokens, attention in zip(
+                self.source_pyramid(source), reference, self.attentions, strict=True
+            )
+        ]
+        features, colors = source + self.output(joined([level.features for level in levels])), None
+        if self.color_output is not None:
+            colors = joined([level.colors for level in levels])
+            features = features + self.color_output(colors)
+        attentions, valves = (), ()
+        if return_weights:
+            attentions = tuple(level.weights for level in levels)
+            valves = tuple(level.valves for level in levels)
+        return FusedFeatures(features, attentions, valves, colors)
 
 
 class BasicCrossAttention(nn.Module):

@@ -83,6 +83,9 @@ class SCSNetConfig(PreTrainedConfig):
             that like is compared with like, and let the valves see how well each place has found
             its match, as the similarity maps of He et al. (2018) do; how sharp attention is, is
             learned. Not in the paper.
+        transferred_colors: bring over a and b of the reference too, by each level's attention, and
+            give them to the color decoder together with how well each place has found its match, as
+            He et al. (2018) do. Only for `"pyramid_valve"`; not in the paper.
         upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, resized after it) or `"meta"`
             (Meta-SR, Hu et al. 2019); the last two are the comparisons of Sec. 4.3.
         align_corners: `False` puts pixel centres at (i + 0.5) / size, so that nothing shifts;
@@ -111,6 +114,7 @@ class SCSNetConfig(PreTrainedConfig):
     source_enlargement: int = 1
     cross_attention: str = "pyramid_valve"
     matched_references: bool = False
+    transferred_colors: bool = False
     upsampler: str = "cpm"
     align_corners: bool = False
     luminance_skip: bool = False
@@ -123,6 +127,11 @@ class SCSNetConfig(PreTrainedConfig):
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
         return cls(**{**PRESETS[name], **overrides})
+
+    @property
+    def token_size(self) -> int:
+        """Channels of a reference's tokens."""
+        return self.attention_size + 2 * self.transferred_colors
 
     def validate_architecture(self) -> None:
         """Check what one field's type cannot say; wrong values end in a validation error."""
@@ -145,6 +154,8 @@ class SCSNetConfig(PreTrainedConfig):
                 raise ValueError(
                     f"{name}={getattr(self, name)!r}: choose one of {', '.join(choices)}"
                 )
+        if self.transferred_colors and self.cross_attention != "pyramid_valve":
+            raise ValueError("transferred_colors needs cross_attention='pyramid_valve'")
         if not (self.trunk_width > 0 and self.trunk_depth > 0):
             raise ValueError("trunk_width and trunk_depth must be above 0")
         if self.color_size < 4 or self.pyramid_levels < 1 or self.source_enlargement < 1:

@@ -84,7 +84,7 @@ class ColorEncoder(nn.Sequential):
 
 
 # What only a reference needs.
-REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")
+REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention", "color_transfer")
 
 SOURCE_ENCODER_CLASSES = {"residual": ColorEncoder, "efficientnet_lite": EfficientNetEncoder}
 
@@ -110,6 +110,28 @@ class ColorDecoder(nn.Sequential):
             double(),
             *_blocks(full, depths[2]),
         )
+
+
+class ColorTransfer(nn.Module):
+    """Brings F_color closer to transferred colors of a reference, where these can be trusted.
+
+    It sees the lightness at full size, along which it can enlarge them.
+    """
+
+    def __init__(self, config: SCSNetConfig):
+        super().__init__()
+        width = config.hidden_sizes[0]
+        self.mix = _convolution(width + 1 + 3 * config.pyramid_levels, width)
+        self.output = _convolution(width, width)
+        self.output.starts_at_zero = True
+
+    def forward(
+        self, color_features: torch.Tensor, lightness: torch.Tensor, colors: torch.Tensor
+    ) -> torch.Tensor:
+        """F_color (B, C, H, W), L (B, 1, H, W), `FusedFeatures.colors` (h, w) -> F_color."""
+        enlarged = nn.functional.interpolate(colors, scale_factor=_MULTIPLE, mode="bilinear")
+        seen = torch.cat((color_features, lightness, enlarged), dim=1)
+        return color_features + self.output(self.mix(seen).relu())
 
 
 class SCSNetFeatures(NamedTuple):
@@ -181,6 +203,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             self.reference_stem = _convolution(3, width)
             self.reference_encoder = ColorEncoder(config)
             self.cross_attention = CROSS_ATTENTION_CLASSES[config.cross_attention](config)
+        if config.transferred_colors:
+            self.color_transfer = ColorTransfer(config)
         self.post_init()
 
     @classmethod
@@ -224,8 +248,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
                 `config.color_size`.
 
         Returns:
-            The tokens of every pyramid level, each (B, N_l, attention_size). The tokens of several
-            references concatenated along N are one set of references.
+            The tokens of every pyramid level, each (B, N_l, config.token_size). The tokens of
+            several references concatenated along N are one set of references.
 
         Raises:
             ValueError: if the model was built with `cross_attention="none"`.
@@ -240,6 +264,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         features = self.reference_encoder(self.reference_stem(working))
         if self.config.matched_references:
             features = features + self._encode_source(working[:, :1])
+        if self.config.transferred_colors:
+            return self.cross_attention.encode(features, working[:, 1:])
         return self.cross_attention.encode(features)
 
     def fuse_reference(
@@ -254,16 +280,11 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
 
         `reference_strength` is one number, or (B,) one for every item.
         """
-        batch = source_features.shape[0]  # len() would tie exported code to this number
+        batch = source_features.shape[0]
         tokens = tuple(level.expand(batch, -1, -1) for level in reference_tokens)
         fused = self.cross_attention(source_features, tokens, output_attentions)
-        strength = torch.as_tensor(reference_strength).to(source_features).expand(batch)
-        if reference_mask is not None:
-            strength = strength * reference_mask.to(strength)
-        strength = strength.view(-1, 1, 1, 1)
-        blended = torch.lerp(source_features, fused.features, strength)
-        # Bit-equal to the automatic mode where the strength is 0, whatever the other rows hold.
-        return fused._replace(features=torch.where(strength == 0, source_features, blended))
+        features = _blended(source_features, fused.features, reference_strength, reference_mask)
+        return fused._replace(features=features)
 
     def encode_color(
         self,
@@ -309,7 +330,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
 
         `reference_strength` may also be (B,), one for every item.
         """
-        fused = FusedFeatures(self._encode_source(pad_to_multiple(working, _MULTIPLE)))
+        padded = pad_to_multiple(working, _MULTIPLE)
+        fused = FusedFeatures(self._encode_source(padded))
         if reference_tokens is not None:
             fused = self.fuse_reference(
                 fused.features,
@@ -318,8 +340,11 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
                 reference_strength,
                 output_attentions,
             )
-        color = crop(self.color_decoder(fused.features), working.shape[-2:])
-        return fused._replace(features=color)
+        color = self.color_decoder(fused.features)
+        if fused.colors is not None:
+            corrected = self.color_transfer(color, padded, fused.colors)
+            color = _blended(color, corrected, reference_strength, reference_mask)
+        return fused._replace(features=crop(color, working.shape[-2:]))
 
     def describe(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """What pictures show, as vectors of length 1: the closer, the larger their dot product.
@@ -501,6 +526,23 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
     def working_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(H, W) at which the colour branch sees a picture of `size`."""
         return working_size(size, self.config.color_size)
+
+
+def _blended(
+    automatic: torch.Tensor,
+    referential: torch.Tensor,
+    strength: float | torch.Tensor,
+    mask: torch.Tensor | None,
+) -> torch.Tensor:
+    """Features (B, C, h, w) between two modes: strength 0 to 1, 0 where `mask` (B,) is False."""
+    batch = automatic.shape[0]  # len() would tie exported code to this number
+    strength = torch.as_tensor(strength).to(automatic).expand(batch)
+    if mask is not None:
+        strength = strength * mask.to(strength)
+    strength = strength.view(-1, 1, 1, 1)
+    blended = torch.lerp(automatic, referential, strength)
+    # Bit-equal to the automatic mode where the strength is 0, whatever the other rows hold.
+    return torch.where(strength == 0, automatic, blended)
 
 
 def check_takes_references(config: SCSNetConfig) -> None:

@@ -163,7 +163,7 @@ class SCSNetOnnxModel(PreTrainedModel):
         """What the colour graph is to know of references, for every item of a batch."""
         names = [i.name for i in self._sessions["color"].get_inputs() if "tokens" in i.name]
         if tokens is None:  # the automatic mode: any tokens will do, at strength 0
-            tokens = [torch.zeros(1, 1, self.config.attention_size)] * len(names)
+            tokens = [torch.zeros(1, 1, self.config.token_size)] * len(names)
             strength = 0.0
         strengths = torch.full((batch,), float(strength))
         if mask is not None:

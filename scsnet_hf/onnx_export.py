@@ -69,13 +69,13 @@ class _Color(_Part):
 
     def forward(self, *inputs):
         pixel_values, strength, *tokens = inputs if len(inputs) > 1 else (*inputs, None)
-        color, attentions, valves = self.model.color_features(
+        fused = self.model.color_features(
             pixel_values,
             tokens or None,
             reference_strength=strength,
             output_attentions=bool(tokens),
         )
-        return color, *attentions, *valves
+        return fused.features, *fused.attentions, *fused.valves
 
 
 class _Texture(_Part):

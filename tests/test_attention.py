@@ -19,6 +19,23 @@ def random_features(*size: int, seed: int = 1) -> torch.Tensor:
     return torch.randn(2, HIDDEN, *size, generator=torch.Generator().manual_seed(seed))
 
 
+def test_colors_are_brought_over_from_where_the_match_is():
+    """Each place of the source finds itself in the reference, and its colors, at every level."""
+    attention = build("pyramid_valve", transferred_colors=True, matched_references=True)
+    attention.reference_pyramid.load_state_dict(attention.source_pyramid.state_dict())
+    for level in attention.attentions:
+        level.attention.key.load_state_dict(level.attention.query.state_dict())
+        torch.nn.init.constant_(level.attention.logit_scale, 8.0)
+    features, colors = random_features(8, 12), torch.rand(2, 2, 32, 48) - 0.5
+    brought = attention(features, attention.encode(features, colors)).colors.unflatten(1, (3, 3))
+    cells = torch.nn.functional.avg_pool2d(colors, 4)
+    torch.testing.assert_close(brought[:, 0, :2] / 8, cells, atol=1e-2, rtol=0)
+    assert brought[:, :, 2].min() > 0.99
+    coarser = torch.nn.functional.avg_pool2d(cells, 2)
+    enlarged = torch.nn.functional.interpolate(coarser, (8, 12), mode="bilinear")
+    torch.testing.assert_close(brought[:, 1, :2] / 8, enlarged, atol=1e-2, rtol=0)
+
+
 @pytest.fixture(params=[*CROSS_ATTENTION_CLASSES, "matched"])
 def attention(request) -> torch.nn.Module:
     if request.param != "matched":
@@ -129,7 +146,7 @@ def test_valves_see_whether_a_place_has_found_its_match(sign):
         attention.valves.bias.zero_()
         attention.match_valves.weight.fill_(1.0)  # open where they match, closed where they differ
     source = torch.ones(1, CHANNELS, 1, 1)
-    _, _, valves = attention(source, sign * torch.ones(1, 1, CHANNELS))
+    valves = attention(source, sign * torch.ones(1, 1, CHANNELS)).valves
     expected = torch.tensor(float(sign * CHANNELS)).sigmoid()  # the cosine is 1 or -1
     torch.testing.assert_close(valves, expected.expand_as(valves))
 
@@ -140,7 +157,7 @@ def test_untrained_matches_do_not_move_the_valves():
     matched.attention.logit_scale = None  # one sharpness for both
     matched.load_state_dict({**matched.state_dict(), **plain.state_dict()})
     source, tokens = torch.randn(1, CHANNELS, 3, 4), torch.randn(1, 5, CHANNELS)
-    torch.testing.assert_close(matched(source, tokens)[2], plain(source, tokens)[2])
+    torch.testing.assert_close(matched(source, tokens).valves, plain(source, tokens).valves)
 
 
 def test_attention_copies_the_value_of_the_matching_token():

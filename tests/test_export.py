@@ -82,6 +82,17 @@ class TestTorchExport:
             color, *_ = program(pixels, *guidance)
             assert_same(color, model.encode_color(pixels, **reference).features)
 
+    def test_transferred_colors(self):
+        model = build_tiny_model(transferred_colors=True, matched_references=True)
+        reference_part, color_part = exported(model, "reference"), exported(model, "color")
+        for batch, height, width in SOURCES:
+            pixels, reference = random(batch, 1, height, width), random(batch, 3, width, height)
+            tokens = tuple(reference_part(reference))
+            assert_same(tokens, model.encode_reference(reference))
+            color, *_ = color_part(pixels, torch.full((batch,), 0.7), *tokens)
+            expected = model.encode_color(pixels, tokens, reference_strength=0.7).features
+            assert_same(color, expected)
+
     @pytest.mark.parametrize("align_corners", [False, True])
     @pytest.mark.parametrize("upsampler", UPSAMPLERS)
     def test_pixels(self, upsampler, align_corners):

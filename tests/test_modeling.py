@@ -225,6 +225,72 @@ def test_matched_references_are_also_seen_by_the_source_encoder(matched):
     assert not told_apart(redder)
 
 
+@pytest.fixture(scope="module")
+def transferring() -> SCSNetForImageToImage:
+    return build_tiny_model(transferred_colors=True, matched_references=True)
+
+
+class TestTransferredColors:
+    def test_they_are_in_the_tokens(self, transferring):
+        reference = color(1, 16, 24)
+        finest, *_ = transferring.encode_reference(reference)
+        assert finest.shape == (1, 4 * 6, transferring.config.token_size)
+        cells = torch.nn.functional.avg_pool2d(reference[:, 1:], 4).flatten(2).transpose(1, 2)
+        torch.testing.assert_close(finest[..., -2:], cells)
+
+    def test_before_training_they_change_nothing(self):
+        """A network that goes on learning with them starts from what it knew."""
+        config = SCSNetConfig.from_preset("tiny", transferred_colors=True)
+        torch.manual_seed(0)
+        new = SCSNetForImageToImage(config).eval()
+        old = SCSNetForImageToImage(SCSNetConfig.from_preset("tiny")).eval()
+        old.load_state_dict(new.state_dict(), strict=False)
+        pixels, reference = gray(2, 13, 15), color(2, 9, 11)
+        with torch.no_grad():
+            expected = old(pixels, reference, color_only=True).color_features
+            actual = new(pixels, reference, color_only=True).color_features
+        torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-6)
+
+    def test_without_a_reference_they_are_not_there(self, transferring):
+        pixels, references = gray(3, 13, 15), color(3, 9, 11)
+        automatic = reconstruct(transferring, pixels)
+        without = reconstruct(transferring, pixels, references, reference_strength=0.0)
+        assert torch.equal(without, automatic)
+        mask = torch.tensor([True, False, True])
+        mixed = reconstruct(transferring, pixels, references, mask)
+        assert torch.equal(mixed[~mask], automatic[~mask])
+        assert not torch.equal(mixed[mask], automatic[mask])
+
+    def test_strength_is_how_much_of_them_comes(self, transferring):
+        pixels, tokens = gray(1, 12, 16), transferring.encode_reference(color(1, 9, 11))
+        with torch.no_grad():
+            weak, full = (
+                transferring.encode_color(pixels, tokens, reference_strength=strength).features
+                for strength in (1e-3, 1.0)
+            )
+            none = transferring.encode_color(pixels).features
+        assert (weak - none).abs().max() < 0.01 * (full - none).abs().max()
+
+    def test_several_references_are_one_set(self, transferring):
+        first, second = (
+            transferring.encode_reference(color(1, 9, 11)),
+            transferring.encode_reference(color(1, 16, 8, seed=3)),
+        )
+
+        def colors(*references):
+            tokens = tuple(torch.cat(level, dim=1) for level in zip(*references, strict=True))
+            return transferring.encode_color(gray(1, 13, 15), tokens).features
+
+        torch.testing.assert_close(colors(first, second), colors(second, first), atol=1e-4, rtol=0)
+        torch.testing.assert_close(colors(first, first), colors(first), atol=1e-4, rtol=0)
+
+    def test_every_layer_of_theirs_learns(self, transferring):
+        transferring.zero_grad()
+        transferring(gray(2, 12, 16), color(2, 9, 11)).reconstruction.square().mean().backward()
+        for part in (transferring.color_transfer, transferring.cross_attention.color_output):
+            assert all(parameter.grad.any() for parameter in part.parameters())
+
+
 def test_model_without_cross_attention_refuses_a_reference():
     model = build_tiny_model(cross_attention="none")
     with pytest.raises(ValueError, match="takes no reference"):

@@ -74,6 +74,16 @@ def test_results_with_references_are_those_of_pytorch(torch_pipe, onnx_pipe, cou
     assert_same(onnx_pipe(picture, **arguments), torch_pipe(picture, **arguments))
 
 
+@pytest.mark.parametrize("reference", [None, make_picture(40, 41)])
+def test_transferred_colors_are_those_of_pytorch(tmp_path, reference):
+    model = build_tiny_model(transferred_colors=True, matched_references=True)
+    torch_pipe = ScsColorizeSrPipeline(model, image_processor=SCSNetImageProcessor(), device="cpu")
+    for _ in export_onnx(model, tmp_path, torch_pipe.image_processor):
+        pass
+    onnx_pipe, picture = pipeline("scs-colorize-sr", model=str(tmp_path)), make_picture(37, 26)
+    assert_same(onnx_pipe(picture, reference), torch_pipe(picture, reference))
+
+
 def test_a_batch_is_its_pictures(torch_pipe, onnx_pipe):
     pictures = [make_picture(24, 18, seed=seed) for seed in range(3)]
     for one, other in zip(
