@@ -130,9 +130,12 @@ def sound_to_transcode(source: Path, target: Path, keep_sound: bool = True) -> f
         names = ", ".join(fonts)
         _logger.warning("%s: %s holds no attachments (%s)", source, target.suffix, names)
     sound = {index: context for index, context in sound.items() if context and keep_sound}
-    refused = {index: _refusal(source, target, {index}, ()) for index in sound}
-    transcoded = frozenset(index for index, reason in refused.items() if reason)
-    reason = _refusal(source, target, kept | set(sound), transcoded)
+    kept |= set(sound)
+    transcoded = frozenset()
+    reason = _refusal(source, target, kept, transcoded)
+    if reason:  # each refusal takes a pass through the source
+        transcoded = frozenset(index for index in sound if _refusal(source, target, {index}, ()))
+        reason = _refusal(source, target, kept, transcoded)
     if reason:
         advice = "drop sound (--no-audio) or convert it first"
         if target.suffix.lower() != ".mkv":
