@@ -104,6 +104,23 @@ def shown(page, selector: str, count: int = 1) -> list[Image.Image]:
     return [Image.open(io.BytesIO(page.request.get(source).body())) for source in sources]
 
 
+def click_at(page, selector: str, across: float, down: float) -> None:
+    """Click an image at shares of its width and height, once its layout has settled."""
+    page.wait_for_function(
+        """selector => {
+            const {width, height, x, y} = document.querySelector(selector).getBoundingClientRect();
+            const place = [width, height, x, y].join();
+            const settled = window.lastPlace === place;
+            window.lastPlace = place;
+            return settled;
+        }""",
+        arg=selector,
+        polling=300,
+    )
+    box = page.query_selector(selector).bounding_box()
+    page.click(selector, position={"x": across * box["width"], "y": down * box["height"]})
+
+
 def colorize(page) -> tuple[Image.Image, Image.Image]:
     """Press the button, and take before and after out of the slider."""
     page.click("#colorize-run")
@@ -261,9 +278,7 @@ class TestOtherTabs:
         give(page, "look-image", gray())
         give(page, "look-reference", EXAMPLES / "chelsea.jpg")
         shown(page, "#look-point")
-        box = page.query_selector("#look-point img").bounding_box()
-        place = {"x": 0.25 * box["width"], "y": 0.75 * box["height"]}
-        page.click("#look-point img", position=place)
+        click_at(page, "#look-point img", 0.25, 0.75)
         shown(page, "#look-maps", 9)  # attention and two valves, at three levels
         across, down = (
             float(page.input_value(f"#look-{axis} input[type=number]")) for axis in "xy"
