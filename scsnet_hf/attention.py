@@ -12,11 +12,20 @@ from torch import nn
 from transformers import initialization as init
 
 from .configuration_scsnet import SCSNetConfig
+from .encoders import convolution
 
 _SHARPNESS = 10.0  # factor on the cosines, where it is not learned
 _INITIAL_LOGIT_SCALE = math.log(20.0)  # where it is learned
 
-Tokens = tuple[torch.Tensor, ...]  # of a reference, (B, Nr, C) for every level of the pyramid
+_CELL = 4  # pixels of an image across one position of F_s and F_r
+_RADIUS = 2  # pixels around a pixel that its color model is fitted to
+_NOISE = 1e-3  # variance of normalized L below which the slopes tend to 0
+_COLOR_GAIN = 8.0  # brings a and b, whose standard deviation is about 1/8, to that of features
+_EVIDENCE_SIZE = 2  # channels: the cosine of the match, and the reference valve
+_TRANSFERRED_SIZE = 4 + _EVIDENCE_SIZE  # channels of a color model and its evidence
+
+# Of a reference, (B, Nr, C) for every level of the pyramid, with `transferred_colors` (B, Nr, C+4).
+Tokens = tuple[torch.Tensor, ...]
 
 
 def _to_tokens(features: torch.Tensor) -> torch.Tensor:
@@ -26,8 +35,8 @@ def _to_tokens(features: torch.Tensor) -> torch.Tensor:
 
 
 def _to_map(tokens: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """(B, N, C) -> (B, C, h, w), the shape of `like`."""
-    return tokens.transpose(1, 2).reshape(like.shape)
+    """(B, N, C) -> (B, C, h, w), with the size of `like`."""
+    return tokens.transpose(1, 2).unflatten(2, like.shape[-2:])
 
 
 def _attend(
@@ -99,6 +108,8 @@ class Transfer(NamedTuple):
     weights: torch.Tensor | None = None  # (B, 1, N, Nr), on request
     match: torch.Tensor | None = None  # (B, C, h, w), see CrossAttention._match
     valves: torch.Tensor | None = None  # (B, 2, h, w) in (0, 1): source valve, reference valve
+    # (B, 4, h, w) color models of the tokens; after the valves (B, 6, h, w), with their evidence
+    colors: torch.Tensor | None = None
 
 
 class CrossAttention(nn.Module):
@@ -106,6 +117,7 @@ class CrossAttention(nn.Module):
 
     With `matched` (not in the paper) the sharpness of the attention is learned, as the logarithm
     `logit_scale` (Radford et al. 2021), and the result says how well each position is matched.
+    Color models that tokens carry are transferred as they are.
     """
 
     def __init__(self, config: SCSNetConfig, matched: bool = False):
@@ -133,16 +145,21 @@ class CrossAttention(nn.Module):
         self, source: torch.Tensor, reference: torch.Tensor, output_attentions: bool = False
     ) -> Transfer:
         """Source features (B, C, h, w) and reference tokens (B, Nr, C) -> F_r->s."""
-        query, key, value = (
-            self.query(_to_tokens(source)),
-            self.key(reference),
-            self.value(reference),
-        )
+        channels = source.shape[1]
+        reference, colors = reference[..., :channels], reference[..., channels:]
+        query, key = self.query(_to_tokens(source)), self.key(reference)
+        value = torch.cat((self.value(reference), colors), dim=-1)
         attended, weights = _attend(
             self.config, query, key, value, self.sharpness, output_attentions
         )
         match = None if self.logit_scale is None else _to_map(self._match(query, key), source)
-        return Transfer(_to_map(attended, source), weights, match)
+        attended = _to_map(attended, source)
+        return Transfer(
+            attended[:, :channels],
+            weights,
+            match,
+            colors=attended[:, channels:] if self.config.transferred_colors else None,
+        )
 
     def _match(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
         """Compare each query with the mean key that it attends to: (B, N, C).
@@ -183,7 +200,11 @@ class ValveCrossAttention(nn.Module):
         valves = logits.sigmoid()
         source_valve, reference_valve = valves.split(1, dim=1)
         mixed = source_valve * source + reference_valve * transfer.features
-        return transfer._replace(features=self.output(mixed), valves=valves)
+        colors = transfer.colors
+        if colors is not None:
+            cosine = transfer.match.mean(dim=1, keepdim=True)
+            colors = torch.cat((colors, cosine, reference_valve), dim=1)
+        return transfer._replace(features=self.output(mixed), valves=valves, colors=colors)
 
 
 class FusedFeatures(NamedTuple):
@@ -193,15 +214,22 @@ class FusedFeatures(NamedTuple):
     attentions: tuple[torch.Tensor, ...] = ()  # per level (B, 1, N, Nr), rows sum to 1
     valves: tuple[torch.Tensor, ...] = ()  # per level (B, 2, h, w): source valve, reference valve
     hidden_states: tuple[torch.Tensor, ...] = ()  # F_s and F_int, each (B, C, h, w)
+    colors: torch.Tensor | None = None  # (B, 6 per level, h, w), those of every `Transfer`
 
     @classmethod
-    def from_levels(cls, features: torch.Tensor, levels: list[Transfer]) -> "FusedFeatures":
+    def from_levels(
+        cls,
+        features: torch.Tensor,
+        levels: list[Transfer],
+        colors: torch.Tensor | None = None,
+    ) -> "FusedFeatures":
         """F_int, with the maps of those levels whose weights were requested."""
         shown = [level for level in levels if level.weights is not None]
         return cls(
             features,
             tuple(level.weights for level in shown),
             tuple(level.valves for level in shown if level.valves is not None),
+            colors=colors,
         )
 
 
@@ -210,22 +238,15 @@ class FeaturePyramid(nn.ModuleList):
 
     def __init__(self, in_channels: int, channels: int, levels: int):
         super().__init__(
-            nn.Conv2d(
-                channels if level else in_channels,
-                channels,
-                3,
-                stride=2 if level else 1,
-                padding=1,
-                padding_mode="replicate",
-            )
+            convolution(channels if level else in_channels, channels, stride=2 if level else 1)
             for level in range(levels)
         )
 
     def forward(self, features: torch.Tensor) -> list[torch.Tensor]:
         """(B, in_channels, h, w) -> for level l (B, channels, ceil(h / 2^l), ceil(w / 2^l))."""
         levels = []
-        for convolution in self:
-            features = convolution(features.relu() if levels else features)
+        for step in self:
+            features = step(features.relu() if levels else features)
             levels.append(features)
         return levels
 
@@ -243,11 +264,28 @@ class PyramidValveCrossAttention(nn.Module):
         self.source_pyramid = FeaturePyramid(hidden, channels, levels)
         self.reference_pyramid = FeaturePyramid(hidden, channels, levels)
         self.attentions = nn.ModuleList(ValveCrossAttention(config) for _ in range(levels))
-        self.output = nn.Conv2d(levels * channels, hidden, 3, padding=1, padding_mode="replicate")
+        self.output = convolution(levels * channels, hidden)
+        self.color_output = None
+        if config.transferred_colors:
+            self.color_output = convolution(levels * _TRANSFERRED_SIZE, hidden)
+            self.color_output.starts_at_zero = True
 
-    def encode(self, reference_features: torch.Tensor) -> Tokens:
-        """F_r (B, C, h, w) -> the reference tokens of every level, each (B, Nr, attention_size)."""
-        return tuple(_to_tokens(level) for level in self.reference_pyramid(reference_features))
+    def encode(
+        self, reference_features: torch.Tensor, color_models: torch.Tensor | None = None
+    ) -> Tokens:
+        """F_r (B, C, h, w) -> the reference tokens of every level, each (B, Nr, attention_size).
+
+        With color models (B, 4, h, w), these are 4 more channels.
+        """
+        levels = self.reference_pyramid(reference_features)
+        if color_models is not None:
+            for index, level in enumerate(levels):
+                if index:
+                    color_models = nn.functional.avg_pool2d(
+                        color_models, 2, ceil_mode=True, count_include_pad=False
+                    )
+                levels[index] = torch.cat((level, color_models), dim=1)
+        return tuple(map(_to_tokens, levels))
 
     def forward(
         self, source: torch.Tensor, reference: Tokens, output_attentions: bool = False
@@ -257,12 +295,18 @@ class PyramidValveCrossAttention(nn.Module):
         levels = [
             attention(features, tokens, output_attentions) for attention, features, tokens in inputs
         ]
-        enlarged = [
-            nn.functional.interpolate(level.features, source.shape[-2:], mode="bilinear")
-            for level in levels
-        ]
-        features = source + self.output(torch.cat(enlarged, dim=1))
-        return FusedFeatures.from_levels(features, levels)
+        size = source.shape[-2:]
+        features = source + self.output(_joined([level.features for level in levels], size))
+        if self.color_output is None:
+            return FusedFeatures.from_levels(features, levels)
+        colors = _joined([level.colors for level in levels], size)
+        return FusedFeatures.from_levels(features + self.color_output(colors), levels, colors)
+
+
+def _joined(levels: list[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
+    """Enlarge maps (B, C, h_l, w_l) to one size and concatenate them."""
+    enlarged = [nn.functional.interpolate(level, size, mode="bilinear") for level in levels]
+    return torch.cat(enlarged, dim=1)
 
 
 class BasicCrossAttention(nn.Module):
@@ -287,6 +331,67 @@ class BasicCrossAttention(nn.Module):
         (tokens,) = reference
         transfer = self.attention(self.source_projection(source), tokens, output_attentions)
         return FusedFeatures.from_levels(source + self.output(transfer.features), [transfer])
+
+
+def local_color_models(reference: torch.Tensor) -> torch.Tensor:
+    """Fit a and b as linear functions of L around every position of a reference.
+
+    As in the guided filter of He et al. (2013). The source's own L turns transferred models into
+    colors again, which keeps edges that are finer than the grid of the attention, however the
+    reference is distorted or mirrored. Not in the paper.
+
+    Args:
+        reference: (B, 3, Hr, Wr) normalized Lab, the sides multiples of 4.
+
+    Returns:
+        (B, 4, Hr/4, Wr/4): the slopes of a and b, and their values where L is 0, averaged over
+        4x4 pixels.
+    """
+    lightness, colors = reference[:, :1].float(), reference[:, 1:].float()
+    mean, color_mean = _box(lightness), _box(colors)
+    variance = _box(lightness.square()) - mean.square()
+    slopes = (_box(lightness * colors) - mean * color_mean) / (variance.clamp(min=0) + _NOISE)
+    models = torch.cat((slopes, color_mean - slopes * mean), dim=1)
+    return nn.functional.avg_pool2d(models, _CELL).to(reference.dtype)
+
+
+def _box(values: torch.Tensor) -> torch.Tensor:
+    """Mean over the square of `_RADIUS` around every pixel, borders repeated."""
+    padded = nn.functional.pad(values, (_RADIUS,) * 4, mode="replicate")
+    return nn.functional.avg_pool2d(padded, 2 * _RADIUS + 1, stride=1)
+
+
+class ColorTransfer(nn.Module):
+    """Corrects F_color by transferred colors, as far as the evidence for them is good."""
+
+    def __init__(self, config: SCSNetConfig):
+        super().__init__()
+        width, colors = config.hidden_sizes[0], (2 + _EVIDENCE_SIZE) * config.pyramid_levels
+        self.mix = convolution(width + 1 + colors, width)
+        self.hidden = convolution(width, width)
+        self.output = convolution(width, width)
+        self.output.starts_at_zero = True
+
+    def forward(
+        self, color_features: torch.Tensor, lightness: torch.Tensor, transferred: torch.Tensor
+    ) -> torch.Tensor:
+        """Correct F_color.
+
+        Args:
+            color_features: F_color (B, C, Hc, Wc).
+            lightness: (B, 1, Hc, Wc) normalized L of the source.
+            transferred: (B, 6 per level, h, w), see `FusedFeatures.colors`.
+
+        Returns:
+            F_color (B, C, Hc, Wc).
+        """
+        enlarged = nn.functional.interpolate(transferred, scale_factor=_CELL, mode="bilinear")
+        seen = [color_features, lightness]
+        for level in enlarged.split(_TRANSFERRED_SIZE, dim=1):
+            slopes, offsets, evidence = level.split((2, 2, _EVIDENCE_SIZE), dim=1)
+            seen += [_COLOR_GAIN * (slopes * lightness + offsets), evidence]
+        hidden = self.mix(torch.cat(seen, dim=1)).relu()
+        return color_features + self.output(self.hidden(hidden).relu())
 
 
 CROSS_ATTENTION_CLASSES = {

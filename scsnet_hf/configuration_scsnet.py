@@ -95,6 +95,9 @@ class SCSNetConfig(PreTrainedConfig):
             so that like is compared with like, let the valves depend on how well each position is
             matched, like the similarity maps of He et al. (2018), and learn the sharpness of the
             attention. Not in the paper.
+        transferred_colors: also transfer the colors of the reference themselves by the attention of
+            each level, as He et al. (2018) do, together with how well each position is matched.
+            Needs `matched_references` and `"pyramid_valve"`. Not in the paper.
         upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, then resized) or `"meta"` (Meta-SR, Hu
             et al. 2019); the last two are the comparisons of Sec. 4.3.
         align_corners: `False` puts pixel centers at (i + 0.5) / size, so that nothing shifts;
@@ -129,6 +132,7 @@ class SCSNetConfig(PreTrainedConfig):
     source_enlargement: int = 1
     cross_attention: str = "pyramid_valve"
     matched_references: bool = False
+    transferred_colors: bool = False
     upsampler: str = "cpm"
     align_corners: bool = False
     luminance_skip: bool = False
@@ -190,6 +194,12 @@ class SCSNetConfig(PreTrainedConfig):
                 raise ValueError(
                     f"{name}={getattr(self, name)!r}: choose one of {', '.join(choices)}"
                 )
+        if self.transferred_colors and not (
+            self.matched_references and self.cross_attention == "pyramid_valve"
+        ):
+            raise ValueError(
+                "transferred_colors needs matched_references and cross_attention='pyramid_valve'"
+            )
         if not (self.trunk_width > 0 and self.trunk_depth > 0):
             raise ValueError("trunk_width and trunk_depth must be above 0")
         if self.color_size < 4 or self.pyramid_levels < 1 or self.source_enlargement < 1:

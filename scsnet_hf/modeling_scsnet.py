@@ -15,68 +15,29 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .attention import CROSS_ATTENTION_CLASSES, CrossAttention, FusedFeatures, SelfAttention, Tokens
+from .attention import (
+    CROSS_ATTENTION_CLASSES,
+    ColorTransfer,
+    CrossAttention,
+    FusedFeatures,
+    SelfAttention,
+    Tokens,
+    local_color_models,
+)
 from .call_arguments import exact_scale, output_size_of
 from .configuration_scsnet import SCSNetConfig, check_takes_references
-from .efficientnet import EfficientNetEncoder
+from .encoders import SOURCE_ENCODER_CLASSES, ColorEncoder, convolution, residual_blocks
 from .pixel_mapping import PixelGrid, crop, is_traced, pad_to_multiple, resize, resize_to
 from .upsamplers import HEADS
 
-REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention")  # unused without one
+# Unused without a reference.
+REFERENCE_PARTS = ("reference_stem", "reference_encoder", "cross_attention", "color_transfer")
 _HEAD_REACH = 2 + 2  # source pixels that a head's convolutions and its interpolation reach
 _MULTIPLE = 4  # to which the sides of encoder inputs are padded, for two stride-2 steps
 _WINDOW_HALO = 8  # source pixels around a training window; more would hardly change it
-
-
-def _convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
-    """3x3, with the border pixels repeated, so that a constant image stays constant."""
-    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, padding_mode="replicate")
-
-
-class ResidualBlock(GradientCheckpointingLayer):
-    """The paper's basic block: two 3x3 convolutions and a skip."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv1 = _convolution(channels, channels)
-        self.conv2 = _convolution(channels, channels)
-        # A new block is the identity, so that depth does not slow down the start of training.
-        self.conv2.starts_at_zero = True
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> the same shape."""
-        return self.conv2(self.conv1(features).relu_()).add_(features)
-
-
-def _residual_blocks(channels: int, depth: int) -> list[ResidualBlock]:
-    return [ResidualBlock(channels) for _ in range(depth)]
-
-
-class ColorEncoder(nn.Sequential):
-    """phi_E: residual blocks and two stride-2 steps, (B, C0, H, W) -> (B, C2, h, w) (Eq. 1).
-
-    No layer normalizes, since that would remove how saturated a color is.
-    """
-
-    def __init__(self, config: SCSNetConfig):
-        full, half, quarter = config.hidden_sizes
-        depths = config.encoder_depths
-        super().__init__(
-            *_residual_blocks(full, depths[0]),
-            _convolution(full, half, stride=2),
-            nn.ReLU(),
-            *_residual_blocks(half, depths[1]),
-            _convolution(half, quarter, stride=2),
-            nn.ReLU(),
-            *_residual_blocks(quarter, depths[2]),
-        )
-
-
-SOURCE_ENCODER_CLASSES = {"residual": ColorEncoder, "efficientnet_lite": EfficientNetEncoder}
 
 
 class ColorDecoder(nn.Sequential):
@@ -88,14 +49,14 @@ class ColorDecoder(nn.Sequential):
         double = partial(nn.Upsample, scale_factor=2, mode="bilinear")
         super().__init__(
             SelfAttention(config),
-            *_residual_blocks(quarter, depths[0]),
-            _convolution(quarter, half),
+            *residual_blocks(quarter, depths[0]),
+            convolution(quarter, half),
             nn.ReLU(),
             double(),
-            *_residual_blocks(half, depths[1]),
-            _convolution(half, full),
+            *residual_blocks(half, depths[1]),
+            convolution(half, full),
             double(),
-            *_residual_blocks(full, depths[2]),
+            *residual_blocks(full, depths[2]),
         )
 
 
@@ -209,17 +170,19 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
     def __init__(self, config: SCSNetConfig):
         super().__init__(config)
         width = config.hidden_sizes[0]
-        self.stem = _convolution(1, width)
+        self.stem = convolution(1, width)
         self.source_encoder = SOURCE_ENCODER_CLASSES[config.source_encoder](config)
         self.color_decoder = ColorDecoder(config)
-        self.texture_encoder = nn.Sequential(*_residual_blocks(width, config.texture_depth))
+        self.texture_encoder = nn.Sequential(*residual_blocks(width, config.texture_depth))
         self.upsampler = HEADS[config.upsampler](config)
         # A new network makes gray images: mid-gray, or the source's L with a luminance skip.
         self.upsampler.last.starts_at_zero = True
         if config.cross_attention != "none":
-            self.reference_stem = _convolution(3, width)
+            self.reference_stem = convolution(3, width)
             self.reference_encoder = ColorEncoder(config)
             self.cross_attention = CROSS_ATTENTION_CLASSES[config.cross_attention](config)
+        if config.transferred_colors:
+            self.color_transfer = ColorTransfer(config)
         self.post_init()
 
     @can_return_tuple
@@ -308,8 +271,9 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
                 `config.color_size`.
 
         Returns:
-            The tokens of every pyramid level, each (B, N_l, attention_size). To use several
-            references for one image, concatenate their tokens along N.
+            The tokens of every pyramid level, each (B, N_l, attention_size), with
+            `transferred_colors` (B, N_l, attention_size + 4). To use several references for one
+            image, concatenate their tokens along N.
 
         Raises:
             ValueError: if the model was built with `cross_attention="none"`.
@@ -320,7 +284,9 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         features = self.reference_encoder(self.reference_stem(padded))  # F_r
         if self.config.matched_references:
             features = features + self._encode_source(working[:, :1])
-        return self.cross_attention.encode(features)
+        if not self.config.transferred_colors:
+            return self.cross_attention.encode(features)
+        return self.cross_attention.encode(features, local_color_models(padded))
 
     def encode_color(
         self,
@@ -351,8 +317,15 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         if reference_tokens is not None and (output_attentions or not is_automatic):
             options = reference_mask, reference_strength, output_attentions
             fused = self.fuse_reference(source_features, reference_tokens, *options)
-        color = crop(self.color_decoder(fused.features), working.shape[-2:])
-        return fused._replace(features=color, hidden_states=(source_features, fused.features))
+        color = self.color_decoder(fused.features)
+        if fused.colors is not None:
+            lightness = pad_to_multiple(working, _MULTIPLE)
+            corrected = self.color_transfer(color, lightness, fused.colors)
+            color = _blended(color, corrected, reference_mask, reference_strength)
+        return fused._replace(
+            features=crop(color, working.shape[-2:]),
+            hidden_states=(source_features, fused.features),
+        )
 
     def _encode_source(self, working: torch.Tensor) -> torch.Tensor:
         """F_s (B, C, h, w) of normalized L (B, 1, Hc, Wc) (Eq. 1)."""
@@ -386,13 +359,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         batch = source_features.shape[0]  # len() would tie exported code to this number
         tokens = tuple(level.expand(batch, -1, -1) for level in reference_tokens)
         fused = self.cross_attention(source_features, tokens, output_attentions)
-        strength = torch.as_tensor(reference_strength).to(source_features).expand(batch)
-        if reference_mask is not None:
-            strength = strength * reference_mask.to(strength)
-        strength = strength.view(-1, 1, 1, 1)
-        blended = torch.lerp(source_features, fused.features, strength)
-        # Selected rather than blended at strength 0: bit-exact, and safe from NaN in the reference.
-        return fused._replace(features=torch.where(strength == 0, source_features, blended))
+        options = reference_mask, reference_strength
+        return fused._replace(features=_blended(source_features, fused.features, *options))
 
     def encode_texture(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Compute F_tex (B, C, H, W), psi_E on F_s^init, of normalized L (B, 1, H, W)."""
@@ -495,6 +463,22 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
     def halo(self) -> int:
         """Source pixels around a tile that its texture and pixels depend on."""
         return 1 + 2 * self.config.texture_depth + _HEAD_REACH
+
+
+def _blended(
+    automatic: torch.Tensor,
+    referential: torch.Tensor,
+    mask: torch.Tensor | None,
+    strength: float | torch.Tensor,
+) -> torch.Tensor:
+    """Blend features (B, C, h, w) of both modes; mask and strength as in `encode_color`."""
+    strength = torch.as_tensor(strength).to(automatic).expand(automatic.shape[0])
+    if mask is not None:
+        strength = strength * mask.to(strength)
+    strength = strength.view(-1, 1, 1, 1)
+    blended = torch.lerp(automatic, referential, strength)
+    # Selected rather than blended at strength 0: bit-exact, and safe from NaN in the reference.
+    return torch.where(strength == 0, automatic, blended)
 
 
 SCSNetForImageToImage.register_for_auto_class("AutoModelForImageToImage")

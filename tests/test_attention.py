@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from scsnet_hf import SCSNetConfig
-from scsnet_hf.attention import CROSS_ATTENTION_CLASSES, CrossAttention, ValveCrossAttention
+from scsnet_hf.attention import (
+    CROSS_ATTENTION_CLASSES,
+    CrossAttention,
+    ValveCrossAttention,
+    local_color_models,
+)
 
 TINY = SCSNetConfig.from_preset("tiny")
 HIDDEN, CHANNELS, LEVELS = TINY.hidden_sizes[-1], TINY.attention_size, TINY.pyramid_levels
@@ -24,6 +29,39 @@ def build_valve_attention(**config) -> ValveCrossAttention:
 
 def random_features(*size: int, seed: int = 1) -> torch.Tensor:
     return torch.randn(2, HIDDEN, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def test_color_models_reproduce_colors_that_are_linear_in_lightness():
+    lightness = torch.rand(1, 1, 16, 24) * 2 - 1
+    reference = torch.cat((lightness, 0.3 * lightness + 0.1, -0.2 * lightness), dim=1)
+    models = local_color_models(reference)
+    assert models.shape == (1, 4, 4, 6)
+    expected = torch.tensor([0.3, -0.2, 0.1, 0.0]).view(1, 4, 1, 1).expand_as(models)
+    torch.testing.assert_close(models, expected, atol=5e-3, rtol=0)
+
+
+def test_color_models_of_flat_lightness_are_the_mean_colors():
+    reference = torch.rand(1, 3, 16, 16)
+    reference[:, 0] = 0.25
+    models = local_color_models(reference)
+    assert models[:, :2].abs().max() < 1e-4
+    assert models[:, 2:].mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_color_models_are_transferred_from_where_the_match_is():
+    """Each position of the source finds itself in the reference, at every level."""
+    attention = build("pyramid_valve", transferred_colors=True, matched_references=True)
+    attention.reference_pyramid.load_state_dict(attention.source_pyramid.state_dict())
+    for level in attention.attentions:
+        level.attention.key.load_state_dict(level.attention.query.state_dict())
+        torch.nn.init.constant_(level.attention.logit_scale, 8.0)
+    features, models = random_features(8, 12), torch.rand(2, 4, 8, 12) - 0.5
+    colors = attention(features, attention.encode(features, models)).colors.unflatten(1, (3, 6))
+    torch.testing.assert_close(colors[:, 0, :4], models, atol=1e-2, rtol=0)
+    assert colors[:, :, 4].min() > 0.99  # the cosine
+    halved = torch.nn.functional.avg_pool2d(models, 2)
+    enlarged = torch.nn.functional.interpolate(halved, (8, 12), mode="bilinear")
+    torch.testing.assert_close(colors[:, 1, :4], enlarged, atol=1e-2, rtol=0)
 
 
 @pytest.fixture(params=[*CROSS_ATTENTION_CLASSES, "matched"])

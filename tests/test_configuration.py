@@ -83,6 +83,7 @@ def test_save_and_load_keep_every_field(tmp_path, preset):
         ({"pyramid_levels": 0}, "pyramid_levels"),
         ({"source_enlargement": 0}, "source_enlargement"),
         ({"texture_depth": "deep"}, "texture_depth"),
+        ({"transferred_colors": True}, "transferred_colors"),
     ],
 )
 def test_bad_value_is_refused_by_name(bad, named):

@@ -213,6 +213,54 @@ def test_matched_references_are_also_seen_by_the_source_encoder(matched):
     assert not is_distinguished(redder)
 
 
+@pytest.fixture(scope="module")
+def transferring() -> SCSNetForImageToImage:
+    return build_tiny_model(transferred_colors=True, matched_references=True)
+
+
+class TestTransferredColors:
+    def test_before_training_they_change_nothing(self):
+        """A network that continues to learn with them starts from what it knew."""
+        torch.manual_seed(0)
+        config = SCSNetConfig.from_preset("tiny", matched_references=True)
+        old = SCSNetForImageToImage(config).eval()
+        config = SCSNetConfig.from_preset("tiny", matched_references=True, transferred_colors=True)
+        new = SCSNetForImageToImage(config).eval()
+        new.load_state_dict(old.state_dict(), strict=False)
+        pixels, reference = gray(2, 13, 15), color(2, 9, 11)
+        with torch.no_grad():
+            expected = old(pixels, reference, color_only=True).color_features
+            actual = new(pixels, reference, color_only=True).color_features
+        torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-6)
+
+    def test_without_a_reference_there_are_none(self, transferring):
+        pixels, references = gray(3, 13, 15), color(3, 9, 11)
+        automatic = reconstruct(transferring, pixels)
+        without = reconstruct(transferring, pixels, references, reference_strength=0.0)
+        assert torch.equal(without, automatic)
+        mask = torch.tensor([True, False, True])
+        mixed = reconstruct(transferring, pixels, references, mask)
+        assert torch.equal(mixed[~mask], automatic[~mask])
+        assert not torch.equal(mixed[mask], automatic[mask])
+
+    def test_several_references_are_one_set(self, transferring):
+        first = transferring.encode_reference(color(1, 9, 11))
+        second = transferring.encode_reference(color(1, 16, 8, seed=3))
+
+        def colors(*references):
+            tokens = tuple(torch.cat(level, dim=1) for level in zip(*references, strict=True))
+            return transferring.encode_color(gray(1, 13, 15), tokens).features
+
+        torch.testing.assert_close(colors(first, second), colors(second, first), atol=1e-4, rtol=0)
+        torch.testing.assert_close(colors(first, first), colors(first), atol=1e-4, rtol=0)
+
+    def test_every_layer_of_theirs_learns(self, transferring):
+        transferring.zero_grad()
+        transferring(gray(2, 12, 16), color(2, 9, 11)).reconstruction.square().mean().backward()
+        for part in (transferring.color_transfer, transferring.cross_attention.color_output):
+            assert all(parameter.grad.any() for parameter in part.parameters())
+
+
 def test_model_without_cross_attention_refuses_a_reference():
     model = build_tiny_model(cross_attention="none")
     with pytest.raises(ValueError, match="takes no reference"):

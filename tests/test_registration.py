@@ -37,7 +37,7 @@ ORDERS = {
     "package_last": AUTO_CLASSES + PACKAGE,
     # Modules whose import imports the Auto classes before it ends.
     "layers_first": PACKAGE + "import transformers.modeling_layers" + AUTO_CLASSES,
-    "encoder_first": PACKAGE + "import scsnet_hf.efficientnet" + AUTO_CLASSES,
+    "encoder_first": PACKAGE + "import scsnet_hf.encoders" + AUTO_CLASSES,
 }
 
 

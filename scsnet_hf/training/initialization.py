@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..configuration_scsnet import SCSNetConfig
-from ..efficientnet import EfficientNetLite, InvertedResidual
+from ..encoders import EfficientNetLite, InvertedResidual
 from ..modeling_scsnet import REFERENCE_PARTS, SCSNetForImageToImage
 
 _EPSILON = 1e-3  # of EfficientNet's batch normalization

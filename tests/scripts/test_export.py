@@ -52,8 +52,11 @@ class TestTrace:
     def test_color(self, config):
         assert_traced_for_every_size(build_tiny_model(**config), "color")
 
-    def test_color_from_reference(self):  # the other kind of attention is the script's
-        model = build_tiny_model(cross_attention="basic", matched_references=True)
+    @pytest.mark.parametrize(
+        "config", [{"cross_attention": "basic"}, {"transferred_colors": True}]
+    )  # the third kind is the script's
+    def test_color_from_reference(self, config):
+        model = build_tiny_model(matched_references=True, **config)
         assert_traced_for_every_size(model, "color_from_reference")
 
     @pytest.mark.parametrize(

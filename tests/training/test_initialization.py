@@ -6,7 +6,7 @@ from torch import nn
 
 from helpers.tiny_models import build_tiny_model
 from scsnet_hf import SCSNetConfig
-from scsnet_hf.efficientnet import EfficientNetLite
+from scsnet_hf.encoders import EfficientNetLite
 from scsnet_hf.training.initialization import (
     imagenet_weights_file,
     load_imagenet_weights,

@@ -146,7 +146,7 @@ def test_what_does_not_learn_stays_as_it_is_bit_for_bit(tmp_path, photographs):
     trainer.weight_average.save_model(tmp_path / "average")
     after = weights(SCSNetForImageToImage.from_pretrained(tmp_path / "average"))
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert changed == set(REFERENCE_PARTS)
+    assert changed == set(REFERENCE_PARTS) - {"color_transfer"}  # which this network lacks
 
 
 class TestTerms:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.tiny_models import build_tiny_model
-from scsnet_hf.efficientnet import EfficientNetEncoder, EfficientNetLite, trunk_stages
+from scsnet_hf.encoders import EfficientNetEncoder, EfficientNetLite, trunk_stages
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
-"""EfficientNet-Lite (Tan and Le 2019) as the source encoder phi_E^s, instead of the paper's.
+"""The encoders of the color branch, phi_E (Eq. 1): the paper's, and EfficientNet-Lite.
 
-It can start from ImageNet weights, which recognize objects and so help to find their colors. Batch
-normalization is folded into the convolutions, so that no layer normalizes.
+EfficientNet-Lite (Tan and Le 2019) can be the source encoder. It can start from ImageNet weights,
+which recognize objects and so help to find their colors. Batch normalization is folded into its
+convolutions. No layer normalizes, since that would remove how saturated a color is.
 """
 
 import math
@@ -18,6 +19,48 @@ _STRIDE = 32
 _STEM_CHANNELS = 32  # not scaled in EfficientNet-Lite
 _CHANNEL_MULTIPLE = 8
 _TAPPED = (1, 2, 4, 6)  # the last stage at each of the strides 4, 8, 16, 32
+
+
+def convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
+    """3x3, with the border pixels repeated, so that a constant image stays constant."""
+    return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, padding_mode="replicate")
+
+
+class ResidualBlock(GradientCheckpointingLayer):
+    """The paper's basic block: two 3x3 convolutions and a skip."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = convolution(channels, channels)
+        self.conv2 = convolution(channels, channels)
+        # A new block is the identity, so that depth does not slow down the start of training.
+        self.conv2.starts_at_zero = True
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return self.conv2(self.conv1(features).relu_()).add_(features)
+
+
+def residual_blocks(channels: int, depth: int) -> list[ResidualBlock]:
+    """Blocks of the same number of channels."""
+    return [ResidualBlock(channels) for _ in range(depth)]
+
+
+class ColorEncoder(nn.Sequential):
+    """phi_E: residual blocks and two stride-2 steps, (B, C0, H, W) -> (B, C2, h, w) (Eq. 1)."""
+
+    def __init__(self, config: SCSNetConfig):
+        full, half, quarter = config.hidden_sizes
+        depths = config.encoder_depths
+        super().__init__(
+            *residual_blocks(full, depths[0]),
+            convolution(full, half, stride=2),
+            nn.ReLU(),
+            *residual_blocks(half, depths[1]),
+            convolution(half, quarter, stride=2),
+            nn.ReLU(),
+            *residual_blocks(quarter, depths[2]),
+        )
 
 
 class TrunkStage(NamedTuple):
@@ -164,10 +207,7 @@ class EfficientNetEncoder(nn.Module):
         self.lateral = nn.ModuleList(
             nn.Conv2d(tapped, channels, 1) for tapped in self.trunk.channels
         )
-        self.merge = nn.ModuleList(
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="replicate")
-            for _ in range(len(_TAPPED) - 1)
-        )
+        self.merge = nn.ModuleList(convolution(channels, channels) for _ in range(len(_TAPPED) - 1))
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Normalized L (B, 1, H, W), sides multiples of 4 -> F_s (B, C, h, w)."""
@@ -182,3 +222,6 @@ class EfficientNetEncoder(nn.Module):
     def pyramid(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
         """Compute the trunk's features of normalized L (B, 1, H, W) at strides 4, 8, 16 and 32."""
         return self.trunk(pad_to_multiple(pixel_values, _STRIDE))
+
+
+SOURCE_ENCODER_CLASSES = {"residual": ColorEncoder, "efficientnet_lite": EfficientNetEncoder}
