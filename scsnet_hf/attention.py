@@ -34,6 +34,18 @@ def _to_tokens(features: torch.Tensor) -> torch.Tensor:
     return features.flatten(2).transpose(1, 2).contiguous()
 
 
+def _tokens_at(
+    features: torch.Tensor, cells: torch.Tensor, colors: torch.Tensor | None
+) -> torch.Tensor:
+    """(B, C, h, w) at x and y (B, K, 2) -> (B, K, C), and color models that are constant."""
+    column, row = cells.unbind(-1)
+    index = (row * features.shape[-1] + column).unsqueeze(-1).expand(-1, -1, features.shape[1])
+    tokens = _to_tokens(features).gather(1, index)
+    if colors is None:
+        return tokens
+    return torch.cat((tokens, torch.zeros_like(colors), colors), dim=-1)
+
+
 def _to_map(tokens: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """(B, N, C) -> (B, C, h, w), with the size of `like`."""
     return tokens.transpose(1, 2).unflatten(2, like.shape[-2:])
@@ -270,15 +282,11 @@ class PyramidValveCrossAttention(nn.Module):
             self.color_output = convolution(levels * _TRANSFERRED_SIZE, hidden)
             self.color_output.starts_at_zero = True
 
-    def encode(
-        self, reference_features: torch.Tensor, color_models: torch.Tensor | None = None
-    ) -> Tokens:
-        """F_r (B, C, h, w) -> the reference tokens of every level, each (B, Nr, attention_size).
-
-        With color models (B, 4, h, w), these are 4 more channels.
-        """
+    def encode(self, reference_features: torch.Tensor, reference: torch.Tensor) -> Tokens:
+        """F_r (B, C, h, w) of a reference (B, 3, 4h, 4w) -> its tokens of every level."""
         levels = self.reference_pyramid(reference_features)
-        if color_models is not None:
+        if self.color_output is not None:
+            color_models = local_color_models(reference)
             for index, level in enumerate(levels):
                 if index:
                     color_models = nn.functional.avg_pool2d(
@@ -286,6 +294,15 @@ class PyramidValveCrossAttention(nn.Module):
                     )
                 levels[index] = torch.cat((level, color_models), dim=1)
         return tuple(map(_to_tokens, levels))
+
+    def encode_positions(
+        self, reference_features: torch.Tensor, cells: torch.Tensor, colors: torch.Tensor
+    ) -> Tokens:
+        """F_r (B, C, h, w) -> the tokens at cells (B, K, 2), x and y, of colors (B, K, 2)."""
+        return tuple(
+            _tokens_at(level, cells >> index, self.color_output and colors.to(level))
+            for index, level in enumerate(self.reference_pyramid(reference_features))
+        )
 
     def forward(
         self, source: torch.Tensor, reference: Tokens, output_attentions: bool = False
@@ -320,9 +337,15 @@ class BasicCrossAttention(nn.Module):
         self.attention = CrossAttention(config)
         self.output = nn.Conv2d(channels, hidden, 1)
 
-    def encode(self, reference_features: torch.Tensor) -> Tokens:
+    def encode(self, reference_features: torch.Tensor, reference: torch.Tensor) -> Tokens:
         """F_r (B, C, h, w) -> the reference tokens (B, Nr, attention_size) of the only level."""
         return (_to_tokens(self.reference_projection(reference_features)),)
+
+    def encode_positions(
+        self, reference_features: torch.Tensor, cells: torch.Tensor, colors: torch.Tensor
+    ) -> Tokens:
+        """F_r (B, C, h, w) -> the tokens at cells (B, K, 2), x and y."""
+        return (_tokens_at(self.reference_projection(reference_features), cells, None),)
 
     def forward(
         self, source: torch.Tensor, reference: Tokens, output_attentions: bool = False
@@ -359,6 +382,48 @@ def _box(values: torch.Tensor) -> torch.Tensor:
     """Mean over the square of `_RADIUS` around every pixel, borders repeated."""
     padded = nn.functional.pad(values, (_RADIUS,) * 4, mode="replicate")
     return nn.functional.avg_pool2d(padded, 2 * _RADIUS + 1, stride=1)
+
+
+def hinted_reference(
+    lightness: torch.Tensor, positions: torch.Tensor, colors: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Color a source where hints are.
+
+    Args:
+        lightness: (B, 1, H, W) normalized L, the sides multiples of 4.
+        positions: (B, K, 2) of the hints, x and y in pixels.
+        colors: (B, K, 2) normalized a and b of the hints.
+
+    Returns:
+        A reference (B, 3, H, W) that is gray but for a cell of 4x4 pixels around each hint, and the
+        cells (B, K, 2), x and y. Of several hints in one cell, the reference shows one.
+    """
+    height, width = (side // _CELL for side in lightness.shape[-2:])
+    last = positions.new_tensor([width - 1, height - 1])
+    cells = (positions / _CELL).floor().clamp(min=0).minimum(last).long()
+    index = (cells[..., 1] * width + cells[..., 0]).unsqueeze(1).expand(-1, 2, -1)
+    hinted = lightness.new_zeros(len(lightness), 2, height * width)
+    hinted = hinted.scatter(2, index, colors.to(lightness).transpose(1, 2))
+    hinted = nn.functional.interpolate(
+        hinted.unflatten(2, (height, width)), scale_factor=float(_CELL)
+    )
+    return torch.cat((lightness, hinted), dim=1), cells
+
+
+def blend_modes(
+    automatic: torch.Tensor,
+    referential: torch.Tensor,
+    mask: torch.Tensor | None,
+    strength: float | torch.Tensor,
+) -> torch.Tensor:
+    """Blend features (B, C, h, w) of both modes; mask and strength as in `model.encode_color`."""
+    strength = torch.as_tensor(strength).to(automatic).expand(automatic.shape[0])
+    if mask is not None:
+        strength = strength * mask.to(strength)
+    strength = strength.view(-1, 1, 1, 1)
+    blended = torch.lerp(automatic, referential, strength)
+    # Selected rather than blended at strength 0: bit-exact, and safe from NaN in the reference.
+    return torch.where(strength == 0, automatic, blended)
 
 
 class ColorTransfer(nn.Module):

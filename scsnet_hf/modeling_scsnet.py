@@ -25,7 +25,8 @@ from .attention import (
     FusedFeatures,
     SelfAttention,
     Tokens,
-    local_color_models,
+    blend_modes,
+    hinted_reference,
 )
 from .call_arguments import exact_scale, output_size_of
 from .configuration_scsnet import SCSNetConfig, check_takes_references
@@ -199,6 +200,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         reference_strength: float = 1.0,
         output_start: torch.Tensor | None = None,
         color_only: bool = False,
+        hint_positions: torch.Tensor | None = None,
+        hint_colors: torch.Tensor | None = None,
     ) -> SCSNetOutput:
         """Colorize and enlarge a batch of images of one size.
 
@@ -216,6 +219,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
             reference_strength: 0 (automatic) to 1; not in the paper.
             output_start: int64 (B, 2), first output row and column of each item's window.
             color_only: compute `color_features` only, to train the color branch alone.
+            hint_positions: (B, K, 2) of color hints instead of references, see `encode_hints`.
+            hint_colors: (B, K, 2) normalized a and b of the hints.
 
         Returns:
             `SCSNetOutput`, or a tuple of its values with `return_dict=False`.
@@ -239,6 +244,8 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         tokens = None
         if reference_pixel_values is not None:
             tokens = self.encode_reference(reference_pixel_values)
+        if hint_positions is not None:
+            tokens = self.encode_hints(pixel_values, hint_positions, hint_colors)
         color = self.encode_color(pixel_values, tokens, reference_mask, reference_strength, maps)
         if color_only:
             return SCSNetOutput(color_features=color.features)
@@ -281,12 +288,37 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         check_takes_references(self.config)
         working = self._reduced(reference_pixel_values).to(self.dtype)
         padded = pad_to_multiple(working, _MULTIPLE)
-        features = self.reference_encoder(self.reference_stem(padded))  # F_r
+        return self.cross_attention.encode(self._reference_features(padded), padded)
+
+    def encode_hints(
+        self, pixel_values: torch.Tensor, positions: torch.Tensor, colors: torch.Tensor
+    ) -> Tokens:
+        """Encode what colors a source has at some positions; not in the paper.
+
+        A hint is a reference of one token per level: the source itself, seen where the hint is.
+
+        Args:
+            pixel_values: (B, 1, H, W) normalized L of the sources.
+            positions: (B, K, 2), x and y in pixels, from 0 to W and H.
+            colors: (B, K, 2) normalized a and b.
+
+        Returns:
+            Tokens like those of `encode_reference`, with N_l = K, and with its errors.
+        """
+        check_takes_references(self.config)
+        working = self._reduced(pixel_values).to(self.dtype)
+        positions = positions * (max(working.shape[-2:]) / max(pixel_values.shape[-2:]))
+        padded = pad_to_multiple(working, _MULTIPLE)
+        reference, cells = hinted_reference(padded, positions, colors)
+        features = self._reference_features(reference)
+        return self.cross_attention.encode_positions(features, cells, colors)
+
+    def _reference_features(self, reference: torch.Tensor) -> torch.Tensor:
+        """F_r (B, C, h, w) of normalized Lab (B, 3, Hr, Wr), the sides multiples of 4."""
+        features = self.reference_encoder(self.reference_stem(reference))
         if self.config.matched_references:
-            features = features + self._encode_source(working[:, :1])
-        if not self.config.transferred_colors:
-            return self.cross_attention.encode(features)
-        return self.cross_attention.encode(features, local_color_models(padded))
+            features = features + self._encode_source(reference[:, :1])
+        return features
 
     def encode_color(
         self,
@@ -321,7 +353,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         if fused.colors is not None:
             lightness = pad_to_multiple(working, _MULTIPLE)
             corrected = self.color_transfer(color, lightness, fused.colors)
-            color = _blended(color, corrected, reference_mask, reference_strength)
+            color = blend_modes(color, corrected, reference_mask, reference_strength)
         return fused._replace(
             features=crop(color, working.shape[-2:]),
             hidden_states=(source_features, fused.features),
@@ -360,7 +392,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         tokens = tuple(level.expand(batch, -1, -1) for level in reference_tokens)
         fused = self.cross_attention(source_features, tokens, output_attentions)
         options = reference_mask, reference_strength
-        return fused._replace(features=_blended(source_features, fused.features, *options))
+        return fused._replace(features=blend_modes(source_features, fused.features, *options))
 
     def encode_texture(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Compute F_tex (B, C, H, W), psi_E on F_s^init, of normalized L (B, 1, H, W)."""
@@ -463,22 +495,6 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
     def halo(self) -> int:
         """Source pixels around a tile that its texture and pixels depend on."""
         return 1 + 2 * self.config.texture_depth + _HEAD_REACH
-
-
-def _blended(
-    automatic: torch.Tensor,
-    referential: torch.Tensor,
-    mask: torch.Tensor | None,
-    strength: float | torch.Tensor,
-) -> torch.Tensor:
-    """Blend features (B, C, h, w) of both modes; mask and strength as in `encode_color`."""
-    strength = torch.as_tensor(strength).to(automatic).expand(automatic.shape[0])
-    if mask is not None:
-        strength = strength * mask.to(strength)
-    strength = strength.view(-1, 1, 1, 1)
-    blended = torch.lerp(automatic, referential, strength)
-    # Selected rather than blended at strength 0: bit-exact, and safe from NaN in the reference.
-    return torch.where(strength == 0, automatic, blended)
 
 
 SCSNetForImageToImage.register_for_auto_class("AutoModelForImageToImage")

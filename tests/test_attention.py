@@ -31,6 +31,12 @@ def random_features(*size: int, seed: int = 1) -> torch.Tensor:
     return torch.randn(2, HIDDEN, *size, generator=torch.Generator().manual_seed(seed))
 
 
+def encode(attention: torch.nn.Module, features: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The tokens of a gray reference with these features."""
+    height, width = features.shape[-2:]
+    return attention.encode(features, torch.zeros(len(features), 3, 4 * height, 4 * width))
+
+
 def test_color_models_reproduce_colors_that_are_linear_in_lightness():
     lightness = torch.rand(1, 1, 16, 24) * 2 - 1
     reference = torch.cat((lightness, 0.3 * lightness + 0.1, -0.2 * lightness), dim=1)
@@ -55,8 +61,9 @@ def test_color_models_are_transferred_from_where_the_match_is():
     for level in attention.attentions:
         level.attention.key.load_state_dict(level.attention.query.state_dict())
         torch.nn.init.constant_(level.attention.logit_scale, 8.0)
-    features, models = random_features(8, 12), torch.rand(2, 4, 8, 12) - 0.5
-    colors = attention(features, attention.encode(features, models)).colors.unflatten(1, (3, 6))
+    features, reference = random_features(8, 12), torch.rand(2, 3, 32, 48) - 0.5
+    models = local_color_models(reference)
+    colors = attention(features, attention.encode(features, reference)).colors.unflatten(1, (3, 6))
     torch.testing.assert_close(colors[:, 0, :4], models, atol=1e-2, rtol=0)
     assert colors[:, :, 4].min() > 0.99  # the cosine
     halved = torch.nn.functional.avg_pool2d(models, 2)
@@ -76,25 +83,25 @@ def attention(request) -> torch.nn.Module:
 
 
 def test_result_is_the_same_with_and_without_weights(attention):
-    source, tokens = random_features(5, 7), attention.encode(random_features(6, 4, seed=2))
+    source, tokens = random_features(5, 7), encode(attention, random_features(6, 4, seed=2))
     fused, explicit = attention(source, tokens), attention(source, tokens, output_attentions=True)
     torch.testing.assert_close(fused.features, explicit.features, atol=1e-5, rtol=1e-5)
 
 
 def test_result_has_the_shape_of_the_source(attention):
-    tokens = attention.encode(random_features(6, 4, seed=2))
+    tokens = encode(attention, random_features(6, 4, seed=2))
     assert attention(random_features(5, 7), tokens).features.shape == (2, HIDDEN, 5, 7)
 
 
 def test_order_of_the_reference_tokens_does_not_matter(attention):
-    source, tokens = random_features(5, 7), attention.encode(random_features(6, 4, seed=2))
+    source, tokens = random_features(5, 7), encode(attention, random_features(6, 4, seed=2))
     shuffled = tuple(level[:, torch.randperm(level.shape[1])] for level in tokens)
     actual, expected = attention(source, shuffled), attention(source, tokens)
     torch.testing.assert_close(actual.features, expected.features, atol=1e-5, rtol=1e-5)
 
 
 def test_rows_of_the_weights_sum_to_one(attention):
-    tokens = attention.encode(random_features(6, 4, seed=2))
+    tokens = encode(attention, random_features(6, 4, seed=2))
     for weights in attention(random_features(5, 7), tokens, output_attentions=True).attentions:
         torch.testing.assert_close(weights.sum(-1), torch.ones(weights.shape[:3]))
         assert weights.min() >= 0
@@ -102,7 +109,7 @@ def test_rows_of_the_weights_sum_to_one(attention):
 
 def test_every_level_of_the_pyramid_is_half_the_one_before():
     attention = build("pyramid_valve")
-    tokens = attention.encode(random_features(8, 4, seed=2))
+    tokens = encode(attention, random_features(8, 4, seed=2))
     fused = attention(random_features(12, 16), tokens, output_attentions=True)
     assert [tuple(level.shape) for level in tokens] == [
         (2, 32, CHANNELS),
@@ -123,7 +130,7 @@ def test_every_level_of_the_pyramid_is_half_the_one_before():
 
 def test_valves_lie_between_zero_and_one():
     attention = build("pyramid_valve")
-    tokens = attention.encode(random_features(6, 4, seed=2))
+    tokens = encode(attention, random_features(6, 4, seed=2))
     valves = attention(random_features(5, 7), tokens, output_attentions=True).valves
     assert len(valves) == LEVELS
     for maps in valves:
@@ -133,7 +140,7 @@ def test_valves_lie_between_zero_and_one():
 
 def test_basic_attention_has_one_level_and_no_valves():
     attention = build("basic")
-    tokens = attention.encode(random_features(6, 4, seed=2))
+    tokens = encode(attention, random_features(6, 4, seed=2))
     fused = attention(random_features(5, 7), tokens, output_attentions=True)
     assert [tuple(weights.shape) for weights in fused.attentions] == [(2, 1, 35, 24)]
     assert fused.valves == ()

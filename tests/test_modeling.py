@@ -261,6 +261,60 @@ class TestTransferredColors:
             assert all(parameter.grad.any() for parameter in part.parameters())
 
 
+class TestHints:
+    POSITIONS = torch.tensor([[[0.0, 0.0], [14.9, 12.9], [6.0, 5.0]]])
+    COLORS = torch.tensor([[[0.3, 0.2], [-0.2, 0.1], [0.0, -0.4]]])
+
+    def test_each_is_a_token_of_its_color_at_every_level(self, transferring):
+        tokens = transferring.encode_hints(gray(1, 13, 15), self.POSITIONS, self.COLORS)
+        assert len(tokens) == transferring.config.pyramid_levels
+        for level in tokens:
+            torch.testing.assert_close(level[..., -2:], self.COLORS)
+            assert not level[..., -4:-2].any()  # the same at any lightness
+
+    def test_positions_are_pixels_of_the_source(self, transferring):
+        small = torch.nn.functional.interpolate(gray(1, 4, 4), scale_factor=64.0)
+        large = torch.nn.functional.interpolate(small, scale_factor=2.0)
+        positions = torch.tensor([[[10.0, 200.0], [130.0, 70.0]]])
+        first = transferring.encode_hints(small, positions, self.COLORS[:, :2])
+        second = transferring.encode_hints(large, 2 * positions, self.COLORS[:, :2])
+        torch.testing.assert_close(first, second)
+
+    def test_their_order_does_not_matter(self, transferring):
+        pixels = gray(1, 13, 15)
+
+        def colors(order):
+            tokens = transferring.encode_hints(
+                pixels, self.POSITIONS[:, order], self.COLORS[:, order]
+            )
+            return transferring.encode_color(pixels, tokens).features
+
+        torch.testing.assert_close(colors([0, 1, 2]), colors([2, 0, 1]), atol=1e-5, rtol=0)
+
+    def test_they_can_be_combined_with_references(self, transferring):
+        pixels = gray(1, 13, 15)
+        hints = transferring.encode_hints(pixels, self.POSITIONS, self.COLORS)
+        reference = transferring.encode_reference(color(1, 9, 11))
+        both = tuple(torch.cat(level, dim=1) for level in zip(reference, hints, strict=True))
+        assert transferring.encode_color(pixels, both).features.isfinite().all()
+
+    @pytest.mark.parametrize("kind", ["basic", "pyramid_valve"])
+    def test_every_kind_of_attention_takes_them(self, kind):
+        model = build_tiny_model(cross_attention=kind)
+        pixels = gray(1, 13, 15)
+        with torch.no_grad():
+            automatic = model(pixels, color_only=True).color_features
+            hinted = model(
+                pixels, hint_positions=self.POSITIONS, hint_colors=self.COLORS, color_only=True
+            ).color_features
+        assert not torch.equal(hinted, automatic)
+
+    def test_a_model_without_references_refuses_them(self):
+        model = build_tiny_model(cross_attention="none")
+        with pytest.raises(ValueError, match="takes no reference"):
+            model.encode_hints(gray(1, 13, 15), self.POSITIONS, self.COLORS)
+
+
 def test_model_without_cross_attention_refuses_a_reference():
     model = build_tiny_model(cross_attention="none")
     with pytest.raises(ValueError, match="takes no reference"):

@@ -76,6 +76,12 @@ class RunArguments:
         "probability that labels and reference get other colors", "--recolored"
     )
 
+    hints: bool | None = HfArg(
+        default=None,
+        help="train with color hints too",
+        metadata={"nargs": "?", "const": True},
+    )
+
     losses: str | None = _choice(LOSS_PRESETS, "loss terms: the rows of the paper's Table 4")
     vgg: str | None = _option("safetensors file of VGG16 (default: timm/vgg16.tv_in1k)")
     discriminator_learning_rate: float | None = _option("learning rate of the discriminator")

@@ -4,6 +4,7 @@ import torch
 
 from ..color import normalize_lab, srgb_to_lab
 from ..data import elastic_distortion, recolor
+from .hints import add_hints
 
 _MAX_AMPLITUDE = 0.04  # of the elastic distortion, a share of the side; the paper gives none
 _CHROMA_RANGE = (0.6, 1.4)  # factors of recolored images
@@ -14,6 +15,7 @@ def build_model_inputs(
     referential: bool,
     vertical_flips: bool = False,
     recolor_probability: float = 0.0,
+    hints: int = 0,
 ) -> dict[str, torch.Tensor]:
     """Convert a batch of uint8 samples to arguments of the model's forward.
 
@@ -26,12 +28,13 @@ def build_model_inputs(
         vertical_flips: flip half of the samples vertically, if `referential`.
         recolor_probability: probability that the labels and the reference of a sample get other
             colors, if `referential`.
+        hints: number of hints of each sample, instead of a reference.
 
     Returns:
         The arguments, and `source_colors`, the normalized a and b of the source (B, 2, H, W).
     """
+    generators = [torch.Generator().manual_seed(seed) for seed in batch["seed"].tolist()]
     if referential:
-        generators = [torch.Generator().manual_seed(seed) for seed in batch["seed"].tolist()]
         draws = torch.stack([torch.rand(5, generator=one) for one in generators])
         draws = draws.to(batch["labels"].device)
         if vertical_flips:
@@ -47,6 +50,8 @@ def build_model_inputs(
         )
         chosen = (draws[:, 2] < recolor_probability) & batch["own_reference"]
         images = _recolor_chosen(images, chosen, draws[:, 3], draws[:, 4])
+    if hints:
+        images, positions, hinted = add_hints(images, hints, generators)
     lightness, colors = images["source"].split((1, 2), dim=1)
     inputs = {
         "pixel_values": lightness,
@@ -57,6 +62,8 @@ def build_model_inputs(
     }
     if referential:
         inputs["reference_pixel_values"] = images["reference"]
+    if hints:
+        inputs |= {"hint_positions": positions, "hint_colors": hinted}
     return inputs
 
 

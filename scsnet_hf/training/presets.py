@@ -42,6 +42,7 @@ class TrainingPreset:
         max_grad_norm: norm that gradients are clipped to, 0 (the paper) for no clipping.
         vertical_flips: see `SCSNetTrainer`; not in the paper.
         recolor_probability: see `SCSNetTrainer`; not in the paper.
+        hints: see `SCSNetTrainer`; not in the paper.
         trunk_learning_rate_factor: see `SCSNetTrainer`.
         branch: the branch to train, one of `initialization.BRANCHES`; None for all parts.
         schedule: learning rate schedule, a name of `transformers.SchedulerType`.
@@ -62,6 +63,7 @@ class TrainingPreset:
     max_grad_norm: float = 1.0
     vertical_flips: bool = True
     recolor_probability: float = 0.0
+    hints: bool = False
     trunk_learning_rate_factor: float = 1.0
     branch: str | None = None
     schedule: str = "cosine"

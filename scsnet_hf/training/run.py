@@ -78,6 +78,7 @@ def build_trainer(
         discriminator_learning_rate=preset.discriminator_learning_rate,
         vertical_flips=preset.vertical_flips,
         recolor_probability=preset.recolor_probability,
+        hints=preset.hints,
         trunk_learning_rate_factor=preset.trunk_learning_rate_factor,
         ema_decay=run.ema_decay,
         channels_last=run.channels_last,

@@ -23,6 +23,7 @@ from .checkpoints import (
 )
 from .color_readout import ColorReadout
 from .discriminator import PatchDiscriminator
+from .hints import number_of_hints
 from .initialization import trains_only_reference_branch
 from .inputs import build_model_inputs
 from .losses import LossWeights, PerceptualLoss, content_loss
@@ -36,7 +37,8 @@ class SCSNetTrainer(Trainer):
     """Trains an `SCSNetForImageToImage` on a `data.training_stream` (Sec. 3.3 and 4.1).
 
     Even steps are automatic; odd steps have a flipped and elastically distorted copy of the truth
-    as reference. If only the reference branch is trained, all steps have one. Each step trains the
+    as reference. If only the reference branch is trained, all steps have one. With `hints`, half of
+    these steps have color hints instead. Each step trains the
     discriminator first, then the network, on the same results.
 
     A checkpoint is a loadable SCSNet with its image processor; `average/` in it is another one,
@@ -57,6 +59,7 @@ class SCSNetTrainer(Trainer):
         recolor_probability: probability that labels and reference of a sample of a referential
             step get other colors, the same for both, so that only the reference shows them; not in
             the paper.
+        hints: train with color hints too; not in the paper.
         trunk_learning_rate_factor: learning rate of the source encoder's pretrained trunk, as a
             share of that of all other layers. The trunk has no weight decay.
         ema_decay: decay of the moving average, warmed up.
@@ -90,6 +93,7 @@ class SCSNetTrainer(Trainer):
         discriminator_learning_rate: float | None = None,
         vertical_flips: bool = False,
         recolor_probability: float = 0.0,
+        hints: bool = False,
         trunk_learning_rate_factor: float = 1.0,
         ema_decay: float = 0.999,
         channels_last: bool = False,
@@ -107,6 +111,7 @@ class SCSNetTrainer(Trainer):
             self.discriminator = (discriminator or PatchDiscriminator()).to(self.args.device)
         self.vertical_flips = vertical_flips
         self.recolor_probability = recolor_probability
+        self.hints = hints
         self.trunk_learning_rate_factor = trunk_learning_rate_factor
         self.discriminator_learning_rate = discriminator_learning_rate
         self.adversary: Adversary | None = None  # created with the optimizers
@@ -206,10 +211,18 @@ class SCSNetTrainer(Trainer):
 
     def build_model_inputs(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Convert a batch of uint8 samples for the model, in the mode of the current step."""
-        referential = trains_only_reference_branch(self.model) or (
-            self.state.global_step % 2 == 1 and self.model.config.cross_attention != "none"
+        step = self.state.global_step
+        guided = trains_only_reference_branch(self.model) or (
+            step % 2 == 1 and self.model.config.cross_attention != "none"
         )
-        return build_model_inputs(batch, referential, self.vertical_flips, self.recolor_probability)
+        hinted = guided and self.hints and step // 2 % 2 == 1
+        return build_model_inputs(
+            batch,
+            guided and not hinted,
+            self.vertical_flips,
+            self.recolor_probability,
+            number_of_hints(step) if hinted else 0,
+        )
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log values; with a loss also the means of all terms since the last time."""

@@ -84,6 +84,31 @@ class TestInputs:
         for trainer.state.global_step in (0, 1):
             assert "reference_pixel_values" in trainer.build_model_inputs(batch)
 
+    def test_half_of_the_steps_with_references_have_hints_instead(
+        self, trained, batch, at_step, monkeypatch
+    ):
+        monkeypatch.setattr(trained, "hints", True)
+        counts = []
+        for step in range(64):
+            at_step(step)
+            inputs = trained.build_model_inputs(batch)
+            is_hinted = "hint_positions" in inputs
+            assert is_hinted == (step % 4 == 3)
+            assert ("reference_pixel_values" in inputs) == (step % 4 == 1)
+            if is_hinted:
+                counts.append(inputs["hint_positions"].shape[1])
+        assert 1 <= min(counts) < 4 and 16 < max(counts) <= 64
+
+    def test_hints_show_the_colors_of_the_source(self, trained, batch, at_step, monkeypatch):
+        monkeypatch.setattr(trained, "hints", True)
+        at_step(3)
+        plain = batch["source"][:, :, :1, :1].expand_as(batch["source"])
+        inputs = trained.build_model_inputs({**batch, "source": plain})
+        hints, side = inputs["hint_positions"], plain.shape[-1]
+        assert hints.min() >= 0 and hints.max() < side
+        own = inputs["source_colors"][..., :1, 0].transpose(1, 2)
+        assert (inputs["hint_colors"] - own).abs().max() < 0.1
+
     @pytest.mark.parametrize("step", [0, 1])
     def test_a_batch_becomes_normalized_lab(self, trained, batch, at_step, step):
         at_step(step)
