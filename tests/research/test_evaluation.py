@@ -151,7 +151,17 @@ class TestMethods:
 class TestFidelity:
     def test_of_the_truth_itself_is_perfect(self, images):
         row = numbers(Fidelity(), images, images)
-        assert row == {"psnr_rgb": math.inf, "psnr_l": math.inf, "ssim": 1, "gray_share": 0}
+        errors = {"gray_share": 0, "ab_error": 0, "ab_error_edges": 0}
+        assert row == {"psnr_rgb": math.inf, "psnr_l": math.inf, "ssim": 1, **errors}
+
+    def test_errors_of_color_at_edges_and_elsewhere(self):
+        truth = plain(30, 0, 0, (16, 40))
+        truth.paste(plain(70, 0, 0, (8, 40)), (0, 0))  # an edge at x = 8
+        result = truth.copy()
+        result.paste(plain(30, 20, 0, (1, 40)), (8, 0))  # its dark side is red
+        row = numbers(Fidelity(), [result], [truth])
+        assert row["ab_error"] == pytest.approx(20 / 16, abs=0.1)
+        assert row["ab_error_edges"] == pytest.approx(20 / 4, abs=0.5)  # a band of 4 pixels
 
     def test_of_a_gray_result_leaves_all_gray(self, images):
         row = numbers(Fidelity(), [p.convert("L").convert("RGB") for p in images], images)
@@ -298,7 +308,7 @@ class TestStability:
         def pipe(source, **asked):
             return plain(50, 20, 10, self.size_of(source, **asked))
 
-        assert self.shifts(pipe) == {"shift_magnification": 0, "shift_source": 0}
+        assert set(self.shifts(pipe).values()) == {0}
 
     def test_measures_colors_that_change_with_the_magnification(self):
         def pipe(source, **asked):
@@ -317,11 +327,20 @@ class TestStability:
         assert shifts["shift_magnification"] == 0
         assert shifts["shift_source"] == pytest.approx(30, abs=0.5)
 
+    def test_measures_colors_that_depend_on_the_side(self):
+        def pipe(source, **asked):
+            result = plain(50, 0, 0, self.size_of(source, **asked))
+            half = result.width // 2
+            result.paste(plain(50, 30, 0, (half, result.height)), (0, 0))  # red on the left
+            return result
+
+        assert self.shifts(pipe)["shift_mirrored"] == pytest.approx(30, abs=0.5)
+
     def test_runs_no_result_twice(self, tiny_pipe):
         runs = []
 
         def pipe(source, **asked):
-            runs.append((source.size, self.size_of(source, **asked)))
+            runs.append((source.tobytes(), self.size_of(source, **asked)))
             return tiny_pipe(source, **asked)
 
         self.shifts(pipe)

@@ -6,7 +6,7 @@ These metrics call the pipeline beyond the methods.
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from .methods import AUTOMATIC
 from .metrics import Metric, Numbers, Row, group_by_method
@@ -92,6 +92,8 @@ class Stability(Metric):
         "G and B; mean over the three",
         "shift_source": "distance of a and b between the automatic method's result and that of a "
         "source with twice the sides, both at the truth's size",
+        "shift_mirrored": "distance of a and b between the automatic method's result and the "
+        "mirrored result of the mirrored source",
     }
 
     def __init__(self, pipe: Callable):
@@ -104,6 +106,7 @@ class Stability(Metric):
         numbers = {
             "shift_magnification": self._across_magnifications(sample, automatic.image),
             "shift_source": _color_distance(self._from_larger_source(sample), automatic),
+            "shift_mirrored": _color_distance(self._from_mirrored_source(sample), automatic),
         }
         return {AUTOMATIC: numbers}
 
@@ -119,6 +122,10 @@ class Stability(Metric):
         width, height = sample.gray.size
         source = remove_colors(shrink(sample.truth, (2 * width, 2 * height)))
         return Pixels(self._pipe(source, size=sample.truth.size))
+
+    def _from_mirrored_source(self, sample: Sample) -> Pixels:
+        result = self._pipe(ImageOps.mirror(sample.gray), size=sample.truth.size)
+        return Pixels(ImageOps.mirror(result))
 
 
 def _mean_hue(image: Image.Image) -> float:

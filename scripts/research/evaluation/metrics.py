@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy import ndimage
 from torch import nn
 
 from scsnet_hf.color import denormalize_lab, lab_to_srgb, normalize_lab
@@ -74,6 +75,9 @@ class Fidelity(Metric):
         f"{SSIM_WINDOW} pixels a side",
         "gray_share": "of all pixels of all images whose true CIE Lab chroma is above 12, the "
         "share whose chroma in the result is below 4; 0 where the truth has no such pixels",
+        "ab_error": "distance sqrt(da^2 + db^2) in CIE Lab; mean over pixels and images",
+        "ab_error_edges": "the same over bands of 3 pixels around edges: the tenth of the pixels "
+        "with the strongest gradient of the truth's L (Sobel)",
     }
 
     def compute(self, sample: Sample | None, images: dict[str, Pixels]) -> dict[str, Numbers]:
@@ -91,15 +95,24 @@ class Fidelity(Metric):
 def _fidelity(result: Pixels, truth: Pixels) -> Numbers:
     levels = [np.asarray(pixels.image) for pixels in (result, truth)]
     colored = _chroma(truth) > _COLORED
+    ab_error = (result.lab - truth.lab)[1:].norm(dim=0)
     numbers = {
         "psnr_rgb": psnr(*levels, peak=255),
         "psnr_l": psnr(result.lab[0].numpy(), truth.lab[0].numpy(), peak=100),
         "colored": int(colored.sum()),
         "left_gray": int((colored & (_chroma(result) < _GRAY)).sum()),
+        "ab_error": ab_error.mean().item(),
+        "ab_error_edges": ab_error[torch.from_numpy(_edges(truth.lab[0].numpy()))].mean().item(),
     }
     if min(truth.image.size) >= SSIM_WINDOW:
         numbers["ssim"] = ssim(*levels, peak=255)
     return numbers
+
+
+def _edges(lightness: np.ndarray) -> np.ndarray:
+    """Return where edges are, bool (H, W), see `Fidelity.definitions`."""
+    strength = np.hypot(*(ndimage.sobel(lightness, axis) for axis in (0, 1)))
+    return ndimage.maximum_filter(strength >= np.quantile(strength, 0.9), size=3)
 
 
 class PerceptualDistance(Metric):

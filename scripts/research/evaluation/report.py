@@ -29,6 +29,8 @@ _TABLES: tuple[_Columns, ...] = (
         "std_a": ("std of a", 1),
         "std_b": ("std of b", 1),
         "gray_share": ("share left gray", 3),
+        "ab_error": ("ab error", 2),
+        "ab_error_edges": ("ab error at edges", 2),
     },
     {
         "parameters": ("parameters (M)", 3),
@@ -41,6 +43,7 @@ _TABLES: tuple[_Columns, ...] = (
     {
         "shift_magnification": ("ab shift between magnifications", 2),
         "shift_source": ("ab shift between source sizes", 2),
+        "shift_mirrored": ("ab shift when mirrored", 2),
     },
 )
 
