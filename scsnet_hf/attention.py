@@ -59,14 +59,15 @@ def _attend(
     sharpness: float | torch.Tensor = _SHARPNESS,
     output_attentions: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Compute softmax(s Q K^T) V of tokens, with Q and K normalized to length 1, s the sharpness.
+    """Compute softmax(Q K^T) V of tokens.
 
-    The logits are cosines, so the sharpness of the attention does not depend on the scale of the
-    features, which nothing else normalizes. They are float32 whatever the dtype of the tokens.
+    In the paper the logits are dot products, not scaled, as in Zhang et al. (2019b). With cosines,
+    the sharpness of the attention does not depend on the scale of the features, which nothing else
+    normalizes. Logits are float32 whatever the dtype of the tokens.
 
     Args:
-        config: its attention implementation "eager" forms the weights; any other uses the fused
-            kernel.
+        config: its `similarity` is that of queries and keys. Its attention implementation "eager"
+            forms the weights; any other uses the fused kernel.
         query: (B, N, C).
         key: (B, Nr, C).
         value: (B, Nr, C'), C' of at least C.
@@ -77,15 +78,16 @@ def _attend(
         (B, N, C') in the dtype of `value`, and the weights of the only head (B, 1, N, Nr) or None.
     """
     dtype = value.dtype
-    query, key = (nn.functional.normalize(tokens.float(), dim=-1) for tokens in (query, key))
-    query, key, value = (
-        tokens[:, None] for tokens in (sharpness * query, key, value.float())
-    )  # (B, 1, N, C)
+    query, key = query.float(), key.float()
+    if config.similarity != "dot":
+        query = sharpness * nn.functional.normalize(query, dim=-1)
+        key = nn.functional.normalize(key, dim=-1)
+    query, key, value = (tokens[:, None] for tokens in (query, key, value.float()))  # (B, 1, N, C)
     if output_attentions or config._attn_implementation == "eager":
         weights = (query @ key.transpose(2, 3)).softmax(dim=-1)
         attended = weights @ value
         return attended[:, 0].to(dtype), weights if output_attentions else None
-    # The fused kernel needs the same number of channels in all three; zeros change no cosine.
+    # The fused kernel needs the same number of channels in all three; zeros change no product.
     missing = max(0, value.shape[-1] - query.shape[-1])
     query, key = (nn.functional.pad(tokens, (0, missing)) for tokens in (query, key))
     attended = nn.functional.scaled_dot_product_attention(query, key, value, scale=1.0)
@@ -127,8 +129,8 @@ class Transfer(NamedTuple):
 class CrossAttention(nn.Module):
     """Attention from the source (Q) to the reference (K, V), without valves: F_r->s (Fig. 4).
 
-    With `matched` (not in the paper) the sharpness of the attention is learned, as the logarithm
-    `logit_scale` (Radford et al. 2021), and the result says how well each position is matched.
+    If the sharpness of the attention is learned, it is as the logarithm `logit_scale` (Radford et
+    al. 2021). With `matched` (not in the paper) the result says how well each position is matched.
     Color models that tokens carry are transferred as they are.
     """
 
@@ -139,7 +141,9 @@ class CrossAttention(nn.Module):
         self.query = nn.Linear(channels, channels)
         self.key = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
-        self.logit_scale = nn.Parameter(torch.empty(())) if matched else None
+        self.matched = matched
+        learned = config.similarity == "learned_cosine"
+        self.logit_scale = nn.Parameter(torch.empty(())) if learned else None
         self.init_logit_scale()
 
     @torch.no_grad()
@@ -164,7 +168,7 @@ class CrossAttention(nn.Module):
         attended, weights = _attend(
             self.config, query, key, value, self.sharpness, output_attentions
         )
-        match = None if self.logit_scale is None else _to_map(self._match(query, key), source)
+        match = _to_map(self._match(query, key), source) if self.matched else None
         attended = _to_map(attended, source)
         return Transfer(
             attended[:, :channels],
@@ -186,8 +190,8 @@ class CrossAttention(nn.Module):
 class ValveCrossAttention(nn.Module):
     """VCAttn: two sigmoid maps decide how much of source and reference passes (Fig. 4).
 
-    With `matched_references` (not in the paper) the valves also depend on how well each position is
-    matched.
+    Not in the paper: with `matched_references` the valves also depend on how well each position is
+    matched, and with `valve_convolution` a 1x1 convolution follows.
     """
 
     def __init__(self, config: SCSNetConfig):
@@ -199,7 +203,7 @@ class ValveCrossAttention(nn.Module):
         if matched:
             self.match_valves = nn.Conv2d(channels, 2, 1, bias=False)
             self.match_valves.starts_at_zero = True
-        self.output = nn.Conv2d(channels, channels, 1)
+        self.output = nn.Conv2d(channels, channels, 1) if config.valve_convolution else None
 
     def forward(
         self, source: torch.Tensor, reference: torch.Tensor, output_attentions: bool = False
@@ -212,11 +216,13 @@ class ValveCrossAttention(nn.Module):
         valves = logits.sigmoid()
         source_valve, reference_valve = valves.split(1, dim=1)
         mixed = source_valve * source + reference_valve * transfer.features
+        if self.output is not None:
+            mixed = self.output(mixed)
         colors = transfer.colors
         if colors is not None:
             cosine = transfer.match.mean(dim=1, keepdim=True)
             colors = torch.cat((colors, cosine, reference_valve), dim=1)
-        return transfer._replace(features=self.output(mixed), valves=valves, colors=colors)
+        return transfer._replace(features=mixed, valves=valves, colors=colors)
 
 
 class FusedFeatures(NamedTuple):
@@ -273,6 +279,7 @@ class PyramidValveCrossAttention(nn.Module):
             config.attention_size,
             config.pyramid_levels,
         )
+        self.has_skip = config.cross_attention_skip
         self.source_pyramid = FeaturePyramid(hidden, channels, levels)
         self.reference_pyramid = FeaturePyramid(hidden, channels, levels)
         self.attentions = nn.ModuleList(ValveCrossAttention(config) for _ in range(levels))
@@ -313,7 +320,9 @@ class PyramidValveCrossAttention(nn.Module):
             attention(features, tokens, output_attentions) for attention, features, tokens in inputs
         ]
         size = source.shape[-2:]
-        features = source + self.output(_joined([level.features for level in levels], size))
+        features = self.output(_joined([level.features for level in levels], size))
+        if self.has_skip:
+            features = source + features
         if self.color_output is None:
             return FusedFeatures.from_levels(features, levels)
         colors = _joined([level.colors for level in levels], size)
@@ -327,7 +336,10 @@ def _joined(levels: list[torch.Tensor], size: tuple[int, int]) -> torch.Tensor:
 
 
 class BasicCrossAttention(nn.Module):
-    """BCAttn: PVCAttn without its pyramid and its valves (ablation of Table 5)."""
+    """BCAttn: PVCAttn without its pyramid and its valves (ablation of Table 5).
+
+    Where no valves weigh F_s and F_r->s, their sum is what is left of Fig. 4.
+    """
 
     def __init__(self, config: SCSNetConfig):
         super().__init__()

@@ -6,11 +6,21 @@ from transformers.utils import TRANSFORMERS_DYNAMIC_MODULE_NAME
 
 CROSS_ATTENTIONS = ("pyramid_valve", "basic", "none")
 SOURCE_ENCODERS = ("residual", "efficientnet_lite")
+SIMILARITIES = ("dot", "cosine", "learned_cosine")
 UPSAMPLERS = ("cpm", "pixelshuffle", "meta")
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 
+# What our networks do differently from the paper's.
+_OURS = {
+    "similarity": "cosine",
+    "cross_attention_skip": True,
+    "valve_convolution": True,
+    "align_corners": False,
+    "color_size": 256,
+}
 # What medium and small share, above all the texture branch: it can be trained once for both.
 _LIGHT = {
+    **_OURS,
     "attention_size": 48,
     "texture_depth": 8,
     "mapping_size": 96,
@@ -18,13 +28,19 @@ _LIGHT = {
     "luminance_skip": True,
     "color_size": 128,
 }
-# Only what differs from the defaults of SCSNetConfig, which have the paper's size.
+# Only what differs from the defaults of SCSNetConfig, which are the paper's network.
 PRESETS = {
-    "base": {},
+    "paper": {},
+    "base": {
+        **_OURS,
+        "similarity": "learned_cosine",
+        "mapping_hidden_sizes": (448, 144, 120),
+    },
     "medium": {
         **_LIGHT,
         "source_encoder": "efficientnet_lite",
         "source_enlargement": 2,
+        "similarity": "learned_cosine",
         "matched_references": True,
         "hidden_sizes": (32, 48, 96),
         "encoder_depths": (0, 0, 2),
@@ -37,6 +53,7 @@ PRESETS = {
         "decoder_depths": (3, 1, 0),
     },
     "tiny": {
+        **_OURS,
         "hidden_sizes": (8, 8, 16),
         "encoder_depths": (0, 1, 1),
         "decoder_depths": (1, 0, 0),
@@ -61,12 +78,13 @@ class _InstalledPipelines(dict):
 
 @strict
 class SCSNetConfig(PreTrainedConfig):
-    """Configuration of SCSNet; the defaults have the paper's size (9.95 M / 15.36 M parameters).
+    """Configuration of SCSNet; the defaults are the paper's network (9.95 M / 15.36 M parameters).
 
-    The parameters are distributed for few operations. Most blocks of the color decoder are at a
-    quarter of the resolution, where a block has 16 times the parameters of a texture block for the
-    same operations. F_cs and the first linear layer, which run at the source's resolution, are
-    wide, the other linear layers, which run at every output pixel, narrow.
+    The paper gives widths but no numbers of blocks; these are distributed for few operations. Most
+    blocks of the color decoder are at a quarter of the resolution, where a block has 16 times the
+    parameters of a texture block for the same operations. The preset `"base"` has the same number
+    of parameters and our changes: `similarity`, `cross_attention_skip`, `valve_convolution`,
+    `mapping_hidden_sizes`, `align_corners` and `color_size`.
 
     Args:
         hidden_sizes: channels at full, half and quarter resolution. The first is also the width of
@@ -79,7 +97,8 @@ class SCSNetConfig(PreTrainedConfig):
         texture_depth: basic blocks of psi_E (two convolutions and a skip each).
         mapping_size: channels of F_cs (256 in the paper).
         mapping_hidden_sizes: widths of the first three of the four linear layers of continuous
-            pixel mapping. The first one's outputs are interpolated.
+            pixel mapping. The first one's outputs are interpolated, at the source's resolution; the
+            others run at every output pixel, where narrow layers save most.
         source_encoder: phi_E^s: `"residual"` (the paper's) or `"efficientnet_lite"`, the trunk of
             EfficientNet-Lite, which can start from ImageNet weights; `encoder_depths` then apply
             to the reference encoder only.
@@ -89,23 +108,30 @@ class SCSNetConfig(PreTrainedConfig):
         source_enlargement: integer factor by which images are enlarged for the source encoder; F_s
             is averaged down again. A trunk trained on images of 224 pixels recognizes little in
             smaller ones. Not in the paper.
+        similarity: of queries and keys: `"dot"`, their dot product (the paper's, not scaled),
+            `"cosine"`, that of vectors of length 1, times 10, or `"learned_cosine"`, which in cross
+            attention is multiplied by a learned factor instead.
         cross_attention: `"pyramid_valve"` (PVCAttn), `"basic"` (one level, no valves) or `"none"`
             (automatic mode only); the last two are the ablation of Table 5.
+        cross_attention_skip: add F_s to the result of PVCAttn, around its valves, which then only
+            weigh what is added. Not in the paper (Eq. 2).
+        valve_convolution: a 1x1 convolution after the valves. Not in the paper (Fig. 4).
         matched_references: add the source encoder's features of the reference's lightness to F_r,
-            so that like is compared with like, let the valves depend on how well each position is
-            matched, like the similarity maps of He et al. (2018), and learn the sharpness of the
-            attention. Not in the paper.
+            so that like is compared with like, and let the valves depend on how well each position
+            is matched, like the similarity maps of He et al. (2018). Needs cosines, best learned
+            ones. Not in the paper.
         transferred_colors: also transfer the colors of the reference themselves by the attention of
             each level, as He et al. (2018) do, together with how well each position is matched.
             Needs `matched_references` and `"pyramid_valve"`. Not in the paper.
         upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, then resized) or `"meta"` (Meta-SR, Hu
             et al. 2019); the last two are the comparisons of Sec. 4.3.
-        align_corners: `False` puts pixel centers at (i + 0.5) / size, so that nothing shifts;
-            `True` is the corner alignment described in Sec. 3.2.
+        align_corners: `True` interpolates F_cs with aligned corners (Sec. 3.2): output pixel i is
+            at x = i / (Wo - 1), from which also Eq. 3 computes Z_rel. `False` puts pixel centers at
+            (i + 0.5) / Wo, so that nothing shifts. Only for `"cpm"`.
         luminance_skip: add the head's L to the source's L, interpolated bicubically. Not in the
             paper.
-        color_size: long side in pixels to which larger images are reduced for the color branch. Not
-            in the paper, which trains and tests at 128 only.
+        color_size: long side in pixels to which larger images are reduced for the color branch. The
+            paper trains and tests at 128 only.
         initializer_range: standard deviation of the initial weights of layers without a rule of
             their own.
 
@@ -124,19 +150,22 @@ class SCSNetConfig(PreTrainedConfig):
     attention_size: int = 128
     pyramid_levels: int = 3
     texture_depth: int = 13
-    mapping_size: int = 320
-    mapping_hidden_sizes: list[int] | tuple[int, ...] = (256, 208, 128)
+    mapping_size: int = 256
+    mapping_hidden_sizes: list[int] | tuple[int, ...] = (256, 256, 256)
     source_encoder: str = "residual"
     trunk_width: float = 1.0
     trunk_depth: float = 1.0
     source_enlargement: int = 1
+    similarity: str = "dot"
     cross_attention: str = "pyramid_valve"
+    cross_attention_skip: bool = False
+    valve_convolution: bool = False
     matched_references: bool = False
     transferred_colors: bool = False
     upsampler: str = "cpm"
-    align_corners: bool = False
+    align_corners: bool = True
     luminance_skip: bool = False
-    color_size: int = 256
+    color_size: int = 128
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
@@ -151,6 +180,8 @@ class SCSNetConfig(PreTrainedConfig):
         custom = config_dict.get("custom_pipelines")
         if custom and not cls.__module__.startswith(f"{TRANSFORMERS_DYNAMIC_MODULE_NAME}."):
             config_dict = {**config_dict, "custom_pipelines": _InstalledPipelines(custom)}
+        if "transformers_version" in config_dict and "similarity" not in config_dict:
+            config_dict = {**_before_similarity(config_dict), **config_dict}
         return super().from_dict(config_dict, **kwargs)
 
     @classmethod
@@ -158,8 +189,9 @@ class SCSNetConfig(PreTrainedConfig):
         """Create the configuration of a preset.
 
         Args:
-            name: `"base"` (the defaults), `"medium"` or `"small"` (the sizes of the embedded
-                checkpoints), or `"tiny"` (for tests).
+            name: `"paper"` (the defaults), `"base"` (of the same size, with our changes),
+                `"medium"` or `"small"` (the sizes of the embedded checkpoints), or `"tiny"` (for
+                tests).
             **overrides: fields with other values than the preset's.
 
         Raises:
@@ -187,6 +219,7 @@ class SCSNetConfig(PreTrainedConfig):
                 raise ValueError(f"{name} needs {length} numbers, got {list(values)}")
         for name, choices in (
             ("source_encoder", SOURCE_ENCODERS),
+            ("similarity", SIMILARITIES),
             ("cross_attention", CROSS_ATTENTIONS),
             ("upsampler", UPSAMPLERS),
         ):
@@ -194,6 +227,10 @@ class SCSNetConfig(PreTrainedConfig):
                 raise ValueError(
                     f"{name}={getattr(self, name)!r}: choose one of {', '.join(choices)}"
                 )
+        if self.matched_references and self.similarity == "dot":
+            raise ValueError(
+                "matched_references needs similarity='learned_cosine' (or 'cosine'), not 'dot'"
+            )
         if self.transferred_colors and not (
             self.matched_references and self.cross_attention == "pyramid_valve"
         ):
@@ -206,6 +243,20 @@ class SCSNetConfig(PreTrainedConfig):
             raise ValueError(
                 "color_size must be at least 4, pyramid_levels and source_enlargement at least 1"
             )
+
+
+def _before_similarity(saved: dict) -> dict[str, object]:
+    """Return what a saved config.json means that has no `similarity`.
+
+    All networks were the same in these fields before they became fields; a config.json states all
+    that existed when it was saved.
+    """
+    learned = saved.get("matched_references") and saved.get("cross_attention") == "pyramid_valve"
+    return {
+        "similarity": "learned_cosine" if learned else "cosine",
+        "cross_attention_skip": True,
+        "valve_convolution": True,
+    }
 
 
 def check_takes_references(config: SCSNetConfig) -> None:
