@@ -88,6 +88,9 @@ class RunArguments:
     trunk_learning_rate_factor: float | None = _option(
         "learning rate of pretrained layers, as a share of that of the others"
     )
+    frozen_stages: int | None = _option(
+        "first stages of the pretrained trunk that are not trained, nor are depthwise layers"
+    )
     ema_decay: float = _option("decay of the moving average of the weights", default=0.999)
     channels_last: bool = _option("store weights in channels-last memory format", default=False)
 

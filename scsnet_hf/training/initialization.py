@@ -30,6 +30,7 @@ def load_initial_model(
     imagenet_weights: str | Path | None = None,
     branch: str | None = None,
     fields: Mapping[str, object] | None = None,
+    frozen_stages: int | None = None,
 ) -> SCSNetForImageToImage:
     """Create the network that a training run starts from, in float32.
 
@@ -45,9 +46,12 @@ def load_initial_model(
             this size.
         branch: name of the one of `BRANCHES` to train; None to train all parts.
         fields: fields of `SCSNetConfig` to override.
+        frozen_stages: number of the first stages of an EfficientNet trunk that keep their weights,
+            as do the depthwise convolutions of all others; None to train the whole trunk. On a CPU
+            the gradients of these take most of the time of a step.
 
     Returns:
-        The network, in which only the parameters of the branch require gradients.
+        The network, in which only the parameters to train require gradients.
 
     Raises:
         ValueError: if `init_from` or `texture_from` is another kind of model, or the texture
@@ -81,7 +85,15 @@ def load_initial_model(
     if branch is not None:
         for name, part in model.named_children():
             part.requires_grad_(name in BRANCHES[branch])
+    if trunk_size and frozen_stages is not None:
+        _freeze(model.source_encoder.trunk, frozen_stages)
     return model
+
+
+def _freeze(trunk: EfficientNetLite, stages: int) -> None:
+    blocks = (module for module in trunk.modules() if isinstance(module, InvertedResidual))
+    for part in (trunk.stem, *trunk.stages[:stages], *(block.depthwise for block in blocks)):
+        part.requires_grad_(False)
 
 
 def trains_only_reference_branch(model: SCSNetForImageToImage) -> bool:

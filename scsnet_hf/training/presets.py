@@ -44,6 +44,7 @@ class TrainingPreset:
         recolor_probability: see `SCSNetTrainer`; not in the paper.
         hints: see `SCSNetTrainer`; not in the paper.
         trunk_learning_rate_factor: see `SCSNetTrainer`.
+        frozen_stages: see `load_initial_model`.
         branch: the branch to train, one of `initialization.BRANCHES`; None for all parts.
         schedule: learning rate schedule, a name of `transformers.SchedulerType`.
         init_from: model to start from; None for random weights.
@@ -65,6 +66,7 @@ class TrainingPreset:
     recolor_probability: float = 0.0
     hints: bool = False
     trunk_learning_rate_factor: float = 1.0
+    frozen_stages: int | None = None
     branch: str | None = None
     schedule: str = "cosine"
     init_from: str | None = None

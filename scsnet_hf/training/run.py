@@ -69,6 +69,7 @@ def build_trainer(
             run.imagenet_weights,
             preset.branch,
             run.config_fields(),
+            preset.frozen_stages,
         ),
         args=args,
         train_dataset=_stream_samples(run, run.data, preset.pairs, args.seed, skipped),

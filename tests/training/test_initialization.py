@@ -141,6 +141,19 @@ class TestInitialModel:
         assert torch.equal(model.source_encoder.trunk.stem.weight, trunk.stem.weight)
         assert torch.equal(model.stem.weight, other.stem.weight)
 
+    def test_frozen_are_the_first_stages_and_depthwise_layers(self):
+        model = load_initial_model("medium", branch="color", frozen_stages=2)
+        encoder = model.source_encoder
+        learning = {name for name, one in encoder.named_parameters() if one.requires_grad}
+        assert {"lateral.0.weight", "merge.0.weight", "trunk.stages.2.0.expand.bias"} <= learning
+        frozen = encoder.state_dict().keys() - learning
+        assert {name for name in frozen if "depthwise" not in name} == {
+            name
+            for name in encoder.state_dict()
+            if name.startswith(("trunk.stem", "trunk.stages.0", "trunk.stages.1"))
+            and "depthwise" not in name
+        }
+
     def test_unknown_fields_are_refused(self):
         with pytest.raises(ValueError, match="no field depth"):
             load_initial_model("tiny", fields={"depth": 3})
