@@ -63,16 +63,28 @@ def keep_source_lightness(
 
     The arguments are those of `back_project`, and the strips keep their heights.
     """
-    (height, _), top = output_size, 0
+    top = 0
     for strip in strips:
-        here = _Rows(height, top, strip.shape[2])
-        margin = -(-_TAPS * max(height, source.shape[2]) // height)  # the kernel, in source rows
-        below = here.scaled_to(source.shape[2], margin)
-        enlarging = _resampling_matrix(below, here).to(source)
-        lightness = _with_width(enlarging @ below.cut_from(source), strip.shape[3])
-        top += here.count
-        yield torch.cat((lightness, strip[:, 1:]), dim=1)
-        del strip, lightness
+        bottom = top + strip.shape[2]
+        yield torch.cat((resized_rows(source, output_size, top, bottom), strip[:, 1:]), dim=1)
+        top = bottom
+        del strip
+
+
+def resized_rows(
+    source: torch.Tensor, output_size: tuple[int, int], start: int, stop: int
+) -> torch.Tensor:
+    """Resize an image (1, 1, H, W) bicubically and antialiased: its rows from `start` to `stop`.
+
+    Returns:
+        (1, 1, stop - start, Wo), equal to that part of the whole result (Ho, Wo).
+    """
+    here = _Rows(output_size[0], start, stop - start)
+    present = source.shape[2]
+    margin = -(-_TAPS * max(here.total, present) // here.total)  # the kernel, in source rows
+    below = here.scaled_to(present, margin)
+    resampling = _resampling_matrix(below, here).to(source)
+    return _with_width(resampling @ below.cut_from(source), output_size[1])
 
 
 def _back_project_rows(

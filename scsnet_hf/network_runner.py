@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from transformers.utils import logging
 
 from .attention import FusedFeatures, Tokens
+from .chroma_upsampling import enlarge_colors, resampled, small_size
 from .pixel_mapping import PixelGrid
 from .tiling import decode_in_tiles, decode_window, explain_memory_errors
 
@@ -142,6 +143,19 @@ class NetworkRunner:
                 done += 1
         except NotFiniteError as error:
             yield from islice(decode(self._model_in_float32(error)), done, None)
+
+    def decode_colors(
+        self, encoded: EncodedImage, output_size: tuple[int, int], tile_size: int | str | None
+    ) -> Iterator[torch.Tensor]:
+        """Decode at `small_size` and enlarge the colors along the source's lightness.
+
+        The arguments and results are those of `decode_in_tiles`.
+        """
+        source, size = encoded.pixel_values, small_size(output_size)
+        # Neither side is enlarged: that would only be more work for the network.
+        working = resampled(source, tuple(map(min, source.shape[-2:], size)))
+        small = replace(encoded, pixel_values=working)
+        return enlarge_colors(self.decode_in_tiles(small, size, tile_size), source, output_size)
 
     def _run(self, compute: Callable) -> Any:
         try:

@@ -19,6 +19,7 @@ from .call_arguments import (
     check_arguments,
     check_count,
 )
+from .chroma_upsampling import small_size
 from .decoding import split_alpha
 from .image_io import ImageSource, load_image
 from .image_processing_scsnet import drop_alpha, resize_alpha
@@ -94,7 +95,8 @@ class ScsColorizeSrPipeline(Pipeline):
     def __init__(self, model, *args, reference=None, **kwargs):
         _check_batches(kwargs.get("batch_size"), kwargs.get("num_workers"))
         super().__init__(model, *args, **kwargs)
-        if self.device.type == "cpu":
+        offloaded = any(parameter.is_meta for parameter in self.model.parameters())
+        if self.device.type == "cpu" and not offloaded:
             # There, convolutions of few channels take half the time in this order.
             self.model.to(memory_format=torch.channels_last)
         if reference is not None:
@@ -409,13 +411,15 @@ class ScsColorizeSrPipeline(Pipeline):
         depth: int = 8,
     ) -> Strips:
         """Decode one source to its output size, with its transparency."""
+        pixel_values, output_size = source.pixel_values, source.output_size
+        keeps_lightness = luminance == "source" or output_size == tuple(pixel_values.shape[-2:])
+        if keeps_lightness and small_size(output_size) != output_size:
+            strips = self._network.decode_colors(encoded, output_size, tile_size)
+            luminance, pixel_values = "network", None  # the lightness is the source's already
+        else:
+            strips = self._network.decode_in_tiles(encoded, output_size, tile_size)
         arrays = self.image_processor.post_process_strips(
-            self._network.decode_in_tiles(encoded, source.output_size, tile_size),
-            source.output_size,
-            saturation,
-            luminance,
-            source.pixel_values,
-            OUTPUT_TYPE_OF_DEPTH[depth],
+            strips, output_size, saturation, luminance, pixel_values, OUTPUT_TYPE_OF_DEPTH[depth]
         )
         size, dtype, channels = source.output_size[::-1], np.dtype(f"uint{depth}"), 3
         if source.alpha is not None:
