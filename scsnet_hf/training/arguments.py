@@ -174,9 +174,6 @@ class SCSNetTrainingArguments(TrainingArguments):
     dataloader_num_workers: int = _option("loader processes per process", "--workers", default=1)
     use_cpu: bool = _option("use no accelerator", "--cpu", default=False)
     torch_compile: bool = _option("compile the network", "--compile", default=False)
-    gradient_checkpointing: bool | None = HfArg(
-        default=None, help="less memory, more time", metadata={"nargs": "?", "const": True}
-    )
     weight_decay: float = _option("weight decay of Adam", default=1e-4)
     logging_steps: float = _option("steps from one log entry to the next", default=25)
     save_steps: float = _option("steps from one checkpoint to the next", default=500)

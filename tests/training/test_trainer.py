@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import TrainingArguments
 
 from helpers.images import make_image
 from helpers.training_runs import ALL_TERMS, PAIRS, make_trainer, train
@@ -17,6 +18,11 @@ from scsnet_hf.training import last_complete_checkpoint
 from scsnet_hf.training.losses import LOSS_PRESETS, LossWeights
 
 CONTENT = LOSS_PRESETS["content"]
+ACTIVATION_CHECKPOINTING = next(  # the second is its name before transformers 5.23
+    name
+    for name in ("activation_checkpointing", "gradient_checkpointing")
+    if hasattr(TrainingArguments, name)
+)
 READOUT = LossWeights(content=0.0, perceptual=0.0, adversarial=0.0, color_readout=10.0)
 
 
@@ -440,7 +446,7 @@ class TestOptions:
         "arguments",
         [
             {"bf16": True},
-            {"gradient_checkpointing": True},
+            {ACTIVATION_CHECKPOINTING: True},
             {"trainer": {"channels_last": True}},
             {"gradient_accumulation_steps": 2},
             {"max_grad_norm": 0.0},
