@@ -34,7 +34,7 @@ PRESETS = {
     "base": {
         **_OURS,
         "similarity": "learned_cosine",
-        "mapping_hidden_sizes": (448, 144, 120),
+        "mapping_hidden_sizes": (256, 208, 128),
     },
     "medium": {
         **_LIGHT,
@@ -82,8 +82,8 @@ class SCSNetConfig(PreTrainedConfig):
 
     The paper gives widths but no numbers of blocks; these are distributed for few operations. Most
     blocks of the color decoder are at a quarter of the resolution, where a block has 16 times the
-    parameters of a texture block for the same operations. The preset `"base"` has the same number
-    of parameters and our changes: `similarity`, `cross_attention_skip`, `valve_convolution`,
+    parameters of a texture block for the same operations. The preset `"base"` has the same
+    number of parameters within 1 % and our changes: `similarity`, `cross_attention_skip`, `valve_convolution`,
     `mapping_hidden_sizes`, `align_corners` and `color_size`.
 
     Args:

@@ -14,6 +14,7 @@ from scsnet_hf.attention import (
 )
 
 TINY = SCSNetConfig.from_preset("tiny")
+MATCHED = {"matched_references": True, "similarity": "learned_cosine"}
 HIDDEN, CHANNELS, LEVELS = TINY.hidden_sizes[-1], TINY.attention_size, TINY.pyramid_levels
 
 
@@ -56,7 +57,7 @@ def test_color_models_of_flat_lightness_are_the_mean_colors():
 
 def test_color_models_are_transferred_from_where_the_match_is():
     """Each position of the source finds itself in the reference, at every level."""
-    attention = build("pyramid_valve", transferred_colors=True, matched_references=True)
+    attention = build("pyramid_valve", transferred_colors=True, **MATCHED)
     attention.reference_pyramid.load_state_dict(attention.source_pyramid.state_dict())
     for level in attention.attentions:
         level.attention.key.load_state_dict(level.attention.query.state_dict())
@@ -75,7 +76,7 @@ def test_color_models_are_transferred_from_where_the_match_is():
 def attention(request) -> torch.nn.Module:
     if request.param != "matched":
         return build(request.param)
-    attention = build("pyramid_valve", matched_references=True)
+    attention = build("pyramid_valve", **MATCHED)
     for index, level in enumerate(attention.attentions):
         torch.nn.init.normal_(level.match_valves.weight)
         torch.nn.init.constant_(level.attention.logit_scale, float(index))
@@ -187,7 +188,7 @@ def test_valves_depend_on_how_well_a_position_is_matched(sign):
 
 
 def test_untrained_matches_do_not_change_the_valves():
-    plain, matched = build_valve_attention(), build_valve_attention(matched_references=True)
+    plain, matched = build_valve_attention(), build_valve_attention(**MATCHED)
     torch.nn.init.zeros_(matched.match_valves.weight)
     matched.load_state_dict({**matched.state_dict(), **plain.state_dict()})
     torch.nn.init.constant_(matched.attention.logit_scale, math.log(plain.attention.sharpness))
@@ -205,7 +206,7 @@ def test_attention_copies_the_value_of_the_matching_token():
 
 
 def test_learned_sharpness_decides_how_evenly_attention_spreads():
-    attention = CrossAttention(TINY, matched=True)
+    attention = CrossAttention(SCSNetConfig.from_preset("tiny", similarity="learned_cosine"))
     tokens, source = torch.randn(1, 5, CHANNELS), torch.randn(1, CHANNELS, 3, 4)
 
     def largest_weights(logit_scale: float) -> torch.Tensor:

@@ -28,11 +28,12 @@ def random_features(*size: int, batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, CHANNELS, *size, generator=torch.Generator().manual_seed(1))
 
 
-# Odd source sizes with even outputs keep float64 remainders away from the cells' borders.
+# From 20 to 54 cell-centered positions fall on borders of cells, from 20 to 56 aligned ones.
 @pytest.mark.usefixtures("gradients")
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize(
-    ("source", "output"), [((5, 7), (20, 28)), ((9, 5), (24, 14)), ((5, 3), (74, 38))]
+    ("source", "output"),
+    [((5, 7), (20, 28)), ((9, 5), (24, 14)), ((5, 3), (74, 38)), ((20, 20), (54, 56))],
 )
 def test_continuous_pixel_mapping_is_the_papers(source, output, align_corners):
     head = build_head("cpm", align_corners=align_corners)

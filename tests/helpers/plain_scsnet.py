@@ -1,10 +1,12 @@
 """A plain implementation of SCSNet, formula by formula (Fig. 3 to 6, Eq. 1 to 3), as a reference.
 
-It shares only weights and layer counts with the package's network. Nothing is rearranged for speed:
-attention matrices are formed, and all four linear layers of the pixel mapping run at every output
-pixel. Where the paper leaves a choice, it is the network's: borders are repeated, correlations are
-cosines times 10, and pixels are centered in their cells unless corners are aligned.
+It shares only weights and layer counts with the package's network, and reads no other field of its
+configuration. Nothing is rearranged for speed: attention matrices are formed, and all four linear
+layers of the pixel mapping run at every output pixel. Where the paper leaves a choice, it is the
+network's: borders are repeated, and the levels of the pyramid and the decoder grow bilinearly.
 """
+
+from fractions import Fraction
 
 import torch
 from torch.nn import functional
@@ -23,7 +25,7 @@ def plain_scsnet(
     """Fig. 3.
 
     Args:
-        network: with the paper's parts: residual encoders, PVCAttn, CPM.
+        network: of `SCSNetConfig()`, or with other widths and depths.
         source: I_s^l (B, 1, H, W), normalized L, sides multiples of 4 and at most `color_size`.
         output_size: (Ho, Wo).
         reference: I_r^lab (B, 3, Hr, Wr), normalized Lab, with the same restrictions on its sides;
@@ -47,9 +49,7 @@ def plain_scsnet(
     texture = initial
     for block in layers(part(weights, "texture_encoder")):
         texture = basic_block(texture, block)
-    return continuous_pixel_mapping(
-        texture + color, output_size, part(weights, "upsampler"), config.align_corners
-    )
+    return continuous_pixel_mapping(texture + color, output_size, part(weights, "upsampler"))
 
 
 def encoder(features: torch.Tensor, weights: Weights, depths: tuple[int, int, int]) -> torch.Tensor:
@@ -76,7 +76,7 @@ def pyramid_valve_cross_attention(
         )
         for level in zip(sources, references, attentions, strict=True)
     ]
-    return source + convolution(torch.cat(targets, dim=1), part(weights, "output"))
+    return convolution(torch.cat(targets, dim=1), part(weights, "output"))
 
 
 def pyramid(features: torch.Tensor, weights: Weights) -> list[torch.Tensor]:
@@ -94,8 +94,7 @@ def valve_cross_attention(
     """VCAttn (Fig. 4): F_s (B, C, h, w) and F_r (B, C, hr, wr) -> F_t (B, C, h, w)."""
     transferred = attention(source, reference, part(weights, "attention"))  # F_r->s
     valves = pointwise(torch.cat((source, transferred), dim=1), part(weights, "valves")).sigmoid()
-    mixed = valves[:, 0:1] * source + valves[:, 1:2] * transferred
-    return pointwise(mixed, part(weights, "output"))
+    return valves[:, 0:1] * source + valves[:, 1:2] * transferred
 
 
 def attention(queries: torch.Tensor, keys: torch.Tensor, weights: Weights) -> torch.Tensor:
@@ -104,8 +103,7 @@ def attention(queries: torch.Tensor, keys: torch.Tensor, weights: Weights) -> to
         pointwise(features, part(weights, name)).flatten(2)  # (B, C, N)
         for features, name in ((queries, "query"), (keys, "key"), (keys, "value"))
     )
-    query, key = functional.normalize(query, dim=1), functional.normalize(key, dim=1)
-    correlation = torch.softmax(10 * query.transpose(1, 2) @ key, dim=-1)  # CMat (B, N, Nr)
+    correlation = torch.softmax(query.transpose(1, 2) @ key, dim=-1)  # CMat (B, N, Nr)
     return (value @ correlation.transpose(1, 2)).unflatten(2, queries.shape[-2:])
 
 
@@ -128,9 +126,15 @@ def decoder(features: torch.Tensor, weights: Weights, depths: tuple[int, int, in
 
 
 def continuous_pixel_mapping(
-    features: torch.Tensor, output_size: tuple[int, int], weights: Weights, align_corners: bool
+    features: torch.Tensor,
+    output_size: tuple[int, int],
+    weights: Weights,
+    align_corners: bool = True,
 ) -> torch.Tensor:
-    """CPM (Fig. 6): F_tex + F_color (B, 64, H, W) -> I_t^lab (B, 3, Ho, Wo)."""
+    """CPM (Fig. 6): F_tex + F_color (B, 64, H, W) -> I_t^lab (B, 3, Ho, Wo).
+
+    Without aligned corners, which is not in the paper, pixels are centered in their cells.
+    """
     aggregated = convolution(features, part(weights, "aggregate"))  # F_cs (B, C, H, W)
     main = functional.interpolate(
         aggregated, output_size, mode="bilinear", align_corners=align_corners
@@ -147,15 +151,22 @@ def continuous_pixel_mapping(
     return pixels
 
 
-def relative_coordinates(source: int, output: int, align_corners: bool) -> torch.Tensor:
-    """Z_rel of `output` pixels along an axis of `source` pixels (Eq. 3), float64."""
-    index = torch.arange(output, dtype=torch.float64)
-    position = index / (output - 1) if align_corners else (index + 0.5) / output
-    unit = 1 / source
-    relative = torch.remainder(position, unit) / unit * 2 - 1
-    if align_corners:
-        relative[-1] = 1  # the far corner belongs to the last cell
-    return relative
+def relative_coordinates(source: int, output: int, align_corners: bool = True) -> torch.Tensor:
+    """Z_rel of `output` pixels along an axis of `source` pixels (Eq. 3), float64.
+
+    Positions are fractions, since the remainder of a rounded one is wrong on the border of a cell.
+    """
+    unit = Fraction(1, source)
+    relative = []
+    for index in range(output):
+        if align_corners:
+            position = Fraction(index, max(1, output - 1))
+        else:
+            position = Fraction(2 * index + 1, 2 * output)
+        # "(+1, +1) for the lower right corner", though its remainder is 0
+        remainder = position % unit if position < 1 else unit
+        relative.append(float(remainder / unit * 2 - 1))
+    return torch.tensor(relative, dtype=torch.float64)
 
 
 def basic_block(features: torch.Tensor, weights: Weights) -> torch.Tensor:
