@@ -83,8 +83,8 @@ class SCSNetConfig(PreTrainedConfig):
     The paper gives widths but no numbers of blocks; these are distributed for few operations. Most
     blocks of the color decoder are at a quarter of the resolution, where a block has 16 times the
     parameters of a texture block for the same operations. The preset `"base"` has the same
-    number of parameters within 1 % and our changes: `similarity`, `cross_attention_skip`, `valve_convolution`,
-    `mapping_hidden_sizes`, `align_corners` and `color_size`.
+    number of parameters within 1 % and our changes: `similarity`, `cross_attention_skip`,
+    `valve_convolution`, `mapping_hidden_sizes`, `align_corners` and `color_size`.
 
     Args:
         hidden_sizes: channels at full, half and quarter resolution. The first is also the width of
@@ -127,7 +127,7 @@ class SCSNetConfig(PreTrainedConfig):
             et al. 2019); the last two are the comparisons of Sec. 4.3.
         align_corners: `True` interpolates F_cs with aligned corners (Sec. 3.2): output pixel i is
             at x = i / (Wo - 1), from which also Eq. 3 computes Z_rel. `False` puts pixel centers at
-            (i + 0.5) / Wo, so that nothing shifts. Only for `"cpm"`.
+            (i + 0.5) / Wo, so that nothing shifts, as the other upsamplers do.
         luminance_skip: add the head's L to the source's L, interpolated bicubically. Not in the
             paper.
         color_size: long side in pixels to which larger images are reduced for the color branch. The

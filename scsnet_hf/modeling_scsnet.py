@@ -423,7 +423,7 @@ class SCSNetForImageToImage(SCSNetPreTrainedModel):
         color = resize_to(features.color, source_size)
         pixels = self.upsampler(features.texture + color, grid).float()
         if self.config.luminance_skip:
-            lightness = resize(features.pixel_values.float(), grid, cubic=True)
+            lightness = resize(features.pixel_values.float(), grid, True, self.upsampler.aligned)
             if is_traced():
                 pixels = torch.cat((pixels[:, :1] + lightness, pixels[:, 1:]), dim=1)
             else:  # in place, since the image may be large

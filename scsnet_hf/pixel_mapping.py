@@ -62,8 +62,8 @@ def axis_coordinates(
         axis: 0 vertical, 1 horizontal.
         device: of the result.
         align_corners: False puts output pixel i at (i + 0.5) / output and source pixel j at
-            (j + 0.5) / source. True puts both at i / (size - 1), while Z_rel still divides the unit
-            interval into cells of 1 / source, as in the paper.
+            (j + 0.5) / source. True puts both at i / (size - 1) (Sec. 3.2). Z_rel always divides
+            the unit interval into cells of 1 / source, of which the last includes its end (Eq. 3).
     """
     source, output, start, origin = (
         as_column(values[axis], device)
@@ -214,13 +214,15 @@ def _sum_tap_by_tap(values, indices, weights, added) -> torch.Tensor:
 # Sizes of feature maps
 
 
-def resize(features: torch.Tensor, grid: PixelGrid, cubic: bool = False) -> torch.Tensor:
-    """Interpolate (B, C, H, W) on a grid of cell-centered pixels, bilinear or bicubic.
+def resize(
+    features: torch.Tensor, grid: PixelGrid, cubic: bool = False, align_corners: bool = False
+) -> torch.Tensor:
+    """Interpolate (B, C, H, W) on a grid of pixels, bilinear or bicubic.
 
     Returns:
         (B, C, *grid.length).
     """
-    axes = (axis_coordinates(grid, axis, features.device) for axis in (0, 1))
+    axes = (axis_coordinates(grid, axis, features.device, align_corners) for axis in (0, 1))
     pixels = lookup(features.permute(0, 2, 3, 1), *axes, cubic_taps if cubic else linear_taps)
     return pixels.permute(0, 3, 1, 2)
 

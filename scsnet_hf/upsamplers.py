@@ -1,6 +1,6 @@
 """The heads that map features at the source's size to pixels at any size (Sec. 3.2).
 
-All have the same call, `head(features, grid)`.
+All have the same call, `head(features, grid)`, and say whether corners are `aligned`.
 """
 
 from itertools import pairwise
@@ -76,7 +76,7 @@ class ContinuousPixelMapping(nn.Module):
 
     def __init__(self, config: SCSNetConfig):
         super().__init__()
-        self.align_corners = config.align_corners
+        self.aligned = config.align_corners
         self.aggregate = nn.Conv2d(
             config.hidden_sizes[0], config.mapping_size, 3, padding=1, padding_mode="replicate"
         )
@@ -93,7 +93,7 @@ class ContinuousPixelMapping(nn.Module):
     def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
         """F_tex + F_color (B, C, H, W) -> normalized Lab (B, 3, ho, wo)."""
         vertical, horizontal = (
-            axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
+            axis_coordinates(grid, axis, features.device, self.aligned) for axis in (0, 1)
         )
         is_folded = is_plain(self.aggregate) and is_plain(self.first)
         if is_folded:
@@ -140,6 +140,8 @@ class ContinuousPixelMapping(nn.Module):
 class PixelShuffle(nn.Module):
     """Sub-pixel convolution at the fixed factor 4, resized to the grid (baseline of Table 5)."""
 
+    aligned = False
+
     def __init__(self, config: SCSNetConfig):
         super().__init__()
         factor = _PIXELSHUFFLE_FACTOR
@@ -169,9 +171,10 @@ class PixelShuffle(nn.Module):
 class MetaUpscale(nn.Module):
     """Meta-SR: a small network predicts a 3x3 kernel for every output pixel (Hu et al. 2019)."""
 
+    aligned = False
+
     def __init__(self, config: SCSNetConfig):
         super().__init__()
-        self.align_corners = config.align_corners
         self.kernel_size = _META_KERNEL**2 * config.hidden_sizes[0]
         self.predict = nn.Sequential(
             PixelwiseLinear(3, _META_HIDDEN),
@@ -191,9 +194,7 @@ class MetaUpscale(nn.Module):
         patches = nn.functional.unfold(padded, _META_KERNEL)  # (B, 9C, H*W)
         # Contiguous, or every block of rows would copy all of them again.
         patches = patches.view(batch, -1, height, width).permute(0, 2, 3, 1).contiguous()
-        vertical, horizontal = (
-            axis_coordinates(grid, axis, features.device, self.align_corners) for axis in (0, 1)
-        )
+        vertical, horizontal = (axis_coordinates(grid, axis, features.device) for axis in (0, 1))
 
         def compute_rows(start: int, stop: int) -> torch.Tensor:
             here = vertical.rows(start, stop)

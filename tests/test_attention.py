@@ -14,6 +14,7 @@ from scsnet_hf.attention import (
 )
 
 TINY = SCSNetConfig.from_preset("tiny")
+LETTER = {"similarity": "dot", "cross_attention_skip": False, "valve_convolution": False}
 MATCHED = {"matched_references": True, "similarity": "learned_cosine"}
 HIDDEN, CHANNELS, LEVELS = TINY.hidden_sizes[-1], TINY.attention_size, TINY.pyramid_levels
 
@@ -72,8 +73,10 @@ def test_color_models_are_transferred_from_where_the_match_is():
     torch.testing.assert_close(colors[:, 1, :4], enlarged, atol=1e-2, rtol=0)
 
 
-@pytest.fixture(params=[*CROSS_ATTENTION_CLASSES, "matched"])
+@pytest.fixture(params=[*CROSS_ATTENTION_CLASSES, "letter", "matched"])
 def attention(request) -> torch.nn.Module:
+    if request.param == "letter":
+        return build("pyramid_valve", **LETTER)
     if request.param != "matched":
         return build(request.param)
     attention = build("pyramid_valve", **MATCHED)
@@ -165,6 +168,29 @@ def test_closed_valve_blocks_its_input(closed, without_influence):
     assert torch.allclose(first, by_reference, atol=1e-6) == (without_influence == "reference")
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_only_a_skip_lets_the_source_pass_closed_valves(skip):
+    attention = build("pyramid_valve", **{**LETTER, "cross_attention_skip": skip})
+    with torch.no_grad():
+        for level in attention.attentions:
+            level.valves.weight.zero_()
+            level.valves.bias.fill_(-200)
+    source = random_features(5, 7)
+    result = attention(source, encode(attention, random_features(6, 4, seed=2))).features
+    passed = source if skip else torch.zeros_like(source)
+    torch.testing.assert_close(result - attention.output.bias[:, None, None], passed)
+
+
+def test_valves_of_the_paper_are_all_between_attention_and_result():
+    """F_t = V_1 F_s + V_2 F_r->s (Fig. 4), here with both valves open."""
+    attention = build_valve_attention(**LETTER)
+    with torch.no_grad():
+        attention.valves.bias.fill_(200)
+    source, tokens = torch.randn(1, CHANNELS, 3, 4), torch.randn(1, 5, CHANNELS)
+    transferred = attention.attention(source, tokens).features
+    torch.testing.assert_close(attention(source, tokens).features, source + transferred)
+
+
 def pass_through(attention: CrossAttention) -> None:
     """Make queries, keys and values equal to the inputs."""
     with torch.no_grad():
@@ -203,6 +229,19 @@ def test_attention_copies_the_value_of_the_matching_token():
     source = tokens.transpose(1, 2).reshape(1, CHANNELS, 2, 4).flip(-1)
     # The softmax leaves the seven others a few hundred-thousandths each.
     torch.testing.assert_close(attention(source, tokens).features, source, rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize(("similarity", "depends"), [("dot", True), ("cosine", False)])
+def test_sharpness_depends_on_the_scale_of_the_features_with_dot_products(similarity, depends):
+    attention = CrossAttention(SCSNetConfig.from_preset("tiny", similarity=similarity))
+    pass_through(attention)
+    tokens, source = torch.randn(1, 5, CHANNELS), torch.randn(1, CHANNELS, 3, 4)
+    weights, scaled = (
+        attention(factor * source, tokens, output_attentions=True).weights for factor in (1, 3)
+    )
+    products = source.flatten(2).transpose(1, 2) @ tokens.transpose(1, 2)
+    assert torch.allclose(weights[:, 0], products.softmax(-1), atol=1e-6) == depends
+    assert torch.allclose(weights, scaled, atol=1e-6) != depends
 
 
 def test_learned_sharpness_decides_how_evenly_attention_spreads():

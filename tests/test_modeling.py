@@ -422,6 +422,17 @@ def test_luminance_skip_adds_the_sources_lightness():
     assert difference[:, 1:].abs().max() == 0
 
 
+def test_lightness_is_aligned_as_the_pixels_it_is_added_to():
+    """With aligned corners the corner of the result shows that of the source."""
+    pixels = gray(1, 9, 11)
+    with_skip, without = (
+        build_tiny_model(luminance_skip=skip, align_corners=True) for skip in (True, False)
+    )
+    difference = reconstruct(with_skip, pixels, scale=3) - reconstruct(without, pixels, scale=3)
+    corners = difference[:, :1, :: 27 - 1, :: 33 - 1]
+    torch.testing.assert_close(corners, pixels[..., ::8, ::10], atol=1e-5, rtol=0)
+
+
 def test_no_state_is_kept_between_calls(tiny_model):
     pixels = gray(1, 13, 15)
     before = reconstruct(tiny_model, pixels, scale=2)
@@ -446,9 +457,11 @@ def test_no_labels_no_loss(tiny_model):
 
 
 @pytest.mark.parametrize("upsampler", UPSAMPLERS)
-@pytest.mark.parametrize("luminance_skip", [False, True])
-def test_windows_of_different_sizes_equal_crops_of_the_whole_outputs(upsampler, luminance_skip):
-    model = build_tiny_model(upsampler=upsampler, luminance_skip=luminance_skip)
+@pytest.mark.parametrize(
+    "config", [{}, {"luminance_skip": True}, {"luminance_skip": True, "align_corners": True}]
+)
+def test_windows_of_different_sizes_equal_crops_of_the_whole_outputs(upsampler, config):
+    model = build_tiny_model(upsampler=upsampler, **config)
     pixels, labels = gray(3, 9, 12), color(3, 7, 8)
     sizes = torch.tensor([[9, 12], [31, 20], [14, 40]])
     starts = torch.tensor([[0, 3], [24, 12], [5, 0]])

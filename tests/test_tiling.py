@@ -140,8 +140,11 @@ def test_tile_has_about_the_requested_size_in_the_source():
 @pytest.mark.parametrize("upsampler", UPSAMPLERS)
 @pytest.mark.parametrize("align_corners", [False, True])
 def test_tiled_equals_untiled_for_every_head(upsampler, align_corners):
-    model = build_tiny_model(upsampler=upsampler, align_corners=align_corners, color_size=16)
+    model = build_tiny_model(
+        upsampler=upsampler, align_corners=align_corners, luminance_skip=True, color_size=16
+    )
     assert_same_tiled(model, (37, 41), (100, 111), 13)
+    assert_same_tiled(model, (33, 29), (17, 14), 5)
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,15 @@ class TestTrace:
         assert_traced_for_every_size(build_tiny_model(**config), "color")
 
     @pytest.mark.parametrize(
-        "config", [{"cross_attention": "basic"}, {"transferred_colors": True}]
-    )  # the third kind is the script's
+        "config",
+        [
+            {"cross_attention": "basic"},
+            {"transferred_colors": True, "matched_references": True},
+            {"similarity": "dot", "cross_attention_skip": False, "valve_convolution": False},
+        ],
+    )  # another kind is the script's
     def test_color_from_reference(self, config):
-        model = build_tiny_model(matched_references=True, **config)
+        model = build_tiny_model(**config)
         assert_traced_for_every_size(model, "color_from_reference")
 
     @pytest.mark.parametrize(

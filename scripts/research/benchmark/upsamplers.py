@@ -32,11 +32,14 @@ class PlainPixelMapping(ContinuousPixelMapping):
     """CPM in the paper's order: features and Z_rel of every output pixel, then four layers."""
 
     def forward(self, features: torch.Tensor, grid: PixelGrid) -> torch.Tensor:
-        """Map features (B, C, H, W) of a whole image, cell-centered, to pixels (B, 3, Ho, Wo)."""
+        """Map features (B, C, H, W) of a whole image to pixels (B, 3, Ho, Wo)."""
         enlarged = nn.functional.interpolate(
-            self.aggregate(features), grid.output, mode="bilinear", align_corners=False
+            self.aggregate(features), grid.output, mode="bilinear", align_corners=self.aligned
         )
-        y, x = (axis_coordinates(grid, axis, features.device).relative[0] for axis in (0, 1))
+        y, x = (
+            axis_coordinates(grid, axis, features.device, self.aligned).relative[0]
+            for axis in (0, 1)
+        )
         position = torch.stack(torch.broadcast_tensors(x, y[:, None])).to(features.dtype)
         position = position.expand(len(features), -1, -1, -1)
         pixels = self.first(torch.cat((enlarged, position), dim=1).permute(0, 2, 3, 1))
