@@ -13,8 +13,8 @@ from torch import nn
 from .back_projection import resized_rows
 from .pixel_mapping import PixelGrid, axis_coordinates, conversion_blocks, linear_taps
 
-# The color branch sees images at `config.color_size` anyway, a few hundred pixels a side.
-MOST_PIXELS = 2**19  # of which colors are computed by the network
+# Twice the side of what the color branch sees at most, and not to be told from more by the eye.
+MOST_PIXELS = 2**17  # of which colors are computed by the network
 _TOLERANCE = 0.2  # normalized L; at this difference the weight of a color is halved
 
 
