@@ -17,6 +17,7 @@ atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True
 from scsnet_hf.io.extras import needs_extra  # noqa: E402
 
 with needs_extra("space", "app.py: its pages", SystemExit):
+    import zero_gpu  # noqa: F401, I001 - before torch
     import gradio as gr
 
     import batch_tab

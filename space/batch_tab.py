@@ -18,6 +18,7 @@ from components import (
 from demonstration import Demonstration, limit_scale, read_source, show_errors, without_folders
 from scsnet_hf.io.folders import RESULT_MARK
 from scsnet_hf.io.saving import save_image
+from zero_gpu import on_gpu
 
 _MOST_IMAGES = 50
 _FILES = f"Images, up to {_MOST_IMAGES}"
@@ -43,6 +44,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
     outputs = [archive, report]
 
     @show_errors
+    @on_gpu
     def batch(
         files: list[str] | None,
         magnification: float = 2,

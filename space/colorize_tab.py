@@ -25,6 +25,7 @@ from demonstration import (
 )
 from scsnet_hf.io.folders import RESULT_MARK
 from scsnet_hf.io.saving import save_image
+from zero_gpu import on_gpu
 
 _BEFORE, _SUMMARY = "before.png", "summary.txt"
 
@@ -44,6 +45,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
             outputs = _result_outputs()
 
     @show_errors
+    @on_gpu
     def colorize(
         image: str | None,
         magnification: float = 2,
@@ -120,7 +122,7 @@ def _result_outputs() -> list:
         label="Divider, % (also by keyboard)",
         elem_id="colorize-divider",
     )
-    summary = gr.Markdown(elem_id="colorize-summary")
+    summary = gr.Markdown(label="Summary", elem_id="colorize-summary")
     download = gr.DownloadButton("Download (PNG)", elem_id="colorize-download")
     divider.input(
         lambda position: gr.ImageSlider(slider_position=position),

@@ -9,6 +9,7 @@ from gradio.events import Dependency
 
 from demonstration import SHOWN_REFERENCES, Demonstration, caption_for, read_image, show_errors
 from scsnet_hf.guidance.points import draw_point
+from zero_gpu import on_gpu
 
 ONE_DEVICE = {"concurrency_id": "device", "concurrency_limit": 1}  # of every event that computes
 HIDDEN = {"api_visibility": "private"}
@@ -88,6 +89,7 @@ def reference_inputs(
         return choices[event.index][0]
 
     @show_errors
+    @on_gpu
     def propose_references(image: str | None):
         """Find the references of the gallery that look most like an image, the best first."""
         proposals = demonstration.gallery.propose(read_image(image), count=12)

@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 EXAMPLES = sorted(map(str, (HERE / "examples").glob("*.jpg")))
 
 LARGEST_SOURCE, LARGEST_OUTPUT = 2_000_000, 16_000_000  # pixels
+THINNEST = 1000  # times as long as wide
 SHOWN_REFERENCES = 24
 UPLOAD_MEGABYTES = 20
 
@@ -158,11 +159,17 @@ def read_image(path: str | None, what: str = "image") -> Image.Image:
         what: name of the input, for the message.
 
     Raises:
-        ImageError: if nothing was uploaded, or it cannot be read.
+        ImageError: if nothing was uploaded, or it cannot be read or is too thin.
     """
     if not path:
         raise ImageError(f"There is no {what} yet: drop one, or choose an example.")
-    return load_image(path)
+    image = load_image(path)
+    if max(image.size) > THINNEST * min(image.size):
+        raise ImageError(
+            f"{image.width}x{image.height} is too thin for this demonstration: one side may be "
+            f"{THINNEST:,} times as long as the other. Crop it first."
+        )
+    return image
 
 
 def read_source(path: str | None, notify: Callable[[str], object] = gr.Warning) -> Image.Image:
@@ -173,7 +180,7 @@ def read_source(path: str | None, notify: Callable[[str], object] = gr.Warning) 
         notify: called with a message if the image is reduced.
 
     Raises:
-        ImageError: if nothing was uploaded, it cannot be read, or is too thin to be reduced.
+        ImageError: as `read_image`.
     """
     image = read_image(path)
     pixels = image.width * image.height
@@ -181,11 +188,6 @@ def read_source(path: str | None, notify: Callable[[str], object] = gr.Warning) 
         return image
     factor = (LARGEST_SOURCE / pixels) ** 0.5
     size = (int(image.width * factor), int(image.height * factor))
-    if not all(size):
-        raise ImageError(
-            f"{image.width}x{image.height} is too thin for this demonstration: reduced to "
-            f"{LARGEST_SOURCE / 1e6:g} megapixels, nothing of it would be left. Crop it first."
-        )
     notify(
         f"{image.width}x{image.height} was reduced to {size[0]}x{size[1]}: this demonstration "
         f"takes up to {LARGEST_SOURCE / 1e6:g} megapixels. The package itself has no such limit."

@@ -11,6 +11,7 @@ from PIL import Image
 from components import ONE_DEVICE, image_input, keep_result, magnification_input
 from demonstration import EXAMPLES, Demonstration, limit_scale, read_source, show_errors
 from scsnet_hf.io.saving import save_image
+from zero_gpu import on_gpu
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -83,6 +84,7 @@ def _lay_out(
             ]
 
     @show_errors
+    @on_gpu
     def describe(
         image: str | None,
         prompts: str,

@@ -17,6 +17,7 @@ from scsnet_hf import AttentionMaps
 from scsnet_hf.guidance.points import draw_point
 from scsnet_hf.image_processing_scsnet import drop_alpha
 from scsnet_hf.io.saving import save_image
+from zero_gpu import on_gpu
 
 _POINT = "point.png"
 _KINDS = ("attention", "source valve", "reference valve")
@@ -56,6 +57,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
     outputs = [aim, maps]
 
     @show_errors
+    @on_gpu
     def look_inside(image: str | None, reference: str | None, across: float = 50, down: float = 50):
         """Show where in the reference a point looks; points are percent of width and height.
 

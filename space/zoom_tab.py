@@ -18,6 +18,7 @@ from scsnet_hf import ZoomView
 from scsnet_hf.guidance.zoom import save_animation
 from scsnet_hf.io.panels import draw_panels
 from scsnet_hf.io.saving import save_image
+from zero_gpu import on_gpu
 
 _FRAMES = 48
 _LONGEST_SIDE = 480  # pixels of a frame, fewer where the source is small
@@ -44,6 +45,7 @@ def build(page: gr.Blocks, demonstration: Demonstration, kept: gr.BrowserState) 
     outputs = [animation, strip]
 
     @show_errors
+    @on_gpu
     def zoom(
         image: str | None,
         across: float = 50,

@@ -364,6 +364,8 @@ class TestEndpoints:
             "/propose_references",
         }
         assert all(endpoint["description"] for endpoint in endpoints.values())
+        results = [result["label"] for each in endpoints.values() for result in each["returns"]]
+        assert not any(label.startswith("value_") for label in results)
 
     def test_colorize(self, client, gray):
         slider, file, summary = client.predict(
