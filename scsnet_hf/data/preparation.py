@@ -143,6 +143,13 @@ def prepare(
     return progress
 
 
+def prepared_images(folder: str | Path) -> int | None:
+    """Return the number of images that a finished `prepare` left in a folder, None for others."""
+    file = Path(folder) / _STATE_FILE
+    progress = json.loads(file.read_text())["progress"] if file.is_file() else {}
+    return progress["kept"] if progress.get("finished") else None
+
+
 def _start_or_resume(preparation: Preparation, output: Path) -> tuple[Progress, dict | None]:
     """Return the progress of an earlier run, and the state of its stream."""
     for remains in output.glob(f"{TEMPORARY_PREFIX}*"):  # of a killed run

@@ -11,9 +11,12 @@ from transformers.hf_argparser import HfArg
 
 from ..configuration_scsnet import PRESETS as NETWORKS
 from ..data import SOURCES, DataSource, Degradation, PairMaker, resolve_source
+from ..data.preparation import prepared_images
 from .initialization import BRANCHES
 from .losses import LOSS_PRESETS
 from .presets import PRESETS, TrainingPreset
+
+_IMAGENET_C_IMAGES = 407_041  # of the paper's training set (Sec. 4.1)
 
 
 def _choice(choices: Iterable[str], help: str, default: str | None = None) -> Field:
@@ -91,7 +94,14 @@ class RunArguments:
     frozen_stages: int | None = _option(
         "first stages of the pretrained trunk that are not trained, nor are depthwise layers"
     )
-    ema_decay: float = _option("decay of the moving average of the weights", default=0.999)
+    ema_decay: float | None = _option("decay of the moving average of the weights, 0 for none")
+    total_batch_size: int | None = _option(
+        "samples per step of all processes together, instead of --batch-size"
+    )
+    images: int | None = _option(
+        "number of images that --data and the selection leave, for a preset of epochs (default: of "
+        "a copy made by prepare_data.py, the paper's for imagenet-c)"
+    )
     channels_last: bool = _option("store weights in channels-last memory format", default=False)
 
     def __post_init__(self):
@@ -141,6 +151,13 @@ class RunArguments:
             loss_weights=weights,
             **others,
         )
+
+    def number_of_images(self) -> int | None:
+        """Return how many images an epoch has, None if that is not known."""
+        if self.images or len(self.data) > 1:
+            return self.images
+        known = _IMAGENET_C_IMAGES if self.data == ["imagenet-c"] else None
+        return prepared_images(self.data[0]) or known
 
     def resolve_data(self, data: list[str] | None = None) -> DataSource:
         """Return the source of `data`, or of the training data, with the selection given here."""
@@ -212,9 +229,29 @@ def parse_arguments(
     )
     try:
         run, trainer = parser.parse_args_into_dataclasses(arguments, look_for_args_file=False)
+        _set_length(run, trainer, preset)
     except ValueError as error:
         parser.error(str(error))
-    if trainer.max_steps <= 0:
-        per_process = trainer.per_device_train_batch_size * trainer.gradient_accumulation_steps
-        trainer.max_steps = preset.steps(per_process * trainer.world_size)
     return run, trainer
+
+
+def _set_length(
+    run: RunArguments, trainer: SCSNetTrainingArguments, preset: TrainingPreset
+) -> None:
+    """Set the batch size of a process and the number of steps."""
+    batches = trainer.gradient_accumulation_steps * trainer.world_size
+    if run.total_batch_size:
+        if run.total_batch_size % batches:
+            raise ValueError(
+                f"--total-batch-size {run.total_batch_size} is no multiple of {batches}, the "
+                "number of processes times that of accumulated batches"
+            )
+        trainer.per_device_train_batch_size = run.total_batch_size // batches
+    if trainer.max_steps <= 0:
+        images = run.number_of_images()
+        if preset.epochs and not images:
+            raise ValueError(
+                f"the preset makes {preset.epochs} epochs: give the number of --images that the "
+                "selection leaves, or the number of --steps"
+            )
+        trainer.max_steps = preset.steps(trainer.per_device_train_batch_size * batches, images)

@@ -6,8 +6,6 @@ from ..data import Degradation, PairMaker
 from ..registration import DEFAULT_CHECKPOINT
 from .losses import LossWeights
 
-_IMAGENET_C_IMAGES = 407_041  # of the paper's training set (Sec. 4.1)
-
 # Added to the paper's weights: a color readout, higher weights for a and b, whose errors are
 # smaller than those of L, and colors that are not the brown of the median.
 _CONTINUOUS_WEIGHTS = LossWeights(color_readout=10.0, channels=(1.0, 2.0, 1.5), vivid=True)
@@ -35,7 +33,7 @@ class TrainingPreset:
         network: preset of `SCSNetConfig`; None for the network of `init_from`.
         pairs: makes one sample from one photograph.
         loss_weights: weights of Eq. 4.
-        samples: number of samples of the run.
+        samples: number of samples of the run; None for `epochs`.
         batch_size: samples per process and step.
         learning_rate: learning rate of the network.
         discriminator_learning_rate: None (the paper) for that of the network.
@@ -48,6 +46,8 @@ class TrainingPreset:
         branch: the branch to train, one of `initialization.BRANCHES`; None for all parts.
         schedule: learning rate schedule, a name of `transformers.SchedulerType`.
         init_from: model to start from; None for random weights.
+        epochs: length of the run in passes over the training images, instead of `samples`.
+        ema_decay: decay of the moving average of the weights, 0 (the paper) for none.
 
     Example:
         >>> PRESETS["smoke"].steps(batch_size=8)
@@ -57,7 +57,7 @@ class TrainingPreset:
     network: str | None
     pairs: PairMaker
     loss_weights: LossWeights
-    samples: int
+    samples: int | None
     batch_size: int
     learning_rate: float
     discriminator_learning_rate: float | None = None
@@ -70,10 +70,18 @@ class TrainingPreset:
     branch: str | None = None
     schedule: str = "cosine"
     init_from: str | None = None
+    epochs: int | None = None
+    ema_decay: float = 0.999
 
-    def steps(self, batch_size: int) -> int:
-        """Return the number of steps of the run; `batch_size` counts all processes."""
-        return -(-self.samples // batch_size)
+    def steps(self, batch_size: int, images: int | None = None) -> int:
+        """Return the number of steps of the run.
+
+        Args:
+            batch_size: samples of a step, of all processes.
+            images: number of training images, of which `epochs` are made.
+        """
+        samples = self.samples or self.epochs * images
+        return -(-samples // batch_size)
 
 
 # The color branch alone, on whole small images: what objects there are, and their colors.
@@ -120,17 +128,19 @@ _JOINT = TrainingPreset(
 PRESETS = {
     # Sec. 4.1 to the letter: magnification 4 only, and none of our additions.
     "paper": TrainingPreset(
-        network="base",
+        network="paper",
         pairs=PairMaker(
             128, 512, 128, (4.0, 4.0), view_range=(1.0, 1.0), mirror=False, enlarge=True
         ),
         loss_weights=LossWeights(),
-        samples=50 * _IMAGENET_C_IMAGES,
+        samples=None,
+        epochs=50,
         batch_size=4,
         learning_rate=1e-4,
         max_grad_norm=0.0,
         vertical_flips=False,
         schedule="constant",
+        ema_decay=0.0,
     ),
     "color": _COLOR,
     # The reference branch alone, which is fast. Nothing else is trained, so automatic results do

@@ -81,7 +81,7 @@ def build_trainer(
         recolor_probability=preset.recolor_probability,
         hints=preset.hints,
         trunk_learning_rate_factor=preset.trunk_learning_rate_factor,
-        ema_decay=run.ema_decay,
+        ema_decay=preset.ema_decay,
         channels_last=run.channels_last,
     )
     samples = _take_shown_samples(run, preset.pairs, args.seed)

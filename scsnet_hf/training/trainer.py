@@ -62,7 +62,7 @@ class SCSNetTrainer(Trainer):
         hints: train with color hints too; not in the paper.
         trunk_learning_rate_factor: learning rate of the source encoder's pretrained trunk, as a
             share of that of all other layers. The trunk has no weight decay.
-        ema_decay: decay of the moving average, warmed up.
+        ema_decay: decay of the moving average, warmed up; 0 (the paper) for none.
         channels_last: memory format of network and discriminator.
         **kwargs: arguments of `transformers.Trainer`: `model`, `args` with `max_steps`,
             `train_dataset` from `data.training_stream`, and the image processor, which is saved

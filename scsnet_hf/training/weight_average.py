@@ -18,7 +18,8 @@ class WeightAverage(TrainerCallback):
 
     Args:
         model: the model being trained.
-        decay: weight of the earlier average in a step, warmed up.
+        decay: weight of the earlier average in a step, warmed up; 0 (the paper) for no average but
+            the last weights.
         image_processor: saved with the average, if there is one.
     """
 
@@ -29,15 +30,22 @@ class WeightAverage(TrainerCallback):
         image_processor: BaseImageProcessor | None = None,
     ):
         self._model, self._image_processor = model, image_processor
-        self._average = EMAModel(model.parameters(), decay=decay, use_ema_warmup=True, power=3 / 4)
+        self._average = None
+        if decay:
+            options = {"decay": decay, "use_ema_warmup": True, "power": 3 / 4}
+            self._average = EMAModel(model.parameters(), **options)
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         """Update the average."""
-        self._average.step(self._model.parameters())
+        if self._average is not None:
+            self._average.step(self._model.parameters())
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Give the model its averaged weights within the block."""
+        if self._average is None:
+            yield
+            return
         parameters = list(self._model.parameters())
         self._average.store(parameters)
         self._average.copy_to(parameters)
@@ -59,6 +67,8 @@ class WeightAverage(TrainerCallback):
 
     def load(self, folder: str | Path, step: int) -> None:
         """Read what `save` wrote at an optimizer step."""
+        if self._average is None:
+            return
         weights = load_file(Path(folder) / _FOLDER / SAFE_WEIGHTS_NAME)
         self._average.shadow_params = [
             weights[name].to(parameter.device) for name, parameter in self._model.named_parameters()

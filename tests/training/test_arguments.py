@@ -2,20 +2,61 @@
 
 import pytest
 
+from helpers.images import make_image
+from scsnet_hf.data.preparation import Preparation, prepare
 from scsnet_hf.training import PRESETS
-from scsnet_hf.training.arguments import RunArguments, parse_arguments
+from scsnet_hf.training.arguments import (
+    RunArguments,
+    SCSNetTrainingArguments,
+    parse_arguments,
+)
 
 NEEDED = ["--data", "photos", "--output", "run", "--use_cpu"]
 
 
 def test_the_preset_decides_what_is_not_given():
-    _, args = parse_arguments([*NEEDED, "--preset", "paper"])
+    _, args = parse_arguments([*NEEDED, "--preset", "paper", "--images", "1001"])
     preset = PRESETS["paper"]
     assert args.learning_rate == preset.learning_rate
     assert args.per_device_train_batch_size == preset.batch_size
     assert args.lr_scheduler_type.value == preset.schedule
     assert args.max_grad_norm == preset.max_grad_norm
-    assert args.max_steps == preset.steps(preset.batch_size)
+    assert args.max_steps == preset.steps(preset.batch_size, images=1001) == 12_513
+
+
+def test_epochs_need_the_number_of_images(capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments([*NEEDED, "--preset", "paper"])
+    assert "--images" in capsys.readouterr().err
+
+
+def test_epochs_are_those_of_the_selection_that_was_prepared(tmp_path):
+    (tmp_path / "photographs").mkdir()
+    for seed in range(5):
+        make_image(24, 20, seed=seed).save(tmp_path / "photographs" / f"{seed}.png")
+    prepare(Preparation(str(tmp_path / "photographs"), limit=3), tmp_path / "copy")
+    given = ["--data", str(tmp_path / "copy"), "--output", "run", "--use_cpu", "--preset", "paper"]
+    _, args = parse_arguments(given)
+    assert args.max_steps == PRESETS["paper"].steps(4, images=3)
+
+
+def test_imagenet_c_has_the_papers_number_of_images():
+    given = ["--data", "imagenet-c", "--output", "run", "--use_cpu", "--preset", "paper"]
+    assert parse_arguments(given)[1].max_steps == 5_088_013
+
+
+@pytest.mark.parametrize(("processes", "per_process", "steps"), [(1, 8, 200), (4, 2, 200)])
+def test_a_batch_of_all_processes_is_divided_among_them(monkeypatch, processes, per_process, steps):
+    monkeypatch.setattr(SCSNetTrainingArguments, "world_size", processes)
+    _, args = parse_arguments([*NEEDED, "--preset", "smoke", "--total-batch-size", "8"])
+    assert (args.per_device_train_batch_size, args.max_steps) == (per_process, steps)
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(SCSNetTrainingArguments, "world_size", 8)
+    with pytest.raises(SystemExit):
+        parse_arguments([*NEEDED, "--preset", "smoke", "--total-batch-size", "4"])
+    assert "--total-batch-size 4 is no multiple of 8" in capsys.readouterr().err
 
 
 def test_options_replace_the_settings_of_the_preset():

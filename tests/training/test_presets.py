@@ -26,7 +26,8 @@ class TestPaper:
         assert self.paper.schedule == "constant"
 
     def test_50_epochs_of_407041_images(self):
-        assert self.paper.steps(batch_size=4) == -(-50 * 407_041 // 4)
+        assert self.paper.steps(batch_size=4, images=407_041) == 5_088_013
+        assert self.paper.steps(batch_size=32, images=407_041) == 636_002
 
     def test_nothing_is_added(self):
         pairs = self.paper.pairs
@@ -35,11 +36,11 @@ class TestPaper:
         assert not pairs.other_reference_probability
         assert not self.paper.vertical_flips
         assert self.paper.max_grad_norm == 0
+        assert self.paper.ema_decay == 0
 
     def test_the_network_is_the_papers(self):
-        preset = SCSNetConfig.from_preset(self.paper.network)
-        assert preset.hidden_sizes == SCSNetConfig().hidden_sizes
-        assert not preset.luminance_skip
+        network = SCSNetConfig.from_preset(self.paper.network)
+        assert network.to_dict() == SCSNetConfig().to_dict()
 
 
 @pytest.mark.parametrize("name", ["continuous", "finetune"])

@@ -56,6 +56,16 @@ def test_it_is_saved_as_a_model_with_its_image_processor(model, average, tmp_pat
         assert equal(weights(SCSNetForImageToImage.from_pretrained(tmp_path)), weights(model))
 
 
+def test_without_decay_the_last_weights_are_saved(model, tmp_path):
+    average = WeightAverage(model, decay=0.0)
+    for _ in range(3):
+        step(model, average)
+    average.save(tmp_path)
+    average.load(tmp_path, step=3)
+    saved = SCSNetForImageToImage.from_pretrained(tmp_path / "average")
+    assert equal(weights(saved), weights(model))
+
+
 def test_a_loaded_average_continues_like_the_saved_one(model, average, tmp_path):
     average.save(tmp_path)
     other_model = deepcopy(model)
