@@ -30,6 +30,8 @@ _TRANSFERS = dict.fromkeys((1, 6, 13, 14, 15), _SRGB) | {
 _SUBFILE, _PHOTOMETRIC, _PLANAR_CONFIGURATION, _EXTRA_SAMPLES = 254, 262, 284, 338
 _BITS, _COMPRESSION, _SAMPLES, _SAMPLE_FORMAT = 258, 259, 277, 339
 _REDUCED, _MASK = 1, 4  # bits of _SUBFILE
+_BIG_TIFF = 43
+_GRAY, _YCBCR, _PREMULTIPLIED = (0, 1), 6, (1,)
 _COPIED_TAGS = (270, 271, 272, 274, 306, 315, 700, 33432, 34675)
 _KINDS = {1: "", 2: "signed ", 3: "float ", 5: "complex ", 6: "complex float "}
 _PHOTOMETRICS = {0: "gray", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
@@ -154,8 +156,10 @@ def tiff_tags(file: BinaryIO) -> dict[int, Any]:
     file.seek(0)
     try:
         header = file.read(8)
-        header += file.read(8) if header[2:3] == b"\x2b" or header[3:4] == b"\x2b" else b""
-        directory = TiffImagePlugin.ImageFileDirectory_v2(header)
+        order = header[:2]
+        if _BIG_TIFF in header[2:4]:  # which Pillow overlooks where it is the last byte
+            header = b"II+\0" + header[4:] + file.read(8)
+        directory = TiffImagePlugin.ImageFileDirectory_v2(header, prefix=order)
         file.seek(directory.next)
         directory.load(file)
         return dict(directory)
@@ -166,9 +170,21 @@ def tiff_tags(file: BinaryIO) -> dict[int, Any]:
 
 
 def is_misread(image: Image.Image) -> bool:
-    """Return whether Pillow reads a TIFF, but wrongly: planes of 16 bits as if they had 8."""
-    tags = getattr(image, "tag_v2", {})
-    return tags.get(_PLANAR_CONFIGURATION) == 2 and tags.get(_BITS, ())[:2] == (16, 16)
+    """Return whether Pillow identifies a TIFF, but reads wrong pixels or none."""
+    tags = getattr(image, "tag_v2", None)
+    if tags is None:
+        return False
+    bits, colors = tags.get(_BITS, (1,))[0], tags.get(_PHOTOMETRIC)
+    alpha, is_compressed = tags.get(_EXTRA_SAMPLES, ())[:1], tags.get(_COMPRESSION, 1) != 1
+    in_planes = tags.get(_PLANAR_CONFIGURATION) == 2 and tags.get(_SAMPLES, 1) > 1
+    # The bytes of compressed signed numbers and floats are swapped twice.
+    is_swapped = is_compressed and tags.prefix == b"MM" and tags.get(_SAMPLE_FORMAT, (1,))[0] != 1
+    return bool(
+        (in_planes and (bits == 16 or alpha == _PREMULTIPLIED or (alpha and colors in _GRAY)))
+        or (bits > 8 and is_swapped)
+        or (bits == 16 and alpha == _PREMULTIPLIED)
+        or (colors == _YCBCR and not is_compressed)
+    )
 
 
 def readable_tiff(
@@ -244,6 +260,8 @@ def _levels(page: Any, name: str) -> tuple[np.ndarray, bool]:
         values = np.moveaxis(values, 0, -1)
     if photometric == 3:  # palette
         return np.moveaxis(page.colormap, 0, -1)[values[..., 0]], False
+    if photometric == _YCBCR and values.shape[-1] == 3 and values.dtype == np.uint8:
+        return np.asarray(Image.fromarray(values, "YCbCr").convert("RGB")), False
     if photometric not in (0, 1, 2) or values.dtype.kind not in "buif":
         raise ValueError("neither gray, RGB nor palette")
     colors = 3 if photometric == 2 else 1

@@ -283,3 +283,28 @@ def test_floats_beyond_every_usual_range_are_shown_with_a_warning(caplog):
     levels = pixels(load_image(tiff_bytes(heights, photometric="minisblack")))
     assert (levels.min(), levels.max()) == (0, 255)
     assert "its own values" in caplog.text
+
+
+BLACK = {"photometric": "minisblack"}
+WITH_ALPHA = np.dstack((LEVELS, np.full_like(LEVELS, 255)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tiff_bytes(LEVELS, byteorder=">", bigtiff=True, **BLACK),
+        tiff_bytes((DEEP // 2).astype(np.int16), byteorder=">", compression="zlib", **BLACK),
+        tiff_bytes(LEVELS.astype(np.float32), byteorder=">", compression="lzw", **BLACK),
+        tiff_bytes(
+            np.moveaxis(WITH_ALPHA, -1, 0).copy(),
+            planarconfig="separate",
+            extrasamples=["unassalpha"],
+            **BLACK,
+        ),
+        encoded(GRAY.convert("YCbCr"), "TIFF"),
+    ],
+    ids=["big", "signed", "float", "planes", "YCbCr"],
+)
+def test_tiffs_that_pillow_misreads_are_read_right(content):
+    colors, _ = split_alpha(load_image(content))
+    assert np.abs(pixels(colors.convert("L")) - LEVELS).max() <= 1
