@@ -13,11 +13,11 @@ from transformers import initialization as init
 
 from .configuration_scsnet import SCSNetConfig
 from .encoders import convolution
+from .pixel_mapping import CELL, hint_cells
 
 _SHARPNESS = 10.0  # factor on the cosines, where it is not learned
 _INITIAL_LOGIT_SCALE = math.log(20.0)  # where it is learned
 
-_CELL = 4  # pixels of an image across one position of F_s and F_r
 _RADIUS = 2  # pixels around a pixel that its color model is fitted to
 _NOISE = 1e-3  # variance of normalized L below which the slopes tend to 0
 _COLOR_GAIN = 8.0  # brings a and b, whose standard deviation is about 1/8, to that of features
@@ -387,7 +387,7 @@ def local_color_models(reference: torch.Tensor) -> torch.Tensor:
     variance = _box(lightness.square()) - mean.square()
     slopes = (_box(lightness * colors) - mean * color_mean) / (variance.clamp(min=0) + _NOISE)
     models = torch.cat((slopes, color_mean - slopes * mean), dim=1)
-    return nn.functional.avg_pool2d(models, _CELL).to(reference.dtype)
+    return nn.functional.avg_pool2d(models, CELL).to(reference.dtype)
 
 
 def _box(values: torch.Tensor) -> torch.Tensor:
@@ -410,14 +410,13 @@ def hinted_reference(
         A reference (B, 3, H, W) that is gray but for a cell of 4x4 pixels around each hint, and the
         cells (B, K, 2), x and y. Of several hints in one cell, the reference shows one.
     """
-    height, width = (side // _CELL for side in lightness.shape[-2:])
-    last = positions.new_tensor([width - 1, height - 1])
-    cells = (positions / _CELL).floor().clamp(min=0).minimum(last).long()
+    height, width = (side // CELL for side in lightness.shape[-2:])
+    cells = hint_cells(positions, lightness.shape[-2:])
     index = (cells[..., 1] * width + cells[..., 0]).unsqueeze(1).expand(-1, 2, -1)
     hinted = lightness.new_zeros(len(lightness), 2, height * width)
     hinted = hinted.scatter(2, index, colors.to(lightness).transpose(1, 2))
     hinted = nn.functional.interpolate(
-        hinted.unflatten(2, (height, width)), scale_factor=float(_CELL)
+        hinted.unflatten(2, (height, width)), scale_factor=float(CELL)
     )
     return torch.cat((lightness, hinted), dim=1), cells
 
@@ -462,7 +461,7 @@ class ColorTransfer(nn.Module):
         Returns:
             F_color (B, C, Hc, Wc).
         """
-        enlarged = nn.functional.interpolate(transferred, scale_factor=_CELL, mode="bilinear")
+        enlarged = nn.functional.interpolate(transferred, scale_factor=CELL, mode="bilinear")
         seen = [color_features, lightness]
         for level in enlarged.split(_TRANSFERRED_SIZE, dim=1):
             slopes, offsets, evidence = level.split((2, 2, _EVIDENCE_SIZE), dim=1)

@@ -1,12 +1,14 @@
 """Arguments of a call of the pipeline: defaults, checks, and the size of the output."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real  # of numpy too
+from types import GeneratorType
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageColor
 
 DEFAULT_SCALE = 4.0  # the paper's setting
 MIN_SCALE, MAX_SCALE = 0.5, 16.0
@@ -91,8 +93,53 @@ class OutputSize:
         return output_size_of(source_size, DEFAULT_SCALE if self.scale is None else self.scale)
 
 
+# Rows: images with what belongs to them alone
+
+
+def as_row(image: Any) -> Mapping[str, Any]:
+    """Return an image as a dict with the key `image`, unless it is one."""
+    return image if isinstance(image, Mapping) else {"image": image}
+
+
+def with_own(name: str, images: list, values: Any) -> list[dict]:
+    """Pair every image with its `reference` or its `hints`.
+
+    Raises:
+        ValueError: if `values` is not a list with one entry for each.
+    """
+    several = isinstance(values, list | tuple)
+    if not several or len(values) != len(images):
+        given = f"{len(values)} {name.rstrip('s')}s" if several else name
+        for_all = "one for all, or " if name == "reference" else ""
+        raise ValueError(
+            f"{given} for {len(images)} images: give {for_all}a list with one for each"
+        )
+    return [{**as_row(image), name: own} for image, own in zip(images, values, strict=True)]
+
+
+def with_hints(image: Any, hints: Any) -> dict:
+    """Pair one image with its hints.
+
+    Raises:
+        ValueError: if it is a generator or data set.
+    """
+    from torch.utils.data import Dataset  # later than the command, which is faster without torch
+
+    if isinstance(image, GeneratorType | Dataset) or is_table(image):
+        raise ValueError(
+            "hints: those of a generator or data set belong into its items, dicts with the keys "
+            "'image' and 'hints'"
+        )
+    return {**as_row(image), "hints": hints}
+
+
+def is_table(images: Any) -> bool:
+    """Return whether it is a data set or column of `datasets`, which transformers takes for one."""
+    return type(images).__module__.startswith("datasets.")
+
+
 def check_arguments(**arguments: Any) -> dict[str, Any]:
-    """Check arguments of a call of the pipeline, all but images and references.
+    """Check arguments of a call of the pipeline, all but images, references and hints.
 
     Args:
         **arguments: see `ScsColorizeSrPipeline.__call__`. None, except for `tile_size`, and
@@ -108,7 +155,7 @@ def check_arguments(**arguments: Any) -> dict[str, Any]:
     unknown = arguments.keys() - _CHECKS.keys()
     if unknown:
         raise TypeError(
-            f"unknown argument {', '.join(sorted(unknown))}; accepted are reference, "
+            f"unknown argument {', '.join(sorted(unknown))}; accepted are reference, hints, "
             f"{', '.join(_CHECKS)}, batch_size and num_workers"
         )
     given = {
@@ -123,9 +170,56 @@ def check_arguments(**arguments: Any) -> dict[str, Any]:
     return given | ({"output_size": OutputSize(**size)} if size else {})
 
 
+def read_hint(
+    hint: Any, size: tuple[int, int] | None = None
+) -> tuple[float, float, tuple[float, float, float]]:
+    """Check a color hint.
+
+    Args:
+        hint: (x, y, color) or a dict of these; the color is what Pillow's `ImageColor` knows, or
+            (R, G, B) from 0 to 255.
+        size: (width, height) of the image that x and y must be inside, if it is known.
+
+    Returns:
+        x, y, and the color as sRGB from 0 to 255.
+
+    Raises:
+        ValueError: if it is none, or not inside the image.
+    """
+    if isinstance(hint, Mapping):
+        hint = tuple(hint.get(name) for name in ("x", "y", "color"))
+    if not isinstance(hint, tuple | list) or len(hint) != 3 or not all(map(_is_number, hint[:2])):
+        raise ValueError(
+            f'hints: {hint!r} is no hint; give (x, y, color), such as (120, 80, "#b03020")'
+        )
+    x, y, color = hint
+    if size is not None and not (0 <= x < size[0] and 0 <= y < size[1]):
+        raise ValueError(
+            f"hints: ({x:g}, {y:g}) is outside the image, which has {size[0]}x{size[1]} pixels, "
+            "counted from 0 at the top left"
+        )
+    return x, y, _read_color(color)
+
+
+def _read_color(color: Any) -> tuple[float, float, float]:
+    try:
+        levels = ImageColor.getrgb(color)[:3] if isinstance(color, str) else tuple(color)
+    except (TypeError, ValueError):
+        levels = ()
+    if len(levels) != 3 or not all(_is_number(level) and 0 <= level <= 255 for level in levels):
+        raise ValueError(
+            f'hints: {color!r} is no color; give one such as "#b03020", "teal" or '
+            '"hsl(210, 60%, 40%)", or (R, G, B) from 0 to 255'
+        )
+    return levels
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    is_number = isinstance(value, Real) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not low <= value <= high:
+    if not _is_number(value) or not low <= value <= high:
         raise ValueError(f"{name}={value!r}: must be a number from {low:g} to {high:g}")
 
 

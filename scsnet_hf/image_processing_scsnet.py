@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import cache, partial, wraps
-from typing import TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import torch
@@ -13,10 +13,10 @@ from transformers.image_processing_base import (
     ImageProcessingMixin,  # noqa: F401 - diffusers looks for a component's base class here, by name
 )
 from transformers.image_processing_utils import BaseImageProcessor
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, logging
 
 from .back_projection import back_project, keep_source_lightness
-from .call_arguments import LUMINANCES
+from .call_arguments import LUMINANCES, read_hint
 from .color import (
     denormalize_lab,
     lab_to_fitted_srgb,
@@ -26,7 +26,9 @@ from .color import (
 )
 from .decoding import split_alpha
 from .image_io import ImageSource, load_image
-from .pixel_mapping import conversion_blocks
+from .pixel_mapping import CELL, conversion_blocks, hint_cells
+
+logger = logging.get_logger(__name__)
 
 RETURN_TENSORS = ("pt", "np", None)
 CHANNELS_FIRST, CHANNELS_LAST = "channels_first", "channels_last"  # as in transformers
@@ -37,6 +39,8 @@ OUTPUT_TYPES = {
     "np16": torch.uint16,
     "pt": torch.float32,
 }
+
+_COVERED = 0.25  # share of a cell that strokes must cover to count, unless they are all thinner
 
 
 class SCSNetImageProcessorKwargs(TypedDict, total=False):
@@ -364,3 +368,108 @@ def resize_alpha(alpha: Image.Image, size: tuple[int, int]) -> Image.Image:
     if lowest == highest:
         return Image.new("L", size, lowest)
     return alpha.resize(size, Image.Resampling.BICUBIC)
+
+
+def has_colors(image: Image.Image) -> bool:
+    """Return whether RGB is more than gray in three equal channels, judged at a small size."""
+    if image.mode != "RGB":
+        return False
+    small = image.resize((32, 32), Image.Resampling.BOX)
+    return np.ptp(np.asarray(small).astype(int), axis=2).mean() > 2
+
+
+def append_alpha(strips: Iterable[np.ndarray], alpha: Image.Image) -> Iterator[np.ndarray]:
+    """Append the rows of `alpha` (mode L) to strips (h, W, 3) as their last channel."""
+    levels, top = np.asarray(alpha), 0
+    for strip in strips:
+        rows = levels[top : top + len(strip)].astype(strip.dtype)
+        yield np.dstack((strip, rows * (np.iinfo(strip.dtype).max // 255)))
+        top += len(strip)
+
+
+# Color hints
+
+
+class Hints(NamedTuple):
+    """Color hints for one image, each in a position of F_s of its own."""
+
+    positions: torch.Tensor  # (1, K, 2), x and y in pixels of the image that the network sees
+    colors: torch.Tensor  # (1, K, 2), normalized a and b
+
+
+def read_hints(
+    hints: Any,
+    source_size: tuple[int, int],
+    seen_size: tuple[int, int],
+    working_size: tuple[int, int],
+    timeout: float | None = None,
+) -> Hints | None:
+    """Read the hints of a call.
+
+    Args:
+        hints: see `ScsColorizeSrPipeline.__call__`.
+        source_size: (width, height) of the source, which hints are given for.
+        seen_size: (width, height) of the source as the network sees it, perhaps reduced.
+        working_size: (Hc, Wc) of the color branch.
+        timeout: see `load_image`.
+
+    Returns:
+        None if there are none.
+
+    Raises:
+        ValueError: if they are of the wrong kind, outside the image, or of another size.
+        image_io.ImageError: if an image of strokes cannot be read.
+    """
+    reduction = max(working_size) / max(seen_size)
+    if not isinstance(hints, list | tuple):
+        found = _hints_of_strokes(_load_strokes(hints, source_size, timeout), working_size)
+        return found and found._replace(positions=found.positions / reduction)
+    if not hints:
+        return None
+    *positions, colors = zip(*(read_hint(hint, source_size) for hint in hints), strict=True)
+    factor = torch.tensor(seen_size) / torch.tensor(source_size)
+    positions = torch.tensor(positions, dtype=torch.float32).mT * factor
+    levels = torch.tensor(colors, dtype=torch.float32).mT[..., None]  # (3, K, 1)
+    colors = normalize_lab(srgb_to_lab(levels / 255))[1:, :, 0].mT
+    cells = hint_cells(positions * reduction, working_size).tolist()
+    last = sorted({tuple(cell): index for index, cell in enumerate(cells)}.values())
+    if len(last) < len(cells):
+        logger.warning_once(
+            f"{len(cells) - len(last)} of {len(cells)} hints are within {CELL / reduction:.3g} "
+            "pixels of a later one, which the network does not tell apart: the later one counts."
+        )
+    return Hints(positions[None, last], colors[None, last])
+
+
+def _load_strokes(strokes: Any, source_size: tuple[int, int], timeout: float | None) -> Image.Image:
+    try:
+        image = load_image(strokes, timeout=timeout)
+    except TypeError:
+        raise ValueError(
+            f"hints: {strokes!r} is neither a list of (x, y, color) nor an image with transparency"
+        ) from None
+    if image.mode not in ("LA", "RGBA"):
+        raise ValueError(
+            "hints: the image of strokes has no transparency; leave it transparent where there is "
+            "no stroke"
+        )
+    if image.size != source_size:
+        raise ValueError(
+            "hints: the image of strokes has {}x{} pixels, but the source {}x{}; "
+            "draw them in its size".format(*image.size, *source_size)
+        )
+    return image
+
+
+def _hints_of_strokes(strokes: Image.Image, working_size: tuple[int, int]) -> Hints | None:
+    """Return a hint in the middle of every covered cell, of positions at the working size."""
+    colors, alpha = split_alpha(strokes.resize(working_size[::-1], Image.Resampling.BOX))
+    weight = torch.from_numpy(np.array(alpha, dtype=np.float32) / 255)[None, None]
+    weighted = torch.cat((_normalized_lab(colors)[:, 1:] * weight, weight), dim=1)
+    means = nn.functional.avg_pool2d(weighted, CELL, ceil_mode=True, count_include_pad=False)
+    coverage = means[0, 2]
+    if not coverage.any():
+        return None
+    rows, columns = (coverage >= min(_COVERED, coverage.max() / 2)).nonzero().unbind(1)
+    positions = torch.stack((columns, rows), dim=1) * CELL + CELL / 2
+    return Hints(positions[None], (means[0, :2] / coverage)[:, rows, columns].mT[None])

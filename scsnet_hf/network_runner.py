@@ -72,6 +72,15 @@ class NetworkRunner:
         return tuple(torch.cat(level, dim=1) for level in zip(*encoded, strict=True))
 
     @torch.no_grad()
+    @explain_memory_errors("for color hints")
+    def encode_hints(
+        self, pixel_values: torch.Tensor, positions: torch.Tensor, colors: torch.Tensor
+    ) -> Tokens:
+        """Encode hints on sources (B, 1, H, W), normalized L; see `model.encode_hints`."""
+        inputs = [tensor.to(self.device) for tensor in (pixel_values, positions, colors)]
+        return self._run(lambda model: tuple(map(_check_finite, model.encode_hints(*inputs))))
+
+    @torch.no_grad()
     @explain_memory_errors("to find colors")
     def encode_color(
         self,
@@ -178,3 +187,13 @@ def _check_finite(values: torch.Tensor) -> torch.Tensor:
     if not values.sum().isfinite():
         raise NotFiniteError("the network's output is not finite: its weights are damaged")
     return values
+
+
+def join_tokens(tokens: Tokens | None, more: Tokens) -> Tokens:
+    """Append tokens of a batch to others, of the same batch or of one that all its items share."""
+    if tokens is None:
+        return more
+    levels = zip(tokens, more, strict=True)
+    return tuple(
+        torch.cat((some.expand(len(other), -1, -1), other), dim=1) for some, other in levels
+    )

@@ -1,6 +1,6 @@
 """`ScsColorizeSrPipeline`, the task `scs-colorize-sr`: images in, larger color images out."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -16,14 +16,26 @@ from .call_arguments import (
     OUTPUT_TYPE_OF_DEPTH,
     Default,
     OutputSize,
+    as_row,
     check_arguments,
     check_count,
+    is_table,
+    with_hints,
+    with_own,
 )
 from .chroma_upsampling import small_size
+from .configuration_scsnet import check_takes_references
 from .decoding import split_alpha
 from .image_io import ImageSource, load_image
-from .image_processing_scsnet import drop_alpha, resize_alpha
-from .network_runner import EncodedImage, NetworkRunner
+from .image_processing_scsnet import (
+    Hints,
+    append_alpha,
+    drop_alpha,
+    has_colors,
+    read_hints,
+    resize_alpha,
+)
+from .network_runner import EncodedImage, NetworkRunner, join_tokens
 from .pixel_mapping import PixelGrid
 from .tiling import Strips, explain_memory_errors
 
@@ -55,11 +67,13 @@ class _Source:
     output_size: tuple[int, int]  # Ho, Wo
     alpha: Image.Image | None
     references: tuple[torch.Tensor, ...]  # those of this source alone, each (1, 3, Hr, Wr)
+    hints: Hints | None
 
     @property
     def shapes(self) -> tuple[torch.Size, ...]:
         """Sources with the same shapes run in one batch."""
-        return tuple(tensor.shape for tensor in (self.pixel_values, *self.references))
+        tensors = self.pixel_values, *self.references, *(self.hints or ())
+        return tuple(tensor.shape for tensor in tensors)
 
 
 class ScsColorizeSrPipeline(Pipeline):
@@ -107,6 +121,7 @@ class ScsColorizeSrPipeline(Pipeline):
         self,
         images,
         reference=None,
+        hints=None,
         reference_strength: float = Default(1.0),
         scale: float | None = None,
         size: tuple[int, int] | None = None,
@@ -126,11 +141,16 @@ class ScsColorizeSrPipeline(Pipeline):
         Args:
             images: an image (path, URL, bytes, PIL image, numpy array or tensor, see
                 `image_io.load_image`), a list of them, or a generator or data set, which is
-                consumed lazily. Items may be dicts with the keys `image` and `reference`.
+                consumed lazily. Items may be dicts with the keys `image`, `reference` and `hints`.
             reference: an image whose colors to use, for all images. For a list of images also a
                 list with one entry for each: an image, None, or a list of several. For one image
                 also a list of several references for it.
-            reference_strength: how much the colors follow the reference, 0 (automatic) to 1.
+            hints: what color things are, alone or with a reference: a list of (x, y, color), x and
+                y in pixels of the upright source, the color as Pillow's `ImageColor` takes it or
+                (R, G, B) from 0 to 255, of which hue and chroma count; or an image of the source's
+                size with strokes, transparent elsewhere. For a list of images one entry for each,
+                or None.
+            reference_strength: how much the colors follow reference and hints, 0 (automatic) to 1.
             scale: magnification, 0.5 to 16; 4 unless `size` or `long_side` is given. The output
                 has exactly round(W * scale) x round(H * scale) pixels, by Python's `round`.
             size: exact output size (width, height) in pixels, instead of `scale`.
@@ -156,7 +176,7 @@ class ScsColorizeSrPipeline(Pipeline):
 
         Raises:
             ValueError: if an argument is out of its range, two of scale, size and long_side are
-                given, or a reference is given for a model that takes none.
+                given, hints are wrong, or a model takes no reference and hints but gets some.
             TypeError: if an argument is unknown, or an image is of an unknown type.
             image_io.ImageError: a ValueError; if an image cannot be read. It names the image.
             NotFiniteError: an ArithmeticError; if the network's values are not finite in float32.
@@ -180,8 +200,12 @@ class ScsColorizeSrPipeline(Pipeline):
         if isinstance(images, list | tuple):
             images = list(images)
             if isinstance(reference, list | tuple):
-                images, reference = _with_own_references(images, reference), None
-        elif _is_table(images):
+                images, reference = with_own("reference", images, reference), None
+            if hints is not None:
+                images = with_own("hints", images, hints)
+        elif hints is not None:
+            images = with_hints(images, hints)
+        elif is_table(images):
             images = (image for image in images)
         if isinstance(images, list) and not images:
             return []
@@ -189,14 +213,15 @@ class ScsColorizeSrPipeline(Pipeline):
             arguments["reference_tokens"] = self._tokens_of(reference, arguments)
         return super().__call__(images, num_workers=num_workers, batch_size=batch_size, **arguments)
 
-    def strips(self, image, reference=None, **arguments) -> Strips:
+    def strips(self, image, reference=None, hints=None, **arguments) -> Strips:
         """Colorize one image in horizontal strips, which are computed as they are consumed.
 
         So the result need not fit into memory.
 
         Args:
-            image: one image as for a call, or a dict with the keys `image` and `reference`.
+            image: one image as for a call, or a dict with the keys `image`, `reference`, `hints`.
             reference: an image, or a list of several, whose colors to use.
+            hints: as for a call.
             **arguments: of a call, except `batch_size`, `num_workers` and `return_attention`.
 
         Raises:
@@ -206,6 +231,8 @@ class ScsColorizeSrPipeline(Pipeline):
             raise TypeError("return_attention: strips come without maps; call the pipeline")
         if reference is not None:
             arguments["reference_tokens"] = self._tokens_of(reference, arguments)
+        if hints is not None:
+            image = with_hints(image, hints)
         preprocess, forward, _ = self._sanitize_parameters(**arguments)
         source = self.preprocess(image, **{**self._preprocess_params, **preprocess})["source"]
         forward = {**self._forward_params, **forward}
@@ -217,6 +244,7 @@ class ScsColorizeSrPipeline(Pipeline):
         self,
         image: ImageSource,
         reference: ImageSource | list[ImageSource] | None = None,
+        hints=None,
         reference_strength: float = 1.0,
         return_attention: bool = False,
     ) -> EncodedImage:
@@ -225,6 +253,7 @@ class ScsColorizeSrPipeline(Pipeline):
         Args:
             image: an image as for a call.
             reference: an image, or a list of several, whose colors to use.
+            hints: as for a call.
             reference_strength: 0 (automatic) to 1.
             return_attention: also return attention and valve maps.
 
@@ -232,7 +261,8 @@ class ScsColorizeSrPipeline(Pipeline):
             The errors of a call.
         """
         check_arguments(reference_strength=reference_strength)
-        source = self.preprocess({"image": image, "reference": reference})["source"]
+        row = {"image": image, "reference": reference, "hints": hints}
+        source = self.preprocess(row)["source"]
         (encoded,) = self._encode_sources([source], None, reference_strength, return_attention)
         return encoded
 
@@ -292,26 +322,30 @@ class ScsColorizeSrPipeline(Pipeline):
     def preprocess(
         self, inputs, output_size: OutputSize | None = None, timeout: float | None = None
     ) -> dict[str, _Source]:
-        """Read one image, and its own references if it has some."""
-        reference = None
-        if isinstance(inputs, Mapping):
-            if "image" not in inputs:
-                raise ValueError(f"a row needs the key 'image', got {', '.join(inputs) or 'none'}")
-            inputs, reference = inputs["image"], inputs.get("reference")
-        image = load_image(inputs, keep_16_bits=True, timeout=timeout)
+        """Read one image, and its own references and hints if it has some."""
+        row = as_row(inputs)
+        if "image" not in row:
+            raise ValueError(f"a row needs the key 'image', got {', '.join(row) or 'none'}")
+        image = load_image(row["image"], keep_16_bits=True, timeout=timeout)
+        source_size = image.size
         _, alpha = split_alpha(image)
         image = drop_alpha(image)
-        if _has_colors(image):
+        if has_colors(image):
             logger.warning_once("A source has colors: only its lightness (CIE L) is used.")
         height, width = (output_size or OutputSize()).size_for(image)
         if height < image.height or width < image.width:
             # The network never sees more pixels than the output has: antialiased, and less work.
             smaller = (min(width, image.width), min(height, image.height))
             image = image.resize(smaller, Image.Resampling.BICUBIC)
+        reference, hints = row.get("reference"), row.get("hints")
         references = () if reference is None else self._reference_tensors(reference, timeout)
+        if hints is not None:
+            check_takes_references(self.model.config)
+            working_size = self.model.working_size((image.height, image.width))
+            hints = read_hints(hints, source_size, image.size, working_size, timeout)
         with explain_memory_errors(f"for a source of {image.width}x{image.height}"):
             pixel_values = self.image_processor.source_tensor(image)
-        return {"source": _Source(pixel_values, (height, width), alpha, references)}
+        return {"source": _Source(pixel_values, (height, width), alpha, references, hints)}
 
     def _forward(self, inputs, **arguments) -> dict:
         """Run one source, or a list of them; neighbors of one size as one batch, in order."""
@@ -365,13 +399,19 @@ class ScsColorizeSrPipeline(Pipeline):
     ) -> list[EncodedImage]:
         """Run the color branch on a batch of sources of the same shapes.
 
-        References of a source take precedence over `reference_tokens`, which all others share.
+        References of a source take precedence over `reference_tokens`, which all others share;
+        hints are added to either.
         """
         if sources[0].references:
             encoded = [self._network.encode_references(source.references) for source in sources]
             reference_tokens = tuple(torch.cat(level) for level in zip(*encoded, strict=True))
+        pixel_values = torch.cat([source.pixel_values for source in sources])
+        if sources[0].hints:
+            hints = map(torch.cat, zip(*(source.hints for source in sources), strict=True))
+            hint_tokens = self._network.encode_hints(pixel_values, *hints)
+            reference_tokens = join_tokens(reference_tokens, hint_tokens)
         color = self._network.encode_color(
-            torch.cat([source.pixel_values for source in sources]),
+            pixel_values,
             reference_tokens,
             reference_strength,
             return_attention,
@@ -423,7 +463,7 @@ class ScsColorizeSrPipeline(Pipeline):
         )
         size, dtype, channels = source.output_size[::-1], np.dtype(f"uint{depth}"), 3
         if source.alpha is not None:
-            arrays, channels = _with_alpha(arrays, resize_alpha(source.alpha, size)), 4
+            arrays, channels = append_alpha(arrays, resize_alpha(source.alpha, size)), 4
         return Strips(size, channels, dtype, _with_explained_memory_errors(arrays, size))
 
     @property
@@ -438,41 +478,8 @@ def _check_batches(batch_size: int | None, num_workers: int | None) -> None:
         check_count("num_workers", num_workers, low=0)
 
 
-def _has_colors(image: Image.Image) -> bool:
-    """Return whether RGB is more than gray in three equal channels, judged at a small size."""
-    if image.mode != "RGB":
-        return False
-    small = image.resize((32, 32), Image.Resampling.BOX)
-    return np.ptp(np.asarray(small).astype(int), axis=2).mean() > 2
-
-
-def _with_alpha(strips: Iterable[np.ndarray], alpha: Image.Image) -> Iterator[np.ndarray]:
-    """Append the rows of `alpha` (mode L) to strips (h, W, 3) as their last channel."""
-    levels, top = np.asarray(alpha), 0
-    for strip in strips:
-        rows = levels[top : top + len(strip)].astype(strip.dtype)
-        yield np.dstack((strip, rows * (np.iinfo(strip.dtype).max // 255)))
-        top += len(strip)
-
-
 def _with_explained_memory_errors(
     strips: Iterable[np.ndarray], size: tuple[int, int]
 ) -> Iterator[np.ndarray]:
     with explain_memory_errors("for a result of {}x{}".format(*size)):
         yield from strips
-
-
-def _is_table(images) -> bool:
-    """Return whether it is a data set or column of `datasets`, which transformers takes for one."""
-    return type(images).__module__.startswith("datasets.")
-
-
-def _with_own_references(images: list, references: list) -> list[dict]:
-    """Pair every image with its reference."""
-    if len(references) != len(images):
-        raise ValueError(
-            f"{len(references)} references for {len(images)} images: give one for all, "
-            "or a list with one for each"
-        )
-    rows = (image if isinstance(image, Mapping) else {"image": image} for image in images)
-    return [{**row, "reference": own} for row, own in zip(rows, references, strict=True)]

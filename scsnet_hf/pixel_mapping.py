@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+CELL = 4  # pixels of the working size across one position of F_s and F_r
+
 Axis = int | torch.Tensor
 Taps = Callable[[torch.Tensor], dict[int, torch.Tensor]]  # fractions to weights by pixel offset
 
@@ -250,6 +252,12 @@ def crop(features: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     for axis, length in zip((-2, -1), size, strict=True):  # by index, as in pad_to_multiple
         features = features.index_select(axis, torch.arange(length, device=features.device))
     return features
+
+
+def hint_cells(positions: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return the positions of F_s, x and y (B, K, 2), in which pixels (B, K, 2) of (H, W) are."""
+    last = positions.new_tensor([-(-side // CELL) - 1 for side in reversed(size)])
+    return (positions / CELL).floor().clamp(min=0).minimum(last).long()
 
 
 # Blocks of rows, which stay in the cache

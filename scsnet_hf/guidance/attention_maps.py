@@ -8,9 +8,9 @@ from PIL import Image
 from ..image_io import ImageSource, load_image
 from ..image_processing_scsnet import drop_alpha
 from ..pipeline_scsnet import ScsColorizeSrPipeline
+from ..pixel_mapping import CELL
 from .points import Point, check_point
 
-_STRIDE = 4  # side of a cell of the finest pyramid level, in pixels of the working size
 _DARKEST = 0.25  # brightness of an image where the attention or the valve is 0
 
 
@@ -73,7 +73,7 @@ class AttentionMaps:
         maps = []
         for level, weights in enumerate(self.attentions):
             row, column = (
-                min(int(fraction * side) // (_STRIDE * 2**level), cells - 1)
+                min(int(fraction * side) // (CELL * 2**level), cells - 1)
                 for fraction, side, cells in zip(
                     reversed(point), self.source_size, weights.shape[:2], strict=True
                 )
@@ -116,14 +116,14 @@ class AttentionMaps:
 
     def _pixels(self, cells: torch.Tensor, level: int, size: tuple[int, int]) -> torch.Tensor:
         """Repeat cells (h, w) over the pixels (H, W) that they cover, without the padding."""
-        side = _STRIDE * 2**level
+        side = CELL * 2**level
         pixels = cells.repeat_interleave(side, 0).repeat_interleave(side, 1)
         return pixels[: size[0], : size[1]]
 
 
 def _cells(size: tuple[int, int], level: int) -> tuple[int, int]:
     """Count rows and columns of a level: ceil(side / 4), halved and rounded up at every level."""
-    rows, columns = (-(-side // (_STRIDE * 2**level)) for side in size)
+    rows, columns = (-(-side // (CELL * 2**level)) for side in size)
     return rows, columns
 
 

@@ -42,7 +42,7 @@ class ZoomView:
         reference_strength: float = 1.0,
     ):
         self.pipe = pipe
-        self._encoded = pipe.encode_color(image, reference, reference_strength)
+        self._encoded = pipe.encode_color(image, reference, reference_strength=reference_strength)
 
     @property
     def source_size(self) -> tuple[int, int]:
