@@ -1,9 +1,9 @@
-"""The paper's ablations at any budget: Table 4 (loss terms) and Table 5 (components)."""
+"""The paper's ablations at any budget, Tables 4 and 5, and one of what we do differently."""
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from statistics import mean, stdev
@@ -46,7 +46,18 @@ from .markdown_tables import markdown_table
 from .options import option
 
 SCALE = 4  # magnification
-TITLES = {"losses": "Table 4: loss terms", "components": "Table 5: components"}
+TITLES = {
+    "losses": "Table 4: loss terms",
+    "components": "Table 5: components",
+    "deviations": "Deviations from the paper's network, one by one",
+}
+_LETTER = {
+    "similarity": "dot",
+    "cross_attention_skip": False,
+    "valve_convolution": False,
+    "align_corners": True,
+    "luminance_skip": False,
+}
 
 
 @dataclass(frozen=True)
@@ -58,16 +69,37 @@ class Variant:
         cross_attention: of `SCSNetConfig`. Without one there is no referential mode: the paper does
             not say what its baseline does with the reference.
         upsampler: of `SCSNetConfig`.
+        fields: other fields of `SCSNetConfig`, which replace those of the preset.
+        equal_mapping: give all layers of the pixel mapping the width of F_cs, like the paper.
     """
 
     losses: str = "full"
     cross_attention: str = "pyramid_valve"
     upsampler: str = "cpm"
+    fields: Mapping[str, object] = field(default_factory=dict)
+    equal_mapping: bool = False
+
+    @classmethod
+    def of_the_paper(cls, equal_mapping: bool = True, **fields: object) -> "Variant":
+        """The paper's network, of the widths of the preset, but for some fields."""
+        return cls("content", fields={**_LETTER, **fields}, equal_mapping=equal_mapping)
 
     @property
     def key(self) -> str:
-        """Name of its folder, the same for the same variant in both tables."""
-        return f"{self.losses}-{self.cross_attention}-{self.upsampler}"
+        """Name of its folder, the same for the same variant in all tables."""
+        words = [self.losses, self.cross_attention, self.upsampler]
+        words += [f"{name}={value}" for name, value in sorted(self.fields.items())]
+        return "-".join([*words, *["equal-mapping"] * self.equal_mapping])
+
+    def config(self, network: str) -> SCSNetConfig:
+        """Return the configuration of this variant of a preset."""
+        config = SCSNetConfig.from_preset(
+            network,
+            **{"cross_attention": self.cross_attention, "upsampler": self.upsampler, **self.fields},
+        )
+        if self.equal_mapping:
+            config.mapping_hidden_sizes = 3 * [config.mapping_size]
+        return config
 
 
 TABLES: dict[str, dict[str, Variant]] = {
@@ -84,6 +116,19 @@ TABLES: dict[str, dict[str, Variant]] = {
         "CPM": Variant(cross_attention="none"),
         "PVCAttn + CPM": Variant(),
     },
+    "deviations": {
+        "the paper's network": Variant.of_the_paper(),
+        "cosines": Variant.of_the_paper(similarity="cosine"),
+        "cosines, times a learned factor": Variant.of_the_paper(similarity="learned_cosine"),
+        "skip around PVCAttn": Variant.of_the_paper(cross_attention_skip=True),
+        "1x1 convolution after the valves": Variant.of_the_paper(valve_convolution=True),
+        "cell-centered pixels": Variant.of_the_paper(align_corners=False),
+        "narrow late mapping layers": Variant.of_the_paper(equal_mapping=False),
+        "lightness added (not `base`)": Variant.of_the_paper(luminance_skip=True),
+        "`base`: all but the last": Variant(
+            "content", fields={"similarity": "learned_cosine", "luminance_skip": False}
+        ),
+    },
 }
 
 
@@ -94,7 +139,7 @@ class Budget:
     The help texts of the fields, which are also those of the command, describe them.
     """
 
-    network: str = option("base", "preset of the network", choices=list(NETWORKS))
+    network: str = option("paper", "preset of the network", choices=list(NETWORKS))
     source_size: int = option(128, f"side of source and reference; the magnification is {SCALE}")
     label_size: int = option(512, "side of the window for the losses")
     steps: int = option(100_000, "of training")
@@ -128,12 +173,9 @@ def train_variant(
         The network with averaged weights, in eval mode.
     """
     torch.manual_seed(seed)
-    config = SCSNetConfig.from_preset(
-        budget.network, cross_attention=variant.cross_attention, upsampler=variant.upsampler
-    )
     weights = dataclasses.replace(LOSS_PRESETS[variant.losses], color_readout=budget.color_readout)
     trainer = SCSNetTrainer(
-        model=SCSNetForImageToImage(config),
+        model=SCSNetForImageToImage(variant.config(budget.network)),
         args=_training_arguments(budget, folder, seed, workers),
         train_dataset=_samples(budget, data, seed),
         processing_class=SCSNetImageProcessor(),
@@ -229,7 +271,12 @@ def run_ablation(
         vgg: see `VGG16Features.from_pretrained`.
         fid: see `FeatureNetwork.from_option`.
         workers: loader processes.
+
+    Raises:
+        ValueError: for the deviations of the preset "paper", which has none.
     """
+    if "deviations" in tables and budget.network == "paper":
+        raise ValueError("the network 'paper' has no deviations: take --network base or small")
     loss_network, features = VGG16Features.from_pretrained(vgg), FeatureNetwork.from_option(fid)
     samples = _validation_samples(validation, images, SCALE * budget.source_size)
     variants = {variant.key: variant for name in tables for variant in TABLES[name].values()}

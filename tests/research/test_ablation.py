@@ -17,6 +17,7 @@ from research.ablation import (
     ablation_table,
     train_variant,
 )
+from scsnet_hf import SCSNetConfig
 
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "ablate.py"
 BUDGET = Budget(network="tiny", source_size=16, label_size=16, steps=4, batch_size=2)
@@ -32,14 +33,30 @@ def album(tmp_path_factory):
 
 def test_the_papers_model_is_the_last_row_of_both_tables():
     whole = Variant("full", "pyramid_valve", "cpm")
-    assert [list(variants.values())[-1] for variants in TABLES.values()] == [whole, whole]
+    assert [list(TABLES[name].values())[-1] for name in ("losses", "components")] == [whole, whole]
 
 
 def test_loss_rows_differ_in_losses_only_and_components_in_the_network_only():
-    losses, components = (list(variants.values()) for variants in TABLES.values())
+    losses, components = (list(TABLES[name].values()) for name in ("losses", "components"))
     assert {(one.cross_attention, one.upsampler) for one in losses} == {("pyramid_valve", "cpm")}
     assert {one.losses for one in components} == {"full"}
     assert len({one.key for one in (*losses, *components)}) == 8  # trained once each
+
+
+def test_deviations_lead_from_the_papers_network_to_base():
+    """`base` is narrower late in the pixel mapping; color_size only matters above 128 pixels."""
+    letter, *_, ours = (one.config("base").to_dict() for one in TABLES["deviations"].values())
+    paper, base = (SCSNetConfig.from_preset(name).to_dict() for name in ("paper", "base"))
+    assert {name for name in letter if letter[name] != paper[name]} == {"color_size"}
+    assert ours == base
+
+
+def test_each_deviation_changes_one_field_of_the_papers_network():
+    letter, *others, _ = (one.config("small").to_dict() for one in TABLES["deviations"].values())
+    changed = [{name for name in one if one[name] != letter[name]} for one in others]
+    assert all(len(fields) == 1 for fields in changed)
+    keys = {variant.key for variant in TABLES["deviations"].values()}
+    assert len(keys) == len(TABLES["deviations"])
 
 
 @pytest.mark.parametrize(
