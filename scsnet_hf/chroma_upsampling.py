@@ -13,17 +13,21 @@ from torch import nn
 from .back_projection import resized_rows
 from .pixel_mapping import PixelGrid, axis_coordinates, conversion_blocks, linear_taps
 
-# Twice the side of what the color branch sees at most, and not to be told from more by the eye.
-MOST_PIXELS = 2**17  # of which colors are computed by the network
+_DETAIL = 2  # sides of the small image, relative to `config.color_size`
 _TOLERANCE = 0.2  # normalized L; at this difference the weight of a color is halved
 
 
-def small_size(size: tuple[int, int]) -> tuple[int, int]:
-    """Return the size at which colors are computed for an image of `size`, (H, W).
+def small_size(size: tuple[int, int], color_size: int) -> tuple[int, int]:
+    """Return the size at which the network computes colors, for an image of `size`, (H, W).
 
-    It is the same size for images of up to `MOST_PIXELS`.
+    It has as many pixels as a square of twice the color branch's own size: more would only be
+    more work, since colors end where the lightness does. Smaller images have their own size.
+
+    Args:
+        size: of the image.
+        color_size: of the config.
     """
-    factor = min(1.0, math.sqrt(MOST_PIXELS / (size[0] * size[1])))
+    factor = min(1.0, _DETAIL * color_size / math.sqrt(size[0] * size[1]))
     return max(1, round(factor * size[0])), max(1, round(factor * size[1]))
 
 

@@ -153,14 +153,18 @@ class NetworkRunner:
         except NotFiniteError as error:
             yield from islice(decode(self._model_in_float32(error)), done, None)
 
+    def color_size(self, output_size: tuple[int, int]) -> tuple[int, int]:
+        """Return the size at which colors are computed where the lightness is the source's."""
+        return small_size(output_size, self.model.config.color_size)
+
     def decode_colors(
         self, encoded: EncodedImage, output_size: tuple[int, int], tile_size: int | str | None
     ) -> Iterator[torch.Tensor]:
-        """Decode at `small_size` and enlarge the colors along the source's lightness.
+        """Decode at `color_size` and enlarge the colors along the source's lightness.
 
         The arguments and results are those of `decode_in_tiles`.
         """
-        source, size = encoded.pixel_values, small_size(output_size)
+        source, size = encoded.pixel_values, self.color_size(output_size)
         # Neither side is enlarged: that would only be more work for the network.
         working = resampled(source, tuple(map(min, source.shape[-2:], size)))
         small = replace(encoded, pixel_values=working)

@@ -23,7 +23,6 @@ from .call_arguments import (
     with_hints,
     with_own,
 )
-from .chroma_upsampling import small_size
 from .configuration_scsnet import check_takes_references
 from .decoding import split_alpha
 from .image_io import ImageSource, load_image
@@ -453,7 +452,7 @@ class ScsColorizeSrPipeline(Pipeline):
         """Decode one source to its output size, with its transparency."""
         pixel_values, output_size = source.pixel_values, source.output_size
         keeps_lightness = luminance == "source" or output_size == tuple(pixel_values.shape[-2:])
-        if keeps_lightness and small_size(output_size) != output_size:
+        if keeps_lightness and self._network.color_size(output_size) != output_size:
             strips = self._network.decode_colors(encoded, output_size, tile_size)
             luminance, pixel_values = "network", None  # the lightness is the source's already
         else:

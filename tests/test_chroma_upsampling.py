@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from scsnet_hf import chroma_upsampling
-from scsnet_hf.chroma_upsampling import MOST_PIXELS, enlarge_colors, joint_bilateral, small_size
+from scsnet_hf.chroma_upsampling import enlarge_colors, joint_bilateral, small_size
 from scsnet_hf.color import normalize_lab, srgb_to_lab
 from scsnet_hf.pixel_mapping import PixelGrid
 
@@ -25,18 +25,18 @@ def enlarged(small: torch.Tensor, lightness: torch.Tensor) -> torch.Tensor:
 
 
 class TestSmallSize:
-    @pytest.mark.parametrize("size", [(1, 1), (362, 362), (1, MOST_PIXELS), (480, 270)])
+    @pytest.mark.parametrize("size", [(1, 1), (256, 256), (1, 2**16), (192, 341)])
     def test_of_a_small_image_is_its_own(self, size):
-        assert small_size(size) == size
+        assert small_size(size, 128) == size
 
-    @pytest.mark.parametrize("size", [(363, 363), (3000, 4000), (10_000, 10_000)])
-    def test_of_a_large_image_has_its_aspect_and_the_most_pixels(self, size):
-        height, width = small_size(size)
-        assert height * width == pytest.approx(MOST_PIXELS, rel=0.01)
+    @pytest.mark.parametrize("size", [(257, 257), (3000, 4000), (10_000, 10_000)])
+    def test_of_a_large_image_has_its_aspect_and_as_many_pixels(self, size):
+        height, width = small_size(size, 128)
+        assert height * width == pytest.approx(256**2, rel=0.01)
         assert width / height == pytest.approx(size[1] / size[0], rel=0.01)
 
     def test_of_a_line_is_a_line(self):
-        assert small_size((1, 2 * MOST_PIXELS))[0] == 1
+        assert small_size((1, 2**17), 128)[0] == 1
 
 
 class TestJointBilateral:
@@ -100,9 +100,21 @@ class TestInThePipeline:
 
     @pytest.fixture
     def limited(self, tiny_pipe, monkeypatch):
-        """The pipeline, with colors of images of more than 30x20 pixels computed at that size."""
-        monkeypatch.setattr(chroma_upsampling, "MOST_PIXELS", 600)
+        """The pipeline, with colors of images of more than 24x24 pixels computed at that size."""
+        monkeypatch.setattr(tiny_pipe.model.config, "color_size", 12)
         return tiny_pipe
+
+    @pytest.fixture
+    def seen(self, limited, monkeypatch) -> list[int]:
+        """How many pixels each call of the texture branch gets."""
+        numbers, encode = [], limited.model.encode_texture
+
+        def count(pixels):
+            numbers.append(pixels.shape[-2:].numel())
+            return encode(pixels)
+
+        monkeypatch.setattr(limited.model, "encode_texture", count)
+        return numbers
 
     @pytest.mark.parametrize(
         "arguments", [{"scale": 1}, {"scale": 0.8}, {"scale": 2.3, "luminance": "source"}]
@@ -120,22 +132,19 @@ class TestInThePipeline:
         lightness = normalize_lab(srgb_to_lab(result))[:1]
         assert (lightness - source).abs().max() < 0.02  # 8 bits a channel
 
-    def test_the_network_sees_few_pixels(self, limited, image, monkeypatch):
-        seen = []
-        encode = limited.model.encode_texture
-        monkeypatch.setattr(
-            limited.model,
-            "encode_texture",
-            lambda pixels: seen.append(pixels.shape[-2:].numel()) or encode(pixels),
-        )
-        limited(image, scale=1, tile_size=None)
-        assert seen == [600]
-
-    @pytest.mark.parametrize("luminance", ["network", "source"])
-    def test_enlarged_lightness_of_the_network_is_computed_in_full(
-        self, limited, image, luminance, monkeypatch
+    @pytest.mark.parametrize(
+        ("size", "arguments", "pixels"),
+        [
+            ((90, 64), {"scale": 1}, 28 * 20),
+            ((90, 64), {"scale": 1, "luminance": "source"}, 28 * 20),
+            ((90, 64), {"scale": 2, "luminance": "source"}, 28 * 20),
+            ((24, 24), {"scale": 2, "luminance": "source"}, 24 * 24),
+            ((24, 24), {"scale": 1}, 24 * 24),
+            ((90, 64), {"scale": 2}, 90 * 64),
+        ],
+    )
+    def test_the_network_sees_no_more_pixels_than_colors_need(
+        self, limited, seen, image, size, arguments, pixels
     ):
-        limit = limited(image, scale=2, luminance=luminance)
-        monkeypatch.setattr(chroma_upsampling, "MOST_PIXELS", MOST_PIXELS)
-        same = np.array_equal(limit, limited(image, scale=2, luminance=luminance))
-        assert same == (luminance == "network")
+        limited(image.resize(size), tile_size=None, **arguments)
+        assert seen == [pixels]
