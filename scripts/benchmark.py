@@ -43,11 +43,12 @@ from research.benchmark.networks import measure_networks
 from research.benchmark.result_sizes import measure_result_sizes
 from research.benchmark.space import SPACE, measure_space
 from research.benchmark.startup import measure_startup
-from research.benchmark.training_step import PRESET
 from research.benchmark.upsamplers import measure_upsamplers
 from research.environment import describe_hardware, software_versions
+from scsnet_hf.configuration_scsnet import PRESETS as NETWORKS
 from scsnet_hf.data import SOURCES
 from scsnet_hf.io.extras import needs_extra
+from scsnet_hf.training import PRESETS
 
 PACKAGES = ("scsnet_hf", "torch", "transformers", "datasets", "torchdata", "pillow", "numpy")
 
@@ -144,9 +145,11 @@ def add_training_commands(add_command: Callable) -> None:
     add = add_command("loader", measure_loader, tables.loader_tables, "loader and training step")
     data = f"folder, parquet or tar files, Hub id, or one of {', '.join(SOURCES)}"
     add("--data", nargs="+", required=True, help=data)
-    add("--network", default=PRESET.network, choices=("base", "small", "tiny"), help="size")
-    add("--batch-size", type=positive, default=PRESET.batch_size)
-    add("--source-size", type=positive, default=PRESET.pairs.source_size, help="pixels a side")
+    add("--preset", default="continuous", choices=PRESETS, help="training preset, which decides")
+    add("--network", choices=NETWORKS, help="size (default: of the preset)")
+    add("--batch-size", type=positive, help="(default: of the preset)")
+    add("--source-size", type=positive, help="pixels a side of all images (default: of the preset)")
+    add("--loader-only", action="store_true", help="no training steps")
     add("--workers", type=int, nargs="+", default=[0, 1, 2], help="numbers of loader processes")
     add("--vgg", help="safetensors file for the perceptual loss (default: random, as slow)")
     add("--bf16", action="store_true", help="bfloat16 where autocast allows")

@@ -95,6 +95,12 @@ def test_loader(benchmark, capsys, photographs, tmp_path):
     ]
 
 
+def test_loader_makes_the_samples_of_a_preset(benchmark, capsys, photographs):
+    once = ["--runs", 1, "--batches", 1, "--workers", 0, "--loader-only"]
+    benchmark("loader", "--data", photographs, "--preset", "paper", *once)
+    assert "training step" not in capsys.readouterr().out
+
+
 def test_networks(benchmark, capsys, tmp_path):
     output, rows = tmp_path / "networks.json", ["tiny", "siggraph17@32+srvgg-16"]
     benchmark("networks", "--rows", *rows, "--size", 16, "--runs", 2, "--output", output)

@@ -20,9 +20,10 @@ from scsnet_hf.data import (
     training_loader,
     training_stream,
 )
+from scsnet_hf.training import PRESETS
 
 from .interleaved import Measurements, interleave
-from .training_step import PRESET, WARM_UP_STEPS, StepSettings, step_measurements
+from .training_step import WARM_UP_STEPS, StepSettings, step_measurements
 
 if TYPE_CHECKING:
     import datasets
@@ -32,21 +33,29 @@ _PREFETCHED = 2  # batches that a loader process prepares ahead, PyTorch's defau
 
 def measure_loader(
     data: Sequence[str],
-    source_size: int,
+    preset: str,
+    network: str | None,
+    batch_size: int | None,
+    source_size: int | None,
     workers: Sequence[int],
     batches: int,
     runs: int,
+    loader_only: bool,
     **step: object,
 ) -> dict[str, Measurements]:
     """Measure how fast the loader delivers images, and how fast training consumes them.
 
     Args:
         data: names of one source, see `resolve_source`.
-        source_size: side of source, reference and labels in pixels.
+        preset: of training, whose samples are made.
+        network: preset of `SCSNetConfig`; None for that of the preset.
+        batch_size: images of a step; None for that of the preset.
+        source_size: side of source, reference and labels in pixels; None for those of the preset.
         workers: numbers of loader processes.
         batches: steps, and batches of a loader process, in each run.
         runs: of each.
-        **step: arguments of `StepSettings`.
+        loader_only: measure no training steps.
+        **step: other arguments of `StepSettings`.
 
     Returns:
         Images/s of `loader` (by loader processes) and `step` (by loss terms); `sample`, seconds
@@ -55,20 +64,21 @@ def measure_loader(
     Raises:
         ValueError, OSError: as `resolve_source` does.
     """
-    settings = StepSettings(**step)
+    own = PRESETS[preset]
+    size = batch_size or own.batch_size
+    settings = StepSettings(preset, network or own.network, size, **step)
     source = resolve_source(data if len(data) > 1 else data[0])
-    pairs = dataclasses.replace(
-        PRESET.pairs, source_size=source_size, label_size=source_size, reference_size=source_size
-    )
-    size, count = settings.batch_size, batches * settings.batch_size
+    pairs = own.pairs
+    if source_size:
+        names = ("source_size", "label_size", "reference_size")
+        pairs = dataclasses.replace(pairs, **dict.fromkeys(names, source_size))
+    count = batches * size
     stream = training_stream(
         stream_photographs(source),
         pairs,
         selection=source.selection,
         block_size=count,  # so that every measurement includes the reading of one block
     )
-    samples = iter(stream)
-    step_batches = [collate(list(islice(samples, size))) for _ in range(WARM_UP_STEPS + batches)]
     groups = {
         "loader": [
             partial(_loader_speed, stream, size, number, batches)
@@ -78,8 +88,11 @@ def measure_loader(
             partial(_stage_times, _start(_encoded_images(source)), pairs, size, count),
             partial(_stream_time, _start(iter(stream)), count),
         ],
-        "step": step_measurements(settings, step_batches),
     }
+    if not loader_only:
+        samples = iter(stream)
+        taken = [collate(list(islice(samples, size))) for _ in range(WARM_UP_STEPS + batches)]
+        groups["step"] = step_measurements(settings, taken)
     return interleave(groups, runs)
 
 

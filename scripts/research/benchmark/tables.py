@@ -131,8 +131,9 @@ def model_table(values: dict[str, Measurements]) -> str:
 
 
 def loader_tables(values: dict[str, Measurements]) -> str:
-    """Format what `measure_loader` returned, as three tables."""
-    steps = {name: statistics.median(speeds) for name, speeds in values["step"].items()}
+    """Format what `measure_loader` returned, as two or three tables."""
+    training = values.get("step", {})
+    steps = {name: statistics.median(speeds) for name, speeds in training.items()}
     loader = markdown_table(
         ["loader processes", "images/s", *(f"ratio to step, {name} terms" for name in steps)],
         [
@@ -143,9 +144,10 @@ def loader_tables(values: dict[str, Measurements]) -> str:
     )
     step = markdown_table(
         ["training step", "images/s"],
-        [[f"{name} loss terms", spread(speeds)] for name, speeds in values["step"].items()],
+        [[f"{name} loss terms", spread(speeds)] for name, speeds in training.items()],
     )
-    return "\n\n".join((loader, step, _sample_table(values["sample"])))
+    parts = (loader, *[step] * bool(training), _sample_table(values["sample"]))
+    return "\n\n".join(parts)
 
 
 def _sample_table(seconds: Measurements) -> str:

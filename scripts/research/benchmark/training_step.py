@@ -15,15 +15,15 @@ from scsnet_hf.modeling_scsnet import SCSNetForImageToImage
 from scsnet_hf.training import PRESETS, LossWeights, SCSNetTrainer
 from scsnet_hf.training.vgg import VGG16Features
 
-PRESET = PRESETS["continuous"]
 WARM_UP_STEPS = 2  # one of each mode
 
 
 @dataclass(frozen=True)
 class StepSettings:
-    """Settings of a training step beside those of the preset.
+    """Settings of a training step.
 
     Args:
+        preset: of `scsnet_hf.training`, which decides all others.
         network: preset of `SCSNetConfig`.
         batch_size: images of a step.
         vgg: safetensors file for the perceptual loss; None for random weights, as slow.
@@ -31,6 +31,7 @@ class StepSettings:
         cpu: use no accelerator.
     """
 
+    preset: str
     network: str
     batch_size: int
     vgg: str | None
@@ -61,7 +62,7 @@ def step_measurements(
     settings: StepSettings, batches: Sequence[dict[str, torch.Tensor]]
 ) -> list[Callable[[], dict[str, float]]]:
     """Return a function for each set of loss terms; all but `WARM_UP_STEPS` batches count."""
-    full = PRESET.loss_weights
+    full = PRESETS[settings.preset].loss_weights
     content = LossWeights(full.content, 0.0, 0.0, channels=full.channels)
     vgg = VGG16Features.from_pretrained(settings.vgg) if settings.vgg else VGG16Features()
     return [
@@ -86,7 +87,7 @@ def _step_speed(
                 output_dir=folder,
                 max_steps=len(batches),
                 per_device_train_batch_size=settings.batch_size,
-                learning_rate=PRESET.learning_rate,
+                learning_rate=PRESETS[settings.preset].learning_rate,
                 bf16=settings.bf16,
                 use_cpu=settings.cpu,
                 save_strategy="no",
