@@ -107,6 +107,7 @@ def colorize(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from .io.jobs import STANDARD_STREAM, count_passed_over, plan_jobs
+    from .io.warning_lines import redirect_warnings
 
     with TemporaryDirectory(prefix="scsnet-") as folder:
         output = args.output or (STANDARD_STREAM if args.inputs == [STANDARD_STREAM] else None)
@@ -119,10 +120,11 @@ def colorize(args: argparse.Namespace) -> int:
         todo = [job for job in jobs if not (args.skip_existing and job.is_done)]
         with tqdm(total=len(todo), unit="file", disable=None, desc="loading") as bar:
             report = _Report(bar)
-            first = [job for job in todo[:_CHECKED_FIRST] if report.is_readable(job)]
-            readable = first + todo[_CHECKED_FIRST:]
-            if readable:
-                _colorize_jobs(args, reference, jobs, readable, report)
+            with redirect_warnings(report.warn):
+                first = [job for job in todo[:_CHECKED_FIRST] if report.is_readable(job)]
+                readable = first + todo[_CHECKED_FIRST:]
+                if readable:
+                    _colorize_jobs(args, reference, jobs, readable, report)
         if output == STANDARD_STREAM and report.done:
             _copy_to_stdout(jobs[0].target)
     skipped = len(jobs) - len(todo)
@@ -228,17 +230,15 @@ def _colorize_jobs(
     """Load the network and run the jobs that are to do."""
     pipe = _load_pipeline(args.model, args.device, args.dtype)
     from .io.parallel import automatic_jobs, run_parallel
-    from .io.warning_lines import redirect_warnings
 
     depend_on_previous = args.reference == FIRST or args.propagate
     at_once = 1 if depend_on_previous else args.jobs or automatic_jobs(pipe.device)
-    with redirect_warnings(report.warn):
-        run = _build_colorizer(pipe, args, reference, jobs, report.warn)
-        _resume_garbage_collection()
-        report.loaded()
-        with closing(run_parallel(todo, run, at_once, _INPUT_ERRORS, report.write)) as outcomes:
-            for job, outcome in outcomes:
-                report.add(job, outcome)
+    run = _build_colorizer(pipe, args, reference, jobs, report.warn)
+    _resume_garbage_collection()
+    report.loaded()
+    with closing(run_parallel(todo, run, at_once, _INPUT_ERRORS, report.write)) as outcomes:
+        for job, outcome in outcomes:
+            report.add(job, outcome)
 
 
 def _build_colorizer(

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image, ImageSequence
 from transformers.utils import logging
 
+from helpers import video_files
+from helpers.image_files import png_chunk
 from helpers.images import make_image
 from scsnet_hf import __version__, cli
 from scsnet_hf.registration import load_pipeline
@@ -307,6 +309,12 @@ class TestScreen:
         (warning,) = [line for line in capsys.readouterr().err.splitlines() if "colors" in line]
         assert warning.startswith(str(tree / "one.png"))
 
+    def test_a_warning_about_a_file_is_given_once(self, colorize, photo, capsys):
+        png = photo.read_bytes()
+        photo.write_bytes(png[:33] + png_chunk(b"pHYs", b"") + png[33:])
+        colorize(photo, "--scale", 1)
+        assert capsys.readouterr().err.count("left out (pHYs)") == 1
+
 
 class TestKinds:
     def test_an_animation_stays_one(self, colorize, tmp_path):
@@ -335,6 +343,16 @@ class TestKinds:
         with av.open(str(tmp_path / "video.scs.mkv")) as result:
             sizes = [(frame.width, frame.height) for frame in result.decode(video=0)]
         assert sizes == [(64, 48)] * 5
+
+    @pytest.mark.parametrize("option", ["--no-audio", "--no-deinterlace", None])
+    def test_sound_and_deinterlacing_are_switched_off(self, colorize, tmp_path, option, capsys):
+        frames = video_files.images(3)
+        video_files.write_video(tmp_path / "a.mp4", frames, flags="+ildct+ilme")
+        assert colorize(tmp_path / "a.mp4", "--scale", 1, *([option] if option else [])) == 0
+        has_sound = bool(video_files.packets_of(tmp_path / "a.scs.mp4", "audio"))
+        assert has_sound == (option != "--no-audio")
+        stays_interlaced = "was not deinterlaced" in capsys.readouterr().err
+        assert stays_interlaced == (option == "--no-deinterlace")
 
     def test_a_video_is_steady_by_default(self, colorize, tmp_path):
         video = tmp_path / "video.mp4"
