@@ -10,6 +10,8 @@ from typing import Any
 
 from PIL import Image, ImageColor
 
+from .image_io import load_image
+
 DEFAULT_SCALE = 4.0  # the paper's setting
 MIN_SCALE, MAX_SCALE = 0.5, 16.0
 MAX_SATURATION = 4
@@ -199,6 +201,34 @@ def read_hint(
             "counted from 0 at the top left"
         )
     return x, y, _read_color(color)
+
+
+def load_strokes(
+    strokes: Any, source_size: tuple[int, int], timeout: float | None = None
+) -> Image.Image:
+    """Read an image of strokes for a source of (width, height).
+
+    Raises:
+        ValueError: if it is no image with transparency, or of another size.
+        image_io.ImageError: if it cannot be read.
+    """
+    try:
+        image = load_image(strokes, timeout=timeout)
+    except TypeError:
+        raise ValueError(
+            f"hints: {strokes!r} is neither a list of (x, y, color) nor an image with transparency"
+        ) from None
+    if image.mode not in ("LA", "RGBA"):
+        raise ValueError(
+            "hints: the image of strokes has no transparency; leave it transparent where there is "
+            "no stroke"
+        )
+    if image.size != source_size:
+        raise ValueError(
+            "hints: the image of strokes has {}x{} pixels, but the source {}x{}; "
+            "draw them in its size".format(*image.size, *source_size)
+        )
+    return image
 
 
 def _read_color(color: Any) -> tuple[float, float, float]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from .cli_options import FIRST, build_parser, call_arguments, check_options
+from .cli_options import FIRST, build_parser, call_arguments, check_options, load_hints
 from .io.error_lines import one_line
 from .registration import find_checkpoint, load_pipeline
 
@@ -116,6 +116,7 @@ def colorize(args: argparse.Namespace) -> int:
             raise ValueError("-o -: standard output is a terminal; redirect it, or give -o FILE")
         _limit_pixels(args.max_megapixels)
         check_options(args, jobs)
+        hints = load_hints(args, jobs[0])
         reference = _load_reference(args.reference)
         todo = [job for job in jobs if not (args.skip_existing and job.is_done)]
         with tqdm(total=len(todo), unit="file", disable=None, desc="loading") as bar:
@@ -124,7 +125,7 @@ def colorize(args: argparse.Namespace) -> int:
                 first = [job for job in todo[:_CHECKED_FIRST] if report.is_readable(job)]
                 readable = first + todo[_CHECKED_FIRST:]
                 if readable:
-                    _colorize_jobs(args, reference, jobs, readable, report)
+                    _colorize_jobs(args, reference, hints, jobs, readable, report)
         if output == STANDARD_STREAM and report.done:
             _copy_to_stdout(jobs[0].target)
     skipped = len(jobs) - len(todo)
@@ -223,6 +224,7 @@ def _copy_to_stdout(target: Path) -> None:
 def _colorize_jobs(
     args: argparse.Namespace,
     reference: "Image.Image | str | None",
+    hints: list | str | None,
     jobs: "list[Job]",
     todo: "list[Job]",
     report: _Report,
@@ -233,7 +235,7 @@ def _colorize_jobs(
 
     depend_on_previous = args.reference == FIRST or args.propagate
     at_once = 1 if depend_on_previous else args.jobs or automatic_jobs(pipe.device)
-    run = _build_colorizer(pipe, args, reference, jobs, report.warn)
+    run = _build_colorizer(pipe, args, reference, hints, jobs, report.warn)
     _resume_garbage_collection()
     report.loaded()
     with closing(run_parallel(todo, run, at_once, _INPUT_ERRORS, report.write)) as outcomes:
@@ -245,6 +247,7 @@ def _build_colorizer(
     pipe: "ScsColorizeSrPipeline",
     args: argparse.Namespace,
     reference: "Image.Image | str | None",
+    hints: list | str | None,
     jobs: "list[Job]",
     on_warning: Callable[[str], None],
 ) -> "Callable[[Job, bool], str]":
@@ -267,11 +270,14 @@ def _build_colorizer(
         new_series,
         default_reference if reference is None else reference,
         propagate=args.propagate is not False,
+        hints=hints if len(jobs) == 1 else None,
     )
+    first_result = _first_result_of_earlier_run(pipe, args, hints, jobs)
     images = new_series(
-        _first_result_of_earlier_run(pipe, args, jobs) or reference,
+        first_result or reference,
         propagate=bool(args.propagate),
         follow_scenes=False,
+        hints=None if first_result else hints,
     )
     colorize_video = VideoColorizer(
         new_video_series, args.quality, on_warning, not args.no_audio, args.deinterlace
@@ -297,14 +303,17 @@ def _build_colorizer(
 
 
 def _first_result_of_earlier_run(
-    pipe: "ScsColorizeSrPipeline", args: argparse.Namespace, jobs: "list[Job]"
+    pipe: "ScsColorizeSrPipeline",
+    args: argparse.Namespace,
+    hints: list | str | None,
+    jobs: "list[Job]",
 ) -> "Image.Image | None":
     """The reference of a series whose first image is skipped, as an earlier run finished it."""
     first = next((job for job in jobs if not job.is_video), None)
     resumes = args.reference == FIRST and args.skip_existing
     if not (resumes and first and first.is_done):
         return None
-    return pipe(str(first.source), **call_arguments(args))
+    return pipe(str(first.source), hints=hints, **call_arguments(args))
 
 
 def _load_pipeline(model: str, device: str | None, dtype: str | None) -> "ScsColorizeSrPipeline":

@@ -21,6 +21,7 @@ examples:
   scsnet colorize old.jpg -o new.png --size 1920x1080  an exact size
   scsnet colorize album -o results --scale 2           a folder with its subfolders
   scsnet colorize old.jpg --reference modern.jpg       with the colors of another image
+  scsnet colorize old.jpg --hint 90,40=#b03020         the thing at x,y has this color
   scsnet colorize video.mp4 -o new.mp4 --scale 1       a video
   scsnet colorize https://example.org/old.jpg          an image from the web
   scsnet colorize - <old.jpg >new.png                  standard input and output
@@ -110,6 +111,22 @@ def _add_series_options(parser: argparse.ArgumentParser) -> None:
         help=f"image (file or URL) whose colors to use; {FIRST}: the first result of a series, so "
         "that colors stay the same (default for videos and animations)",
     )
+    hints = parser.add_mutually_exclusive_group()
+    hints.add_argument(
+        "--hint",
+        type=_hint,
+        action="append",
+        metavar="X,Y=COLOR",
+        help="what color the thing at a place has, in pixels of the image, such as 90,40=#b03020, "
+        "=teal or =hsl(210,60%%,40%%); may be repeated. For one image, the first frame of a video, "
+        f"or with --reference {FIRST} the first image of a series",
+    )
+    hints.add_argument(
+        "--hints",
+        metavar="FILE",
+        help="the same from a file: JSON as the browser demo saves it, or a PNG of the image's "
+        "size with strokes, transparent elsewhere",
+    )
     parser.add_argument(
         "--propagate",
         action=argparse.BooleanOptionalAction,
@@ -151,6 +168,20 @@ def _add_file_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="refuse animations with more frames (default: 1000)",
     )
+
+
+def _hint(text: str) -> tuple[float, float, str]:
+    from .call_arguments import read_hint
+
+    place, _, color = text.partition("=")
+    try:
+        x, y = map(float, place.split(","))
+        read_hint((x, y, color))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not X,Y=COLOR, for example 120,80=#b03020"
+        ) from None
+    return x, y, color
 
 
 def _whole_number(text: str) -> int:
@@ -199,7 +230,56 @@ def check_options(args: argparse.Namespace, jobs: "list[Job]") -> None:
             given = "x".join(map(str, value)) if isinstance(value, tuple) else value
             reason = str(error).partition(": ")[2]
             raise ValueError(f"--{name.replace('_', '-')} {given}: {reason}") from None
+    _check_has_one_image(args, jobs)
     _check_model(args.model)
+
+
+def load_hints(args: argparse.Namespace, job: "Job") -> list | str | None:
+    """Return the hints for the source of a job, as the pipeline takes them.
+
+    Raises:
+        ValueError: if they do not fit the image, or cannot be read; OSError likewise.
+    """
+    if not (args.hint or args.hints):
+        return None
+    from .call_arguments import load_strokes, read_hint
+    from .guidance.hint_editor import hints_from_json
+
+    option = f"--hints {args.hints}" if args.hints else "--hint"
+    size = _upright_size(job)
+    try:
+        if args.hint:
+            return [read_hint(hint, size) for hint in args.hint]
+        if Path(args.hints).suffix.lower() == ".json":
+            return list(hints_from_json(Path(args.hints).read_text("utf-8"), size))
+        load_strokes(args.hints, size)
+    except ValueError as error:
+        reason = str(error).removeprefix("hints: ").removeprefix(f"{args.hints}: ")
+        raise ValueError(f"{option}: {reason}") from None
+    return args.hints
+
+
+def _check_has_one_image(args: argparse.Namespace, jobs: "list[Job]") -> None:
+    series = args.reference == FIRST and not jobs[0].is_video
+    if (args.hint or args.hints) and len(jobs) > 1 and not series:
+        raise ValueError(
+            f"--hint{'' if args.hint else 's'}: is for one image, and there are {len(jobs)}; with "
+            f"--reference {FIRST}, it is for the first image of a series"
+        )
+
+
+def _upright_size(job: "Job") -> tuple[int, int]:
+    """Return (width, height) of an image, or of the first frame of a video."""
+    from .image_io import load_image
+    from .io.jobs import fetch
+
+    fetch(job)
+    if not job.is_video:
+        return load_image(job.source).size
+    from .video.reading import open_video
+
+    with open_video(job.source) as video:
+        return next(video.frames()).image.size
 
 
 def _check_quality(quality: int | None, jobs: "list[Job]") -> None:

@@ -16,7 +16,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import ModelOutput, logging
 
 from .back_projection import back_project, keep_source_lightness
-from .call_arguments import LUMINANCES, read_hint
+from .call_arguments import LUMINANCES, load_strokes, read_hint
 from .color import (
     denormalize_lab,
     lab_to_fitted_srgb,
@@ -422,7 +422,7 @@ def read_hints(
     """
     reduction = max(working_size) / max(seen_size)
     if not isinstance(hints, list | tuple):
-        found = _hints_of_strokes(_load_strokes(hints, source_size, timeout), working_size)
+        found = _hints_of_strokes(load_strokes(hints, source_size, timeout), working_size)
         return found and found._replace(positions=found.positions / reduction)
     if not hints:
         return None
@@ -439,26 +439,6 @@ def read_hints(
             "pixels of a later one, which the network does not tell apart: the later one counts."
         )
     return Hints(positions[None, last], colors[None, last])
-
-
-def _load_strokes(strokes: Any, source_size: tuple[int, int], timeout: float | None) -> Image.Image:
-    try:
-        image = load_image(strokes, timeout=timeout)
-    except TypeError:
-        raise ValueError(
-            f"hints: {strokes!r} is neither a list of (x, y, color) nor an image with transparency"
-        ) from None
-    if image.mode not in ("LA", "RGBA"):
-        raise ValueError(
-            "hints: the image of strokes has no transparency; leave it transparent where there is "
-            "no stroke"
-        )
-    if image.size != source_size:
-        raise ValueError(
-            "hints: the image of strokes has {}x{} pixels, but the source {}x{}; "
-            "draw them in its size".format(*image.size, *source_size)
-        )
-    return image
 
 
 def _hints_of_strokes(strokes: Image.Image, working_size: tuple[int, int]) -> Hints | None:

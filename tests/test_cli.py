@@ -1,6 +1,7 @@
 """The command `scsnet colorize`: which files it writes, what it reports and its exit code."""
 
 import io
+import json
 import os
 import platform
 import subprocess
@@ -445,6 +446,65 @@ class TestSeries:
         assert (album / "2.scs.png").read_bytes() == whole
 
 
+class TestHints:
+    HINTS = [(5, 6, "#b03020"), (20, 3, "teal")]  # of a photo of 24x16
+
+    @pytest.fixture
+    def album(self, tmp_path):
+        folder = tmp_path / "album"
+        folder.mkdir()
+        for index in range(2):
+            make_image(24, 16, seed=index).save(folder / f"{index}.png")
+        return folder
+
+    @pytest.mark.parametrize("kind", ["options", "json", "half_size", "strokes"])
+    def test_they_do_what_the_pipeline_does(self, colorize, photo, tiny_pipe, tmp_path, kind):
+        hints = self.HINTS
+        file = tmp_path / ("hints.png" if kind == "strokes" else "hints.json")
+        options = ["--hints", file]
+        if kind == "options":
+            options = [f"--hint={x},{y}={color}" for x, y, color in hints]
+        elif kind == "strokes":
+            hints = Image.new("RGBA", (24, 16))
+            hints.paste("red", (0, 0, 8, 8))
+            hints.save(file)
+        else:
+            factor = 0.5 if kind == "half_size" else 1
+            entries = [{"x": factor * x, "y": factor * y, "color": color} for x, y, color in hints]
+            file.write_text(json.dumps({"size": [24 * factor, 16 * factor], "hints": entries}))
+        result = tmp_path / "result.png"
+        assert colorize(photo, "-o", result, *options) == 0
+        assert np.array_equal(Image.open(result), tiny_pipe(photo, hints=hints))
+        assert not np.array_equal(Image.open(result), tiny_pipe(photo))
+
+    def test_those_of_the_first_image_color_a_series(self, colorize, album, tiny_pipe):
+        options = ["--reference", "first", "--hint", "5,6=red", "--scale", 1]
+        assert colorize(album, *options) == 0
+        first = tiny_pipe(album / "0.png", hints=[(5, 6, "red")], scale=1)
+        expected = tiny_pipe(album / "1.png", reference=first, scale=1)
+        assert np.array_equal(Image.open(album / "1.scs.png"), expected)
+        (album / "1.scs.png").unlink()
+        assert colorize(album, *options, "--skip-existing") == 0
+        assert np.array_equal(Image.open(album / "1.scs.png"), expected)
+
+    def test_those_of_the_first_frame_color_a_video(self, colorize, tmp_path):
+        video = tmp_path / "video.mkv"
+        write_video(video, frames=3, size=(64, 48), seeds=1)
+        colors = []
+        for options in ([], ["--hint", "30,20=red"]):
+            assert colorize(video, "--scale", 1, "--no-propagate", *options) == 0
+            with av.open(video.with_suffix(".scs.mkv")) as result:
+                colors.append([f.to_ndarray(format="rgb24") for f in result.decode(video=0)])
+        for plain, hinted in zip(*colors, strict=True):
+            assert np.abs(plain.astype(int) - hinted).max() > 3
+
+    @pytest.mark.parametrize("option", ["--hint=5,6=red", "--hints=hints.json"])
+    def test_several_images_are_refused(self, colorize, album, capsys, option):
+        assert colorize(album, option) == 2
+        error = capsys.readouterr().err
+        assert f"{option.split('=')[0]}: is for one image, and there are 2" in error
+
+
 class TestJobs:
     @pytest.fixture
     def folder(self, tmp_path):
@@ -595,6 +655,10 @@ class TestWrongArguments:
             ("--model", "smal"),
             ("--reference", "missing.png"),
             ("-o", "result.xyz"),
+            ("--hint", "24,3=red"),
+            ("--hints", "missing.json"),
+            ("--hints", "missing.png"),
+            ("--hints", "photo.png"),
         ],
     )
     def test_a_value_out_of_range_is_2_and_named(self, colorize, photo, capsys, options):
@@ -614,6 +678,9 @@ class TestWrongArguments:
             ("--scale", "2", "--long-side", "10"),
             ("--size", "10x10", "--long-side", "10"),
             ("--luminance", "mine"),
+            ("--hint", "3,4"),
+            ("--hint", "3=red"),
+            ("--hint", "3,4=redd"),
             ("--jobs", "0"),
             ("--jobs", "-1"),
             ("--jobs", "1.5"),
@@ -704,6 +771,9 @@ class TestAsAProgram:
             ["photo.png", "--model", "no such folder"],
             ["photo.png", "--reference", "missing.png"],
             ["photo.png", "--quality", "50"],
+            ["photo.png", "--hint", "30,3=red"],
+            ["photo.png", "notes.txt", "--hint", "3,3=red"],
+            ["photo.png", "--hints", "photo.png"],
         ]
         program = (
             f"import sys; from scsnet_hf import cli; wrong = {wrong}\n"

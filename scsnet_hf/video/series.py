@@ -52,6 +52,7 @@ class Series:
             after a cut.
         follow_scenes: with "first", take a new reference at every cut. False for an album: its
             first image is the reference of all.
+        hints: color hints of the first image, and with "first" so of its whole scene.
         **call_arguments: of every call of the pipeline: `scale`, `size`, `saturation` and so on.
 
     Raises:
@@ -66,6 +67,7 @@ class Series:
         reference: ImageSource | list[ImageSource] | None = None,
         propagate: bool = False,
         follow_scenes: bool = True,
+        hints: Any = None,
         **call_arguments: Any,
     ):
         if "return_attention" in call_arguments:
@@ -82,6 +84,8 @@ class Series:
         elif reference is not None:
             self._reference_tokens = pipe.encode_reference(reference)
         self._scene: _Scene | None = None
+        self._hints = hints
+        self._has_begun = False
 
     def __call__(self, image: ImageSource, depth: int = 8) -> Image.Image | np.ndarray:
         """Colorize the next image.
@@ -97,16 +101,16 @@ class Series:
             image_io.ImageError: if the image cannot be read; the series continues without it.
         """
         if not self._has_state:
-            return self._colorize(image, self._reference_tokens, depth)
+            return self._colorize(image, self._reference_tokens, depth, self._hints_of_first())
         image = load_image(image, keep_16_bits=True)
         thumbnail = thumbnail_of(load_image(image))
         if is_blank(thumbnail):  # nothing to compare with or take colors from
             return self._colorize(image, self._reference_tokens, depth)
-        scene = self._scene
+        scene, hints = self._scene, self._hints_of_first()
         cut = scene is None or is_cut(scene.thumbnail, thumbnail)
         continues = scene is not None and not (cut and self._follow_scenes)
-        reference = scene.reference if continues else self._reference_from(image)
-        result = self._colorize(image, reference, depth)
+        reference = scene.reference if continues else self._reference_from(image, hints)
+        result = self._colorize(image, reference, depth, hints)
         if self._propagate and not cut:
             result = _propagate(scene.last, result)
         last = torch.from_numpy(np.array(result)) if self._propagate else None
@@ -125,7 +129,11 @@ class Series:
         if self._has_state:
             return Strips.from_image(self(image, depth))
         return self._pipe.strips(
-            image, reference_tokens=self._reference_tokens, depth=depth, **self._arguments
+            image,
+            hints=self._hints_of_first(),
+            reference_tokens=self._reference_tokens,
+            depth=depth,
+            **self._arguments,
         )
 
     @property
@@ -133,16 +141,24 @@ class Series:
         """Whether results depend on earlier images."""
         return self._from_first or self._propagate
 
-    def _reference_from(self, image: Image.Image) -> Tokens | None:
+    def _hints_of_first(self) -> Any:
+        """The hints, but only the first time."""
+        hints = None if self._has_begun else self._hints
+        self._has_begun = True
+        return hints
+
+    def _reference_from(self, image: Image.Image, hints: Any) -> Tokens | None:
         """The reference of a scene whose first image is `image`."""
         if not self._from_first:
             return self._reference_tokens
-        return self._pipe.encode_reference(self._colorize(image, None))
+        return self._pipe.encode_reference(self._colorize(image, None, hints=hints))
 
     def _colorize(
-        self, image: ImageSource, reference: Tokens | None, depth: int = 8
+        self, image: ImageSource, reference: Tokens | None, depth: int = 8, hints: Any = None
     ) -> Image.Image | np.ndarray:
-        return self._pipe(image, reference_tokens=reference, depth=depth, **self._arguments)
+        return self._pipe(
+            image, hints=hints, reference_tokens=reference, depth=depth, **self._arguments
+        )
 
     def state(self) -> dict[str, torch.Tensor]:
         """Return everything that the next result depends on, as `load_state` takes it.
@@ -163,7 +179,7 @@ class Series:
         Args:
             state: from `state`; an empty one resets the series.
         """
-        self._scene = None
+        self._scene, self._has_begun = None, bool(state)
         if state:
             levels = sum(name.startswith("reference.") for name in state)
             reference = tuple(state[f"reference.{i}"].to(self._pipe.device) for i in range(levels))
@@ -185,6 +201,7 @@ class Series:
             "reference": FIRST if self._from_first else self._reference_tokens is not None,
             "propagate": self._propagate,
             "follow_scenes": self._follow_scenes,
+            "hints": repr(self._hints),
             "arguments": {name: repr(value) for name, value in sorted(self._arguments.items())},
             "model or reference": hashlib.sha256(result.tobytes()).hexdigest(),
         }

@@ -83,6 +83,29 @@ class TestReferences:
         for window, result in zip(WINDOWS, results, strict=True):
             assert_same(result, tiny_pipe(window, reference=first, scale=1))
 
+    def test_hints_are_for_the_first_image_whose_result_is_the_reference(self, tiny_pipe):
+        hints = [(10, 10, "red")]
+        series = Series(tiny_pipe, "first", hints=hints, scale=1)
+        results = [series(image) for image in (*WINDOWS[:2], OTHER)]
+        first = tiny_pipe(WINDOWS[0], hints=hints, scale=1)
+        assert_same(results[0], tiny_pipe(WINDOWS[0], first, hints, scale=1))
+        assert_same(results[1], tiny_pipe(WINDOWS[1], first, scale=1))
+        assert_same(results[2], Series(tiny_pipe, "first", scale=1)(OTHER))
+
+    def test_without_a_reference_hints_are_for_the_first_image_alone(self, tiny_pipe):
+        hints = [(10, 10, "red")]
+        series = Series(tiny_pipe, hints=hints, scale=1)
+        assert_same(series(WINDOWS[0]), tiny_pipe(WINDOWS[0], hints=hints, scale=1))
+        assert_same(series(WINDOWS[0]), tiny_pipe(WINDOWS[0], scale=1))
+
+    def test_a_resumed_series_does_not_take_the_hints_again(self, tiny_pipe):
+        first, resumed = (
+            Series(tiny_pipe, "first", hints=[(10, 10, "red")], scale=1) for _ in range(2)
+        )
+        first(WINDOWS[0])
+        resumed.load_state(first.state())
+        assert_same(resumed(WINDOWS[1]), first(WINDOWS[1]))
+
     def test_a_cut_takes_a_new_reference(self, tiny_pipe):
         series = Series(tiny_pipe, "first", scale=1)
         results = [series(image) for image in (*WINDOWS, OTHER, OTHER)]
