@@ -335,8 +335,8 @@ def _transcode(
         return  # damaged
     for frame in frames:
         index, rate = packet.stream.index, frame.sample_rate
-        if frame.pts is None:
-            frame.time_base = Fraction(1, rate)
-            frame.pts = round(ends.get(index, 0) * rate)
+        if frame.pts is None:  # the encoder takes all time stamps to be in the unit of the first
+            frame.time_base = packet.stream.time_base
+            frame.pts = round(ends.get(index, 0) / frame.time_base)
         ends[index] = frame.pts * frame.time_base + Fraction(frame.samples, rate)
         yield from encoder.encode(frame)

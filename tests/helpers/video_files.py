@@ -35,6 +35,7 @@ def write_video(
     codec: str = "libx264",
     pixels: str = "yuv420p",
     sound: str | None = "aac",
+    sound_at: Fraction = Fraction(0),
     times: list[int] | None = None,
     time_base: Fraction = TIME_BASE,
     turned: tuple[float, bool, bool] | None = None,
@@ -47,7 +48,8 @@ def write_video(
         path: file.
         frames: of one size.
         codec, pixels, options: of the images.
-        sound: codec of a tone; None for silence.
+        sound: codec of a tone that rises; None for silence.
+        sound_at: when it begins, in seconds.
         times: time stamps in units of `time_base`.
         time_base: in seconds.
         turned: degrees and flips (horizontal, vertical) that a player is to apply.
@@ -73,15 +75,16 @@ def write_video(
             video.mux(stream.encode(frame))
         video.mux(stream.encode(None))
         if tone is not None:
-            _write_tone(video, tone, seconds=len(frames) / RATE)
+            _write_tone(video, tone, len(frames) / RATE, sound_at)
     return path
 
 
-def _write_tone(video, stream, seconds: float) -> None:
-    wave = np.sin(np.arange(int(seconds * 48000)) / 20)
+def _write_tone(video, stream, seconds: float, begin: Fraction) -> None:
+    time = np.arange(int(seconds * 48000)) / 48000
+    wave = np.sin(2 * np.pi * (200 + 750 * time) * time)  # no two moments sound the same
     samples = (wave * 8000).astype(np.int16)[None]
     frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
-    frame.sample_rate, frame.pts = 48000, 0
+    frame.sample_rate, frame.pts = 48000, int(begin * 48000)
     resampler = av.AudioResampler(
         stream.codec_context.format, "mono", 48000, stream.codec_context.frame_size or 1024
     )
