@@ -125,10 +125,7 @@ def sound_to_transcode(source: Path, target: Path, keep_sound: bool = True) -> f
     with open_container(source) as video:
         sound = {stream.index: stream.codec_context for stream in video.streams.audio}
         kept = {stream.index for stream in video.streams if stream.type == "subtitle"}
-        fonts = [stream.name for stream in video.streams if stream.type == "attachment"]
-    if fonts and target.suffix.lower() != ".mkv":
-        names = ", ".join(fonts)
-        _logger.warning("%s: %s holds no attachments (%s)", source, target.suffix, names)
+        _warn_of_losses(video, source, target)
     sound = {index: context for index, context in sound.items() if context and keep_sound}
     kept |= set(sound)
     transcoded = frozenset()
@@ -148,6 +145,18 @@ def sound_to_transcode(source: Path, target: Path, keep_sound: bool = True) -> f
             source, target.suffix, name, codec,
         )  # fmt: skip
     return transcoded
+
+
+def _warn_of_losses(video: av.container.InputContainer, source: Path, target: Path) -> None:
+    """Name what no file of the target's format holds."""
+    losses, suffix = [], target.suffix.lower()
+    if suffix != ".mkv":
+        fonts = [stream.name for stream in video.streams if stream.type == "attachment"]
+        losses += [f"attachments ({', '.join(fonts)})"] if fonts else []
+    if suffix == ".m4v":
+        losses += ["timecode"] if "timecode" in _metadata(video_stream(video, source)) else []
+    for loss in losses:
+        _logger.warning("%s: %s holds no %s", source, target.suffix, loss)
 
 
 def _refusal(
@@ -215,11 +224,15 @@ def _add_sound_encoder(
 
 
 def _copy_metadata(copy: av.stream.Stream, stream: av.stream.Stream) -> None:
-    """Copy title, language and role of a stream."""
-    copy.metadata.update(
-        {name: stream.metadata[name] for name in _STREAM_METADATA if name in stream.metadata}
-    )
+    """Copy title, language, timecode and role of a stream."""
+    known = _metadata(stream)
+    copy.metadata.update({name: known[name] for name in _STREAM_METADATA if name in known})
     copy.disposition = stream.disposition.value
+
+
+def _metadata(stream: av.stream.Stream) -> dict[str, str]:
+    """Metadata of a stream by names in lower case; those of .mkv files are in upper case."""
+    return {name.lower(): text for name, text in stream.metadata.items()}
 
 
 def join_segments(

@@ -145,3 +145,23 @@ def test_attached_fonts_are_kept_in_mkv_and_named_otherwise(tmp_path, caplog):
     assert not caplog.records
     colorize_video(source, tmp_path / "b.mp4", Painter())
     assert "font.ttf" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mkv"])
+def test_timecode_is_kept_or_named(tmp_path, suffix, caplog):
+    source = tmp_path / f"a{suffix}"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        stream.metadata["timecode"] = "01:02:03:04"
+        for image in images(3):
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        container.mux(stream.encode(None))
+    for to in (".mov", ".mp4", ".mkv"):
+        colorize_video(source, tmp_path / f"b{to}", Painter())
+        with av.open(str(tmp_path / f"b{to}")) as result:
+            kept = {name.lower(): text for name, text in result.streams.video[0].metadata.items()}
+        assert kept["timecode"] == "01:02:03:04"
+    assert not caplog.records
+    colorize_video(source, tmp_path / "b.m4v", Painter())
+    assert "no timecode" in caplog.text
