@@ -25,6 +25,8 @@ _BIT_EXACT = {"fflags": "+bitexact"}
 _CODEC, _PIXELS = "libx264", "yuv420p"  # what every player shows
 _BT709 = 1  # as color space, primaries and transfer characteristics
 _THREADS = "4"  # the output of x264 depends on it
+# A quarter of the time of the default, "medium", at the same size and 0.5 dB less.
+_PRESET = "veryfast"
 _COPIED_TYPES = ("audio", "subtitle")
 _CONTAINER_METADATA = {"encoder", "major_brand", "minor_version", "compatible_brands"}
 _STREAM_METADATA = ("language", "title", "timecode")
@@ -67,7 +69,8 @@ def write_segment(path: Path, frames: Iterable[Frame], layout: Layout) -> None:
 def _add_encoder(container: av.container.OutputContainer, layout: Layout) -> av.VideoStream:
     # Without B-frames, frames are stored in the order in which they are shown, so segments can be
     # joined. The assembly code of x264 reads uninitialized memory: results would not reproduce.
-    options = {"crf": str(layout.crf), "bf": "0", "threads": _THREADS, "x264-params": "asm=0"}
+    options = {"crf": str(layout.crf), "preset": _PRESET, "bf": "0"}
+    options |= {"threads": _THREADS, "x264-params": "asm=0"}
     stream = container.add_stream(_CODEC, rate=layout.rate, options=options)
     stream.width, stream.height = layout.size
     stream.pix_fmt = _PIXELS
@@ -104,8 +107,8 @@ def _fit_to_size(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def encoder_version() -> str:
-    """Return the version of the encoder, as part of the settings of a run."""
-    return f"PyAV {av.__version__}"
+    """Return the version and preset of the encoder, as part of the settings of a run."""
+    return f"PyAV {av.__version__}, {_PRESET}"
 
 
 def sound_to_transcode(source: Path, target: Path, keep_sound: bool = True) -> frozenset[int]:
