@@ -115,6 +115,9 @@ def decode(image: Image.Image, name: str, keep_16_bits: bool = False) -> Image.I
             if _is_signed(tags):
                 upright = _without_sign(upright)
             plain = _to_plain_mode(_to_srgb(_without_palette(upright)))
+    depth = image.info.get("bit_depth", 8)
+    if keep_16_bits and depth > 8 and plain.mode != "I;16":
+        _logger.warning("%s: its %d bits a channel are read as 8", name, depth)
     # All the rest has been applied; whoever decodes the result must not apply it again.
     alpha = plain.info.get("alpha") if plain.mode == "I;16" else None
     plain.info = {} if alpha is None else {"alpha": alpha}

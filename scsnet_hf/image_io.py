@@ -21,10 +21,12 @@ from PIL import Image, UnidentifiedImageError
 
 from .decoding import ImageError, decode, report_damage
 from .unusual_files import (
+    bit_depth,
     has_damaged_exif,
     is_misread,
     is_reduced,
     jp2_profile,
+    png_of_16_bits,
     readable_png,
     readable_tiff,
     tiff_tags,
@@ -172,7 +174,12 @@ def _identify(file: BinaryIO, name: str) -> Image.Image:
         if is_misread(image):
             return _identify(readable_tiff(file, name, check_pixels), name)
         _select_full_size(image, name)
-    elif image.format == "JPEG2000" and (profile := jp2_profile(file)):
+        return image
+    if (deep := png_of_16_bits(image, file)) is not None:
+        return _identify(deep, name)
+    if image.format in ("JPEG2000", "AVIF"):
+        image.info["bit_depth"] = bit_depth(image, file)
+    if image.format == "JPEG2000" and (profile := jp2_profile(file)):
         image.info["icc_profile"] = profile
     return image
 

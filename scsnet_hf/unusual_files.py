@@ -85,9 +85,7 @@ def readable_png(file: BinaryIO, name: str) -> BinaryIO:
         if kind not in left_out:
             parts.append(content[start : start + length])
         if kind == b"IHDR" and stated:
-            kind, value = stated
-            checksum = zlib.crc32(kind + value)
-            parts.append(struct.pack(">I", len(value)) + kind + value + struct.pack(">I", checksum))
+            parts.append(_chunk(*stated))
     return io.BytesIO(b"".join(parts))
 
 
@@ -146,6 +144,69 @@ def without_exif(file: BinaryIO, name: str) -> BinaryIO | None:
         return None
     _logger.warning("%s: its EXIF is damaged and left out", name)
     return io.BytesIO(content.replace(b"Exif", b"skip"))
+
+
+# More than 8 bits a channel
+
+
+def bit_depth(image: Image.Image, file: BinaryIO) -> int:
+    """Return the bits a channel that an opened AVIF, JPEG 2000 or HEIC file states, 8 for others.
+
+    Of 10 and 12 in AVIF it is 10.
+    """
+    file.seek(0)
+    header = file.read(2**16)
+    if image.format == "JPEG2000" and (place := header.find(b"\xff\x4f\xff\x51")) >= 0:
+        return (header[place + 42] & 0x7F) + 1
+    if image.format == "AVIF" and (place := header.find(b"av1C")) >= 0:
+        return 10 if header[place + 6] & 0x40 else 8
+    return image.info.get("bit_depth", 8)
+
+
+def png_of_16_bits(image: Image.Image, file: BinaryIO) -> BinaryIO | None:
+    """Return colors of more than 8 bits in a HEIC or PPM file as PNG, as Pillow keeps 8 of them.
+
+    Returns:
+        A file with the metadata of `image`, upright; None if there are no such colors.
+    """
+    size = image.height, image.width, len(image.getbands())
+    if image.format == "HEIF" and image.mode in ("RGB", "RGBA") and bit_depth(image, file) > 8:
+        try:
+            from pillow_heif import open_heif
+        except ImportError:  # it was there when the file was opened
+            return None
+        file.seek(0)
+        levels = np.asarray(open_heif(file, convert_hdr_to_8bit=False))
+    elif image.format == "PPM" and image.mode == "RGB" and image.tile[0].codec_name == "ppm":
+        file.seek(image.tile[0].offset)
+        levels = np.frombuffer(file.read(2 * np.prod(size)), ">u2")
+        levels = (levels * (65535 / image.tile[0].args[1])).round().clip(0, 65535)
+    else:
+        return None
+    if levels.size != np.prod(size):
+        return None  # as it is cut off, of which Pillow tells
+    rows = levels.reshape(size).astype(">u2").view(np.uint8).reshape(image.height, -1)
+    return _png(image, np.pad(rows, ((0, 0), (1, 0))).tobytes())
+
+
+def _png(image: Image.Image, rows: bytes) -> BinaryIO:
+    """Return a PNG of RGB or RGBA of 16 bits with the size and metadata of an image."""
+    color_type = 2 if image.mode == "RGB" else 6
+    header = struct.pack(">IIBBBBB", *image.size, 16, color_type, 0, 0, 0)
+    parts = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", header)]
+    if profile := image.info.get("icc_profile"):
+        parts.append(_chunk(b"iCCP", b"profile\0\0" + zlib.compress(profile)))
+    if exif := image.info.get("exif"):
+        parts.append(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
+    if xmp := image.info.get("xmp"):
+        parts.append(_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp))
+    parts += [_chunk(b"IDAT", zlib.compress(rows, 0)), _chunk(b"IEND", b"")]
+    return io.BytesIO(b"".join(parts))
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
 
 
 # TIFF

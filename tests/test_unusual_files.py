@@ -308,3 +308,52 @@ WITH_ALPHA = np.dstack((LEVELS, np.full_like(LEVELS, 255)))
 def test_tiffs_that_pillow_misreads_are_read_right(content):
     colors, _ = split_alpha(load_image(content))
     assert np.abs(pixels(colors.convert("L")) - LEVELS).max() <= 1
+
+
+# More than 8 bits a channel
+
+RAMP = np.linspace(0, 65535, 24 * 17).round().astype(np.uint16).reshape(17, 24)
+COLORS = np.dstack([RAMP] * 3)
+
+
+def deep_heic(levels: np.ndarray) -> bytes:
+    import pillow_heif
+
+    file, mode = io.BytesIO(), "RGBA;16" if levels.shape[-1] == 4 else "RGB;16"
+    image = pillow_heif.from_bytes(mode, levels.shape[1::-1], levels.tobytes())
+    image.save(file, quality=-1, chroma=444, exif=exif_block(6))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "turns", "within"),
+    [
+        (deep_heic(COLORS), -1, 130),  # 10 bits, of YCbCr
+        (deep_heic(np.dstack([COLORS, RAMP | 0x8000])), -1, 130),
+        (b"P6 24 17 65535\n" + COLORS.astype(">u2").tobytes(), 0, 0),
+        (b"P6 24 17 1023\n" + (COLORS >> 6).astype(">u2").tobytes(), 0, 64),
+    ],
+    ids=["HEIC", "HEIC with alpha", "PPM", "PPM of 10 bits"],
+)
+def test_colors_keep_their_depth(content, turns, within, caplog):
+    image = load_image(content, keep_16_bits=True)
+    assert image.mode == "I;16"
+    assert np.abs(pixels(image) - np.rot90(RAMP, turns).astype(int)).max() <= within
+    assert "bits" not in caplog.text
+    gray = pixels(load_image(content).convert("L"))
+    assert np.abs(gray - np.rot90(RAMP, turns) / 257).max() <= 2
+
+
+@pytest.mark.parametrize("codec", ["jpeg2k", "avif"])
+def test_depth_that_a_decoder_drops_is_named(tmp_path, codec, caplog):
+    import imagecodecs
+
+    options, bits = ({"bitspersample": 10}, 10) if codec == "avif" else ({"reversible": True}, 16)
+    path = tmp_path / "deep"
+    path.write_bytes(getattr(imagecodecs, f"{codec}_encode")(COLORS >> (16 - bits), 0, **options))
+    assert load_image(path, keep_16_bits=True).mode == "RGB"
+    assert f"{path}: its {bits} bits" in caplog.text
+    caplog.clear()
+    path.write_bytes(getattr(imagecodecs, f"{codec}_encode")((COLORS >> 8).astype(np.uint8), 0))
+    load_image(path, keep_16_bits=True)
+    assert "bits" not in caplog.text
