@@ -34,6 +34,8 @@ def main() -> None:
     if skipped:
         print(f"{len(skipped)} images could not be used:")
         print(*(f"  {image}: {reason}" for image, reason in skipped.items()), sep="\n")
+    if args.process_index == 0:
+        print(f"{args.output_dir} holds the model: scsnet colorize PHOTO --model {args.output_dir}")
 
 
 def is_reading_error(error: Exception) -> bool:

@@ -109,8 +109,8 @@ def _download() -> Path:
     except Exception as error:  # many libraries raise here, and all mean the same to the user
         raise ValueError(
             f"the VGG16 of the perceptual loss, {HUB_REPOSITORY} of the Hub, could not be "
-            f"downloaded ({error}): pass a local safetensors file, or use a loss without the "
-            "perceptual term"
+            f"downloaded ({error}): pass a local safetensors file (--vgg FILE), or use a loss "
+            "without the perceptual term (--losses content)"
         ) from error
 
 

@@ -77,11 +77,14 @@ class TestRun:
         assert "samples" in events.Tags()["images"]
         assert {"train/adversarial", "train/d_real"} <= set(events.Tags()["scalars"])
 
-    def test_the_same_command_again_does_nothing(self, finished, photographs, monkeypatch):
+    def test_the_same_command_again_only_says_where_the_model_is(
+        self, finished, photographs, monkeypatch, capsys
+    ):
         files = [path for path in finished.glob("checkpoint-*/**/*") if path.is_file()]
         before = {path: path.stat().st_mtime_ns for path in files}
         run(monkeypatch, "--data", photographs, "--output", finished, "--steps", 4, *TINY)
         assert {path: path.stat().st_mtime_ns for path in files} == before
+        assert f"scsnet colorize PHOTO --model {finished}" in capsys.readouterr().out
 
     def test_more_steps_resume_the_run(self, finished, photographs, tmp_path, monkeypatch):
         import shutil
