@@ -3,7 +3,7 @@
 import logging
 import re
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -42,10 +42,15 @@ class Job(NamedTuple):
         )
 
     @property
+    def result(self) -> Path | None:
+        """The result if it exists, perhaps as the `.tif` that holds the pages of a TIFF."""
+        pages = self.target.with_suffix(".tif") if _may_have_pages(self.source) else self.target
+        return next((file for file in (self.target, pages) if file.exists()), None)
+
+    @property
     def is_done(self) -> bool:
-        """Whether the result exists, perhaps as the `.tif` that holds the pages of a TIFF."""
-        pages = self.target.with_suffix(".tif")
-        return self.target.exists() or (_may_have_pages(self.source) and pages.exists())
+        """Whether the result exists."""
+        return self.result is not None
 
     @property
     def is_video(self) -> bool:
@@ -180,23 +185,55 @@ def _job_in_folder(
 def _with_distinct_targets(jobs: list[Job]) -> list[Job]:
     """Name results after the whole name of their source where they would be one file, or an input.
 
-    Those of the same name in several folders are numbered.
+    Those of the same name in several folders are numbered. A result of an earlier run, with other
+    inputs, keeps its name.
     """
     sources = {job.source.resolve() for job in jobs}
     given = [job.target for job in jobs]
-    for numbered in (False, False, True):  # a joined name may be that of another result
+    groups = defaultdict(list)
+    for job in jobs:
+        groups[job.target.resolve()].append(job)
+    for index, job in enumerate(jobs):
+        group, joined = groups[job.target.resolve()], _named_after_source(job)
+        had_others = not job.is_done and joined.is_done and joined.target.resolve() not in groups
+        if had_others or (len(group) > 1 and _owner(group) != job):
+            jobs[index] = joined
+    for numbered in (False, True):  # a joined name may be that of another result
         places = [job.target.resolve() for job in jobs]
         taken = Counter(places)
         for index, (job, place) in enumerate(zip(jobs, places, strict=True)):
             if taken[place] > 1 or place in sources:
                 number = f"-{places[:index].count(place) + 1}" if numbered else ""
-                ending = job.target.name.removeprefix(job.source.name)
-                name = f"{job.source.name}{number}{ending.removeprefix(job.source.stem)}"
-                jobs[index] = job._replace(target=job.target.with_name(name))
+                jobs[index] = _named_after_source(job, number)
     for job, target in zip(jobs, given, strict=True):
-        if job.target != target:
+        if job.target != target and not job.is_done:
             _logger.warning("%s: %s is not unique, so it becomes %s", job.name, target, job.target)
     return jobs
+
+
+def _named_after_source(job: Job, number: str = "") -> Job:
+    """Name a result after the whole name of its source, such as a.tif.png."""
+    ending = job.target.name.removeprefix(job.source.name).removeprefix(job.source.stem)
+    return job._replace(target=job.target.with_name(f"{job.source.name}{number}{ending}"))
+
+
+def _owner(jobs: list[Job]) -> Job | None:
+    """Return which of several jobs with one target has made it in an earlier run, if only one can.
+
+    A source that came into its folder later cannot have, nor one with a result of another name.
+    """
+    result = jobs[0].result
+    if result is None:
+        return None
+    made = result.stat().st_mtime
+    owners = [
+        job
+        for job in jobs
+        if not _named_after_source(job).is_done
+        and job.source.exists()
+        and job.source.stat().st_ctime <= made
+    ]
+    return owners[0] if len(owners) == 1 else None
 
 
 def count_passed_over(inputs: list[str]) -> int:

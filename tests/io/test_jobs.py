@@ -3,6 +3,7 @@
 import io
 import sys
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -235,3 +236,52 @@ def test_other_files_are_counted_but_not_those_of_systems(tmp_path):
         (tmp_path / name).touch()
     assert count_passed_over([str(tmp_path), "a.jpg"]) == 2
     assert len(targets_of([str(tmp_path)], "new")) == 2
+
+
+class TestResultsKeepTheirNames:
+    """Whatever else is among the inputs of a later run."""
+
+    @pytest.fixture
+    def run(self, tmp_path, monkeypatch):
+        """Runs the command: writes the results that are missing, and returns those written."""
+        monkeypatch.chdir(tmp_path)
+        Path("in").mkdir()
+
+        def run(*inputs: str) -> list[str]:
+            jobs = plan_jobs([*inputs] or ["in"], "new")
+            todo = [job for job in jobs if not job.is_done]
+            for job in todo:
+                job.target.parent.mkdir(exist_ok=True)
+                job.target.touch()
+            assert plan_jobs([*inputs] or ["in"], "new") == jobs
+            return [job.target.name for job in todo]
+
+        return run
+
+    def test_where_a_file_of_the_same_name_is_added(self, run):
+        Path("in/a.tif").touch()
+        assert run() == ["a.png"]
+        sleep(0.05)  # more than the resolution of time stamps
+        Path("in/a.jpg").touch()
+        assert run() == ["a.jpg.png"]
+        assert run() == run("in/a.jpg", "in/a.tif") == []
+
+    def test_where_one_of_them_is_removed(self, run):
+        for name in ("a.tif", "a.jpg"):
+            Path("in", name).touch()
+        assert run() == ["a.jpg.png", "a.tif.png"]
+        Path("in/a.jpg").unlink()
+        assert run() == []
+        assert run("in/a.tif") == []
+
+    def test_where_it_is_unknown_whose_it_is_both_are_done(self, run):
+        for name in ("a.tif", "a.jpg"):
+            Path("in", name).touch()
+        assert run("in/a.tif") == ["a.png"]
+        assert run() == ["a.jpg.png", "a.tif.png"]
+
+    def test_where_another_result_has_the_joined_name(self, run):
+        Path("in/a.tif.jpg").touch()
+        assert run() == ["a.tif.png"]
+        Path("in/a.tif").touch()
+        assert run() == ["a.png"]
