@@ -1,7 +1,8 @@
 """Upsamplers of any magnification, on the same features of 64 channels.
 
-    cpm          continuous pixel mapping as this package evaluates it
-    cpm-plain    the same as the paper writes it: all layers at every output pixel, all at once
+    cpm          continuous pixel mapping of the paper's widths, as this package evaluates it
+    cpm-base     the same with the widths of the preset `base`
+    cpm-plain    cpm as the paper writes it: all layers at every output pixel, all at once
     meta         Meta-SR (Hu et al. 2019), a kernel for every output pixel
     liif         LIIF (Chen et al. 2021)
 
@@ -50,6 +51,7 @@ class PlainPixelMapping(ContinuousPixelMapping):
 
 UPSAMPLERS: dict[str, Callable[[], nn.Module]] = {
     "cpm": partial(ContinuousPixelMapping, _CONFIG),
+    "cpm-base": partial(ContinuousPixelMapping, SCSNetConfig.from_preset("base")),
     "cpm-plain": partial(PlainPixelMapping, _CONFIG),
     "meta": partial(MetaUpscale, _CONFIG),
     "liif": partial(LIIFHead, _CHANNELS),
