@@ -53,6 +53,8 @@ _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _URL_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)  # RFC 3986, Sec. 3.1
+# An image file in base64: what JPEG, PNG, WebP, GIF and TIFF begin with, and no suffix.
+_BASE64_IMAGE = re.compile(r"(/9j/|iVBORw0KGgo|UklGR|R0lGOD|SUkq|TU0A)[A-Za-z0-9+/=\s]{60,}$")
 _MAX_DOWNLOAD_BYTES = 256 * 2**20
 _CHUNK_BYTES = 2**16
 _USER_AGENT = "Mozilla/5.0 (compatible; scsnet_hf)"  # many servers refuse that of urllib
@@ -64,11 +66,11 @@ def load_image(
     """Read an image, the first one of a file that contains several, upright and in sRGB.
 
     Args:
-        source: a path, an http(s) URL, a data URI, bytes, a file object, a dict with `bytes` or
-            `path`, a PIL image, a numpy array of shape (H, W) or (H, W, C), or a tensor of shape
-            (H, W) or (C, H, W), with C from 1 to 4. Arrays and tensors contain sRGB as uint8,
-            uint16 or float in [0, 1]. The EXIF orientation is applied, and what the file states
-            about lightness (an embedded profile, the gamma of a PNG).
+        source: a path, an http(s) URL, a data URI, base64, bytes, a file object, a dict with
+            `bytes` or `path`, a PIL image, a numpy array of shape (H, W) or (H, W, C), or a tensor
+            of shape (H, W) or (C, H, W), with C from 1 to 4. Arrays and tensors contain sRGB as
+            uint8, uint16 or float in [0, 1]. The EXIF orientation is applied, and what the file
+            states about lightness (an embedded profile, the gamma of a PNG).
         keep_16_bits: return gray of more than 8 bits, and the lightness of colors of 16 bits, as
             mode I;16. Otherwise they are reduced to 8 bits by the range of their type.
         timeout: seconds that the download of a URL may take in all; the limits of `download` if
@@ -138,6 +140,8 @@ def _open_file(source: str | os.PathLike | bytes, timeout: float | None) -> tupl
             return io.BytesIO(download(source, **limits)), name
         if name[:5].lower() == "data:":
             return io.BytesIO(_from_data_uri(name)), f"{name[:30]}..."
+        if _BASE64_IMAGE.match(name):
+            return io.BytesIO(base64.b64decode(name)), f"{name[:30]}..."
         return Path(source).open("rb"), name
     except OSError as error:
         reason = error.strerror.lower() if error.errno else str(error)
@@ -276,11 +280,11 @@ def download(
         with _http_opener().open(
             _ascii_url(url), timeout=min(max_silence, max_seconds)
         ) as response:
-            encoding = response.headers.get("Content-Encoding", "")
+            encoding = response.headers.get("Content-Encoding", "identity").lower()
             # Some servers compress whatever is accepted; 47: gzip or zlib.
-            decompress = zlib.decompressobj(47).decompress if encoding else lambda data, most: data
+            decompressor = None if encoding == "identity" else zlib.decompressobj(47)
             while chunk := response.read1(_CHUNK_BYTES):
-                content += decompress(chunk, max_bytes + 1)
+                content += decompressor.decompress(chunk, max_bytes + 1) if decompressor else chunk
                 if len(content) > max_bytes:
                     raise OSError(f"is larger than {max_bytes // 2**20} MiB")
                 if time.monotonic() > end:

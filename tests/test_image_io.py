@@ -267,13 +267,14 @@ def test_rarer_formats_are_read(image_format):
     assert load_image(encoded(make_image(32, 32), image_format)).size == (32, 32)
 
 
-def test_rows_file_objects_and_data_uris_are_read(tmp_path):
+def test_rows_file_objects_base64_and_data_uris_are_read(tmp_path):
     image = make_image(6, 5)
     content = encoded(image)
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    text = base64.b64encode(content).decode()
+    uri = "data:image/png;base64," + text
     rows = [{"bytes": content, "path": None}, {"bytes": None, "path": str(path)}]
     with path.open("rb") as file:
-        for source in (io.BytesIO(content), file, uri, *rows):
+        for source in (io.BytesIO(content), file, text, uri, *rows):
             assert_same(load_image(source), image)
