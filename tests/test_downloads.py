@@ -1,8 +1,10 @@
 """Images from the web: which ones are downloaded and which are refused."""
 
+import gzip
 import socket
 import threading
 import time
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -12,6 +14,13 @@ from helpers.images import make_image
 from scsnet_hf.image_io import download, is_url, load_image
 
 IMAGE = make_image(24, 17)
+COMPRESSED = {
+    "/gzip.png": ("gzip", gzip.compress(encoded(IMAGE))),
+    "/deflate.png": ("deflate", zlib.compress(encoded(IMAGE))),
+    "/identity.png": ("identity", encoded(IMAGE)),
+    "/none.png": ("gzip", encoded(IMAGE)),
+    "/bomb.png": ("gzip", gzip.compress(bytes(2**24))),
+}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -20,6 +29,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(int(self.path[4:7]))
             self.send_header("Location", self.path[8:])
             self.end_headers()
+        elif self.path in COMPRESSED:
+            encoding, content = COMPRESSED[self.path]
+            self.send_response(200)
+            self.send_header("Content-Encoding", encoding)
+            self.end_headers()
+            self.wfile.write(content)
         elif self.path == "/slow.png":
             self._answer_slowly()
         else:
@@ -62,6 +77,17 @@ def without_proxy(monkeypatch):
 
 def test_url_is_read(server):
     assert_same(load_image(f"{server}/image.png"), IMAGE)
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "identity"])
+def test_compressed_answer_is_read(server, name):
+    assert_same(load_image(f"{server}/{name}.png"), IMAGE)
+
+
+def test_wrongly_compressed_answers_are_refused(server):
+    assert "could not be fetched" in refusal(f"{server}/none.png")
+    with pytest.raises(OSError, match="larger than 1 MiB"):
+        download(f"{server}/bomb.png", max_bytes=2**20)
 
 
 def test_url_that_is_not_there_is_refused_by_name(server):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..image_io import READABLE_SUFFIXES
+from ..io.folders import is_hidden
 from .parts import Part, as_utf8, broken_parts, chunks
 
 _MEMBER = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]*)", re.DOTALL)
@@ -63,7 +64,7 @@ def _list_rows(shard: Path) -> tuple[dict[str, dict[str, _Place]], str | None]:
         with tarfile.open(shard, "r:") as tar:
             for member in tar:
                 match = _MEMBER.fullmatch(member.name)
-                if not match or not member.isreg():
+                if not match or not member.isreg() or is_hidden(Path(member.name)):
                     continue
                 name, column = as_utf8(match[1]), as_utf8(match[2]).lower()
                 if name != last or column in columns:

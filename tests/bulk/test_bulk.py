@@ -203,6 +203,11 @@ class TestTarShards:
         assert list(found.values()) == [png(index) for index in range(len(names))]
         assert list(found) == [f"s.tar/{name}" for name in "a b a#2 a#2#2 a#3 a#4".split()]
 
+    def test_every_readable_suffix_is_an_image_but_files_of_systems_are_none(self, tmp_path):
+        names = "a.jp2 b.mpo c.TGA d.ico e.j2k ._a.jp2 sub/Thumbs.db .DS_Store desktop.ini".split()
+        found = self.found(tmp_path, [(name, name.encode()) for name in names])
+        assert found == {f"s.tar/{name[0]}": name.encode() for name in names[:5]}
+
     def test_the_column_is_chosen_by_name(self, tmp_path):
         files = [("a.gray.png", png(1)), ("a.JPG", png(2)), ("a.json", b"{}")]
         assert self.found(tmp_path, files, image_column="jpg") == {"s.tar/a": png(2)}
