@@ -1,5 +1,6 @@
 """Animations and pages keep their frames, timing, loops, sizes and metadata."""
 
+import struct
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -255,3 +256,21 @@ def test_animated_formats_refuse_pages(opened, tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".png", ".apng", ".webp", ".gif", ".avif", ".tif"])
 def test_formats_of_several_take_frames(opened, tmp_path, suffix):
     check_holds_frames(tmp_path / f"result{suffix}", opened("animated.gif"))
+
+
+@pytest.mark.parametrize(("x", "y"), [(6, 4), (15, 5), (0, 11)])
+def test_frames_beyond_the_screen_of_a_gif_are_cut_at_it(tmp_path, x, y):
+    first, second = (make_image(16, 12, "L", seed) for seed in (1, 2))
+    content = encoded_frames([first, second], "GIF", duration=70, optimize=False)
+    whole = struct.pack("<4H", 0, 0, 16, 12)
+    parts = content.split(b"," + whole)
+    assert len(parts) == 3
+    moved = struct.pack("<4H", x, y, 16, 12)
+    path = tmp_path / "beyond.gif"
+    path.write_bytes(parts[0] + b"," + whole + parts[1] + b"," + moved + parts[2])
+    with ImageFile(path) as file:
+        frames = [np.asarray(frame.convert("L")) for frame in file.frames()]
+    expected = np.asarray(first).copy()
+    expected[y:, x:] = np.asarray(second)[: 12 - y, : 16 - x]
+    assert [frame.shape for frame in frames] == [(12, 16)] * 2
+    assert np.abs(frames[1].astype(int) - expected).max() <= 1
