@@ -1,10 +1,13 @@
 """Streams of encoded photographs with `datasets`, and their decoding."""
 
 import glob
+import heapq
+import random
 import re
 import tarfile
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
 _HELD_OUT = {"validation": {"validation", "valid", "val"}, "test": {"test"}}
 _MAX_REMOTE_SHARDS = 16  # reading the footer of a remote parquet file takes a request or two
-_SHUFFLE_BUFFER = 1000  # images, undecoded in memory
 _TAR_END = bytes(1024)  # a tar archive ends in two empty blocks
 
 
@@ -36,8 +38,8 @@ def stream_photographs(
     Files below the selection's size are excluded here. Colorfulness takes decoding, so callers that
     decode apply `Selection.rejection_reason`.
 
-    A shard of the stream is a row group of a parquet file where that is quick to find out,
-    otherwise a file, so several loader workers can share one parquet file.
+    A shard of the stream is an image file, a row group of a parquet file where that is quick to
+    find out, or else a whole .parquet or .tar file; loader workers share the shards.
 
     Args:
         source: one of
@@ -78,26 +80,51 @@ def stream_photographs(
 
 
 def iterate_photographs(
-    source: SourcePath | DataSource, shuffle_seed: int | None = None
+    source: SourcePath | DataSource, shuffle_seed: int | None = None, limit: int | None = None
 ) -> Iterator[Image.Image]:
     """Yield the selected images of a source, decoded by `open_photograph`.
 
     Args:
         source: see `stream_photographs`.
-        shuffle_seed: seed of a random order, of shards and within the next 1,000 images; None keeps
-            the order of the source.
+        shuffle_seed: seed of the choice of images and of their order; None takes the first ones.
+        limit: number of images, all if None. With a seed each choice of as many images is equally
+            likely, so all of the source is read first, and the chosen files are in memory.
 
     Raises:
         ValueError, OSError: at an image that cannot be read.
     """
     chosen = resolve_source(source)
-    stream = stream_photographs(chosen)
-    if shuffle_seed is not None:
-        stream = stream.shuffle(shuffle_seed, buffer_size=_SHUFFLE_BUFFER)
-    for row in stream:
-        image = open_photograph(row["image"])
-        if chosen.selection.rejection_reason(image) is None:
-            yield image
+    rows = (row["image"] for row in stream_photographs(chosen))
+    if shuffle_seed is None:
+        images = (open_photograph(encoded) for encoded in rows)
+        yield from islice((one for one in images if _is_selected(one, chosen)), limit)
+    else:
+        for encoded in _choose_at_random(rows, chosen, shuffle_seed, limit):
+            yield open_photograph(encoded)
+
+
+def _choose_at_random(
+    rows: Iterator[dict | None], source: DataSource, seed: int, limit: int | None
+) -> list[dict | None]:
+    """Give each row a random number, and return the selected rows with the lowest ones.
+
+    Only rows that may be among them are decoded.
+    """
+    rng = random.Random(seed)
+    chosen: list[tuple[float, int, dict | None]] = []  # a heap with the highest number first
+    for index, encoded in enumerate(rows):
+        entry = (-rng.random(), index, encoded)
+        is_full = limit is not None and len(chosen) >= limit
+        if is_full and (not chosen or entry < chosen[0]):
+            continue
+        if source.selection.min_colorfulness and not _is_selected(open_photograph(encoded), source):
+            continue
+        (heapq.heapreplace if is_full else heapq.heappush)(chosen, entry)
+    return [encoded for *_, encoded in sorted(chosen, reverse=True)]
+
+
+def _is_selected(image: Image.Image, source: DataSource) -> bool:
+    return source.selection.rejection_reason(image) is None
 
 
 def open_photograph(encoded: dict | None) -> Image.Image:
@@ -179,21 +206,28 @@ def _load(source: DataSource) -> "datasets.IterableDataset":
     if found is None:
         return _load_from_hub(str(source.path), source)
     if not found.suffix:
-        images = [f"{glob.escape(str(found.folder))}/**"]
-        return _load_local(
-            "imagefolder",
-            str(found.folder),
-            source.split,
-            images,
-            drop_labels=True,
-            drop_metadata=True,
-        )
+        return _stream_files(found.paths)
     paths = found.paths if found.folder is None else _shards_of_split(found, source.split)
     for path in paths:
         if not is_url(path):
             _check_shard(Path(path))
     escaped = [path if is_url(path) else glob.escape(path) for path in paths]
     return _load_local(SHARD_KINDS[found.suffix], ", ".join(paths), source.split, escaped)
+
+
+def _stream_files(paths: list[str]) -> "datasets.IterableDataset":
+    """Stream image files, each of which is a shard, so they are shuffled and shared one by one."""
+    import datasets
+
+    features = datasets.Features(image=datasets.Image(decode=False))
+    return datasets.IterableDataset.from_generator(
+        _file_rows, features=features, gen_kwargs={"paths": paths}
+    )
+
+
+def _file_rows(paths: list[str]) -> Iterator[dict]:
+    for path in paths:
+        yield {"image": {"bytes": None, "path": path}}
 
 
 def _shards_of_split(found: SourceFiles, split: str) -> list[str]:
@@ -236,13 +270,13 @@ def _check_shard(path: Path) -> None:
 
 
 def _load_local(
-    builder: str, name: str, split: str, files: list[str], **options
+    builder: str, name: str, split: str, files: list[str]
 ) -> "datasets.IterableDataset":
     import datasets
 
     try:
         stream = datasets.load_dataset(
-            builder, data_files={split: files}, split=split, streaming=True, **options
+            builder, data_files={split: files}, split=split, streaming=True
         )
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file ({error})") from error

@@ -8,7 +8,9 @@ import json
 import random
 import warnings
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,12 +150,14 @@ def training_stream(
     selection: Selection | None = None,
     skipped: SkippedImages | None = None,
     block_size: int = 256,
+    min_shards: int = 32,
 ) -> "datasets.IterableDataset":
     """Make an endless stream of shuffled training samples.
 
     Shards come in random order, and the rows of a block in a random order of their own. Unlike that
     of a shuffle buffer, this order follows from seed and position alone, so the position, which
-    `state_dict()` returns, is all that has to be saved.
+    `state_dict()` returns, is all that has to be saved. Files of a folder are shards, so their
+    order is random as a whole.
 
     Args:
         photographs: the stream of `stream_photographs`, or another `IterableDataset` or `Dataset`
@@ -164,6 +168,8 @@ def training_stream(
         skipped: log of the images that are unreadable, too small or not selected; each of them
             also causes a warning.
         block_size: number of rows that are shuffled together, undecoded in memory.
+        min_shards: where there are fewer, each shard is divided: one of n parts has every n-th row.
+            For each part, all of the shard is read but only the part is decoded.
 
     Returns:
         A stream of the samples of `PairMaker`, as `datasets.IterableDataset`.
@@ -172,7 +178,7 @@ def training_stream(
         ValueError: if there is no column `image`; while iterating, after a thousand unusable
             images in a row.
     """
-    photographs = _encoded_photographs(photographs, block_size)
+    photographs = _divide_shards(_encoded_photographs(photographs, seed), min_shards)
     make_samples = _MakeSamples(make_pair, seed, selection or Selection(), skipped)
     return (
         photographs.shuffle(seed=seed, buffer_size=1, max_buffer_input_shards=1)
@@ -189,8 +195,8 @@ def training_stream(
     )
 
 
-def _encoded_photographs(photographs, block_size: int) -> "datasets.IterableDataset":
-    """Return a stream of the one column `image`, undecoded."""
+def _encoded_photographs(photographs, seed: int) -> "datasets.IterableDataset":
+    """Return a stream of the one column `image`, undecoded; a `Dataset` is shuffled as a whole."""
     import datasets
 
     columns = photographs.column_names or ["image"]
@@ -203,9 +209,38 @@ def _encoded_photographs(photographs, block_size: int) -> "datasets.IterableData
     if photographs.features and getattr(photographs.features["image"], "decode", False):
         photographs = photographs.cast_column("image", datasets.Image(decode=False))
     if isinstance(photographs, datasets.Dataset):
-        shards = min(max(1, len(photographs) // block_size), _MAX_SHARDS)
-        photographs = photographs.to_iterable_dataset(num_shards=shards)
+        shards = min(len(photographs), _MAX_SHARDS)
+        photographs = photographs.shuffle(seed=seed).to_iterable_dataset(num_shards=shards)
     return photographs
+
+
+def _divide_shards(
+    photographs: "datasets.IterableDataset", min_shards: int
+) -> "datasets.IterableDataset":
+    """Divide each shard into equally many parts, for `min_shards` if there are so many rows."""
+    import datasets
+
+    parts = -(-min_shards // photographs.num_shards)
+    if parts > 1:  # a loader process that had only parts without rows would wait forever
+        parts = sum(1 for _ in islice(photographs.shard(photographs.num_shards, 0), parts))
+    if parts <= 1:
+        return photographs
+    places = [(shard, part) for part in range(parts) for shard in range(photographs.num_shards)]
+    return datasets.IterableDataset.from_generator(
+        _rows_of_parts,
+        features=datasets.Features(image=datasets.Image(decode=False)),
+        gen_kwargs={"places": places, "parts": parts, "photographs": photographs},
+    )
+
+
+def _rows_of_parts(
+    places: list[tuple[int, int]], parts: int, photographs: "datasets.IterableDataset"
+) -> Iterator[dict]:
+    for shard, part in places:
+        # Unlike `iter(...)`, `.iter` does not divide it among the loader processes once more.
+        for rows in photographs.shard(photographs.num_shards, shard).iter(parts):
+            if part < len(rows["image"]):
+                yield {"image": rows["image"][part]}
 
 
 def _sample_features(make_pair: PairMaker) -> "datasets.Features":

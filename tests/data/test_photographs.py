@@ -179,6 +179,44 @@ class TestStreams:
         assert sorted(widths(0)) == list(range(40, 50))
 
 
+class TestRandomChoice:
+    @pytest.fixture
+    def many(self, tmp_path):
+        """2,000 images, numbered by their level, in row groups of 50."""
+        images = [
+            Image.new("RGB", (2, 1), (number // 256, number % 256, 0)) for number in range(2000)
+        ]
+        return write_parquet(tmp_path / "a.parquet", None, row_group_size=50, images=images)
+
+    @staticmethod
+    def choose(source, seed, limit=100):
+        pixels = (one.getpixel((0, 0)) for one in iterate_photographs(source, seed, limit))
+        return [256 * high + low for high, low, _ in pixels]
+
+    def test_it_is_of_the_whole_set(self, many):
+        numbers = self.choose(many, seed=0)
+        assert len(set(numbers)) == 100
+        assert all(number >= 12 for number in np.histogram(numbers, 4, (0, 2000))[0])
+        assert len({number // 50 for number in numbers}) > 30  # of 40 row groups
+
+    def test_it_follows_the_seed(self, many):
+        assert self.choose(many, 0) == self.choose(many, 0) != self.choose(many, 1)
+
+    def test_its_order_is_random(self, many):
+        numbers = self.choose(many, 0)
+        assert abs(np.corrcoef(numbers, range(100))[0, 1]) < 0.4
+
+    def test_images_that_are_not_selected_are_replaced(self, tmp_path):
+        images = [Image.new("RGB", (4, 4), "gray" if n % 2 else "red") for n in range(60)]
+        path = write_parquet(tmp_path / "a.parquet", None, images=images)
+        source = DataSource(path, selection=Selection(min_colorfulness=5))
+        assert len(list(iterate_photographs(source, 0, 20))) == 20
+        assert len(list(iterate_photographs(source, 0, 40))) == 30
+
+    def test_without_a_seed_the_first_are_taken(self, parquet):
+        assert [one.width for one in iterate_photographs(parquet, limit=3)] == [40, 41, 42]
+
+
 class TestResuming:
     """`datasets` gives the means; these hold that nothing here takes them away."""
 

@@ -5,6 +5,7 @@ Most images here have one level, their number, which identifies the image of a s
 
 import io
 import json
+import os
 import random
 import re
 from itertools import islice
@@ -22,6 +23,7 @@ from scsnet_hf.data import (
     Selection,
     SkippedImages,
     collate,
+    open_photograph,
     stream_photographs,
     training_loader,
     training_stream,
@@ -63,9 +65,10 @@ def write_levels(folder, shards: int, each: int):
     return folder
 
 
-def stream_of(source, make_pair=PAIRS, block_size: int = 8, **arguments):
+def stream_of(source, make_pair=PAIRS, block_size: int = 8, min_shards: int = 1, **arguments):
     photographs = stream_photographs(str(source))
-    return training_stream(photographs, make_pair, block_size=block_size, **arguments)
+    sizes = {"block_size": block_size, "min_shards": min_shards}
+    return training_stream(photographs, make_pair, **sizes, **arguments)
 
 
 def take(source, count: int, make_pair=PAIRS, **arguments) -> list[dict]:
@@ -132,7 +135,7 @@ class TestDataSets:
         assert sorted(numbers) == list(range(12))
 
     def test_loader_processes_share_a_dataset(self, table):
-        assert training_stream(table, PAIRS, block_size=4).num_shards == 3
+        assert training_stream(table, PAIRS).num_shards == 12
 
     def test_another_column_is_named(self, table):
         with pytest.raises(ValueError, match="no column 'image', only photo, label: rename one"):
@@ -194,6 +197,39 @@ class TestShuffling:
             assert sorted(shards[::2]) == list(range(6))
             orders.add(tuple(shards))
         assert len(orders) > 1
+
+
+class TestWholeList:
+    """Forty classes of a hundred images, in the order of classes."""
+
+    CLASSES, EACH = 40, 100
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def sources(cls, tmp_path_factory):
+        """The same as a folder of classes, as small row groups, and as a single row group."""
+        folders = {
+            kind: tmp_path_factory.mktemp(kind) for kind in ("files", "row-groups", "row-group")
+        }
+        levels = [level(number) for number in range(cls.CLASSES)]
+        for number, content in enumerate(levels):
+            (folders["files"] / f"class-{number:02}").mkdir()
+            for index in range(cls.EACH):
+                (folders["files"] / f"class-{number:02}" / f"{index}.png").write_bytes(content)
+        contents = [content for content in levels for _ in range(cls.EACH)]
+        write_parquet(folders["row-groups"] / "a.parquet", contents, row_group_size=10)
+        write_parquet(folders["row-group"] / "a.parquet", contents, row_group_size=4000)
+        return folders
+
+    @pytest.mark.parametrize(("kind", "classes"), [("files", 35), ("row-group", 35)])
+    def test_the_first_block_has_nearly_all_classes(self, sources, kind, classes):
+        samples = take(sources[kind], 256, block_size=256, min_shards=32)
+        assert len(set(numbers_of(samples))) >= classes
+
+    @pytest.mark.parametrize("kind", ["files", "row-groups", "row-group"])
+    def test_a_pass_has_each_image_once(self, sources, kind):
+        numbers = numbers_of(take(sources[kind], 4000, block_size=250, min_shards=32))
+        assert np.bincount(numbers).tolist() == 40 * [100]
 
 
 class TestOtherReference:
@@ -431,6 +467,37 @@ class TestSeveralProcesses:
         parts = self.parts(tmp_path, 3, 2, 2, "source", workers=2)
         assert sorted(number for part in parts for number in part) == list(range(12))
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("kind", ["files", "one row group"])
+    def test_each_of_two_workers_of_two_processes_decodes_only_its_share(
+        self, tmp_path, monkeypatch, kind
+    ):
+        source, log = tmp_path / "photographs", tmp_path / "decoded"
+        source.mkdir()
+        contents = [level(number) for number in range(64)]
+        if kind == "files":
+            for number, content in enumerate(contents):
+                (source / f"{number}.png").write_bytes(content)
+        else:
+            write_parquet(source / "a.parquet", contents)
+
+        def open_and_log(row):
+            image = open_photograph(row)
+            with log.open("a") as file:
+                file.write(f"{os.getpid()} {image.getpixel((0, 0))[0]}\n")
+            return image
+
+        monkeypatch.setattr("scsnet_hf.data.stream.open_photograph", open_and_log)
+        received = []
+        for rank in range(2):
+            stream = stream_of(source, block_size=4, min_shards=32)
+            loader = training_loader(stream, 4, workers=2, rank=rank, world_size=2)
+            received += [batch["source"][:, 0, 0, 0] for batch in islice(loader, 8)]
+        assert sorted(torch.cat(received).tolist()) == list(range(64))
+        decoded = {tuple(map(int, line.split())) for line in log.read_text().splitlines()}
+        assert len({process for process, _ in decoded}) == 4
+        assert len(decoded) == 64  # no image in two processes
+
     def test_of_one_shard_they_get_what_one_process_gets(self, tmp_path):
         write_levels(tmp_path, shards=1, each=12)
         two = self.parts(tmp_path, 2, 1, 3, "seed")
@@ -454,17 +521,21 @@ class TestResuming:
         for shard in range(3):
             write_parquet(several / f"{shard}.parquet", contents[7 * shard : 7 * shard + 7])
         write_parquet(one / "0.parquet", contents)
-        return {"three files": several, "one file": one}
+        images = tmp_path_factory.mktemp("images")
+        for number, content in enumerate(contents):
+            (images / f"{number}.png").write_bytes(content)
+        return {"three files": several, "one file": one, "images": images}
 
     @pytest.fixture
     def make_loader(self, photographs, tmp_path):
-        def make(files="three files", workers=0, rank=0, world_size=1):
+        def make(files="three files", workers=0, rank=0, world_size=1, min_shards=1):
             stream = stream_of(
                 photographs[files],
                 self.PAIRS,
                 seed=5,
                 skipped=SkippedImages(tmp_path / "skipped.jsonl"),
                 block_size=8,
+                min_shards=min_shards,
             )
             return training_loader(stream, self.BATCH, workers, rank, world_size)
 
@@ -489,6 +560,10 @@ class TestResuming:
         "three files, first of two processes": ("three files", 0, 0, 2),
         "three files, first of two processes, two workers": ("three files", 2, 0, 2),
         "one file, second of two processes": ("one file", 0, 1, 2),
+        "images": ("images",),
+        "images, first of two processes, two workers": ("images", 2, 0, 2),
+        "divided file": ("one file", 0, 0, 1, 6),
+        "divided file, second of two processes, two workers": ("one file", 2, 1, 2, 6),
     }
 
     @pytest.mark.parametrize(
