@@ -30,6 +30,7 @@ _MODULES = {
     "ReferenceFromTextPipeline": "guidance.reference_from_text",
     "ZoomView": "guidance.zoom",
     "embedded_checkpoint": "registration",
+    "load_pipeline": "registration",
 }
 __all__ = sorted(_MODULES)
 

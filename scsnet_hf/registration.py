@@ -66,6 +66,10 @@ def load_pipeline(
         name: name of an embedded checkpoint, a folder or a Hub id.
         device: as in `transformers.pipeline`; the best one available if None.
         dtype: number format of the network, one of `DTYPES`; the model's own if None.
+
+    Example:
+        >>> import scsnet_hf
+        >>> pipe = scsnet_hf.load_pipeline("small")
     """
     from transformers import pipeline
 
