@@ -23,12 +23,14 @@ with needs_extra("space", "app.py: its pages", SystemExit):
     import batch_tab
     import colorize_tab
     import describe_tab
+    import hints_tab
     import look_inside_tab
     import zoom_tab
     from demonstration import HERE, UPLOAD_MEGABYTES, Demonstration
 
 _TABS = {
     "Colorize": colorize_tab,
+    "Hints": hints_tab,
     "Look inside": look_inside_tab,
     "Zoom": zoom_tab,
     "Batch": batch_tab,

@@ -95,7 +95,7 @@ class AttentionMaps:
         """
         image = drop_alpha(load_image(reference)).convert("RGB")
         return [
-            _lit(image, self._pixels(weights / weights.max(), level, self.reference_size))
+            lit(image, self._pixels(weights / weights.max(), level, self.reference_size))
             for level, weights in enumerate(self.at(point))
         ]
 
@@ -110,7 +110,7 @@ class AttentionMaps:
         """
         gray = drop_alpha(load_image(image)).convert("L").convert("RGB")
         return [
-            tuple(_lit(gray, self._pixels(valve, level, self.source_size)) for valve in pair)
+            tuple(lit(gray, self._pixels(valve, level, self.source_size)) for valve in pair)
             for level, pair in enumerate(self.valves)
         ]
 
@@ -127,7 +127,7 @@ def _cells(size: tuple[int, int], level: int) -> tuple[int, int]:
     return rows, columns
 
 
-def _lit(image: Image.Image, light: torch.Tensor) -> Image.Image:
+def lit(image: Image.Image, light: torch.Tensor) -> Image.Image:
     """Darken an image where `light` (H, W) is 0, and leave it as it is where it is 1."""
     levels = ((_DARKEST + (1 - _DARKEST) * light) * 255).round().to(torch.uint8).numpy()
     mask = Image.fromarray(levels).resize(image.size, Image.Resampling.BILINEAR)
