@@ -263,7 +263,7 @@ def check_takes_references(config: SCSNetConfig) -> None:
     """Raise a ValueError if the network was built without cross attention."""
     if config.cross_attention == "none":
         raise ValueError(
-            "this model takes no reference image: its config has cross_attention='none'"
+            "this model takes no reference image or hints: its config has cross_attention='none'"
         )
 
 
