@@ -6,6 +6,7 @@ from PIL import Image
 
 WRITABLE_SUFFIXES = frozenset(".jpg .jpeg .png .apng .webp .tif .tiff .bmp .gif .ppm .avif".split())
 LOSSY_FORMATS = ("JPEG", "WEBP", "AVIF")
+_LARGEST_SIDES = {"JPEG": 65500, "WEBP": 16383, "AVIF": 65536, "GIF": 65535}  # as encoders allow
 
 
 def check_writable_suffix(path: Path) -> None:
@@ -14,6 +15,16 @@ def check_writable_suffix(path: Path) -> None:
         raise ValueError(
             f"{path}: cannot write {path.suffix or 'a file without suffix'}; "
             f"use one of {' '.join(sorted(WRITABLE_SUFFIXES))}"
+        )
+
+
+def check_size(size: tuple[int, int], path: Path) -> None:
+    """Raise ValueError if the format of `path` does not hold (width, height)."""
+    (width, height), largest = size, _LARGEST_SIDES.get(format_of(path))
+    if largest is not None and max(size) > largest:
+        raise ValueError(
+            f"{path}: {path.suffix} holds at most {largest} pixels a side, the result has "
+            f"{width}x{height}; use .png or .tif, or make it smaller"
         )
 
 

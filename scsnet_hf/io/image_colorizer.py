@@ -10,7 +10,7 @@ from tqdm import tqdm
 from ..tiling import Strips
 from .animations import check_holds_frames, write_frames
 from .atomic_files import replacing
-from .formats import LOSSY_FORMATS, format_of
+from .formats import LOSSY_FORMATS, check_size, format_of
 from .image_file import ImageFile
 from .saving import keeps_16_bits, write_result
 
@@ -64,7 +64,7 @@ class ImageColorizer:
         check_holds_frames(target, source)
         is_animation = source.has_several and not source.is_paged
         colorize = self.new_animation() if is_animation else self.colorize
-        results = _Results(source, colorize, keeps_16_bits(target), show_progress)
+        results = _Results(source, colorize, target, show_progress)
         image_format = format_of(target)
         quality = self.quality if image_format in LOSSY_FORMATS else None
         with replacing(target) as temporary, temporary.open("wb+") as file:
@@ -91,11 +91,9 @@ class _Results:
         size: (width, height) of the last result.
     """
 
-    def __init__(
-        self, source: ImageFile, colorize: Colorize, keeps_16_bits: bool, show_progress: bool
-    ):
-        self._source, self._colorize, self._keeps_16_bits = source, colorize, keeps_16_bits
-        self._show_progress = show_progress
+    def __init__(self, source: ImageFile, colorize: Colorize, target: Path, show_progress: bool):
+        self._source, self._colorize, self._target = source, colorize, target
+        self._keeps_16_bits, self._show_progress = keeps_16_bits(target), show_progress
         self.lost_depth = False
         self.size = (0, 0)
 
@@ -105,6 +103,7 @@ class _Results:
             result = self._colorize(image, depth=16 if has_16_bits and self._keeps_16_bits else 8)
             self.lost_depth |= has_16_bits and not self._keeps_16_bits
             self.size = result.size
+            check_size(self.size, self._target)  # before anything is computed
             yield _with_progress(result) if self._show_progress else result
 
 

@@ -194,7 +194,12 @@ def _with_distinct_targets(jobs: list[Job]) -> list[Job]:
     for job in jobs:
         groups[job.target.resolve()].append(job)
     for index, job in enumerate(jobs):
-        group, joined = groups[job.target.resolve()], _named_after_source(job)
+        place, joined = job.target.resolve(), _named_after_source(job)
+        group = groups[place]
+        if place in sources:
+            marked = job.target.with_suffix(RESULT_MARK + job.target.suffix)
+            jobs[index] = job._replace(target=marked)
+            continue
         had_others = not job.is_done and joined.is_done and joined.target.resolve() not in groups
         if had_others or (len(group) > 1 and _owner(group) != job):
             jobs[index] = joined
@@ -213,7 +218,8 @@ def _with_distinct_targets(jobs: list[Job]) -> list[Job]:
 
 def _named_after_source(job: Job, number: str = "") -> Job:
     """Name a result after the whole name of its source, such as a.tif.png."""
-    ending = job.target.name.removeprefix(job.source.name).removeprefix(job.source.stem)
+    name = job.target.name
+    ending = name.removeprefix(job.source.name).removeprefix(job.source.stem) or job.target.suffix
     return job._replace(target=job.target.with_name(f"{job.source.name}{number}{ending}"))
 
 

@@ -23,6 +23,7 @@ from scsnet_hf.image_io import ImageError, load_image
 from scsnet_hf.io import image_colorizer
 from scsnet_hf.io.image_colorizer import ImageColorizer
 from scsnet_hf.io.image_file import ImageFile
+from scsnet_hf.tiling import Strips
 
 
 @pytest.fixture
@@ -222,3 +223,15 @@ class TestProgress:
 
     def test_of_a_small_image_is_not(self, shown):
         assert shown() == ""
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".jpg", ".webp", ".avif"])
+def test_result_too_large_for_its_format_is_refused_before_it_is_computed(tmp_path, suffix):
+    def colorize(image, depth):
+        return Strips((70000, 2), 3, np.dtype(np.uint8), iter(()))  # of which none is taken
+
+    path = tmp_path / "wide.png"
+    make_image(24, 16).save(path)
+    with ImageFile(path) as source, pytest.raises(ValueError, match=f"{suffix} holds at most"):
+        ImageColorizer(colorize, lambda: colorize)(source, tmp_path / f"result{suffix}")
+    assert list(tmp_path.iterdir()) == [path]

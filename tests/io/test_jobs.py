@@ -217,6 +217,9 @@ def targets_of(inputs: list[str], output: str | None, image_format: str | None =
         (["a.tif", "a.jpg", "a.tif.jpg"], "n", ["n/a.tif.png", "n/a.jpg.png", "n/a.tif.jpg.png"]),
         (["a.jpg", "a.jpg"], "new", ["new/a.png"]),
         (["a.heic", "a.mov"], "new", ["new/a.png", "new/a.mov"]),
+        (["in/a.jpg", "in/b.png"], "in", ["in/a.png", "in/b.scs.png"]),
+        (["in/a.png", "in/a.jpg"], "in", ["in/a.png.scs.png", "in/a.jpg.scs.png"]),
+        (["in/b.mkv", "in/c.mkv"], "in", ["in/b.scs.mkv", "in/c.scs.mkv"]),
     ],
 )
 def test_results_of_one_name_become_distinct(inputs, output, expected):
