@@ -14,6 +14,7 @@ networks    128x128 to 512x512 by this network and by cascades of a colorizer an
             of scripts/research/baselines. `scripts/figures.py efficiency` draws the JSON file
 upsamplers  continuous pixel mapping and its alternatives, from features of 128x128
 models      whole calls of the pipeline by several models and number formats
+files       large images at their own size and videos, from file to file
 sizes       whole calls for results of many sizes. `scripts/figures.py sizes` draws the JSON file
 profile     where the time of a whole call goes, from PNG file to PNG file
 folder      a folder by a call for each image and by the command
@@ -37,6 +38,7 @@ from transformers.utils import logging
 from research.benchmark import tables
 from research.benchmark.call_profile import measure_call_profile
 from research.benchmark.folder import measure_folder
+from research.benchmark.large_files import measure_large_files
 from research.benchmark.loader import measure_loader
 from research.benchmark.models import measure_models
 from research.benchmark.networks import measure_networks
@@ -109,6 +111,11 @@ def add_call_commands(add_command: Callable) -> None:
     add("--image", type=Path, default=SPACE / "examples" / "black-canyon.jpg")
     add("--size", **SIDE)
     add("--scale", **SCALE)
+
+    add = add_command("files", measure_large_files, tables.network_table, "large files and videos")
+    add("--model", **MODEL)
+    add("--rows", **{**ROWS, "help": 'WxH, "WxH ddcolor-tiny" or "WxH video SCALE"'})
+    add("--device", **DEVICE)
 
     add = add_command("sizes", measure_result_sizes, tables.size_table, "results of many sizes")
     add("--model", **MODEL)

@@ -170,6 +170,19 @@ def test_folder(benchmark, capsys, in_this_process, tiny_checkpoint, tmp_path):
     assert second.startswith("| command --saturation 0 |")
 
 
+def test_files(benchmark, capsys, in_this_process, tiny_checkpoint):
+    rows = ["40x30", "48x32 video 2"]
+    benchmark("files", "--model", tiny_checkpoint, "--runs", 1, "--rows", *rows)
+    lines = capsys.readouterr().out.strip().split("\n")[2:]
+    assert [line.split(" | ")[0] for line in lines] == [f"| {row}" for row in rows]
+
+
+@pytest.mark.parametrize("row", ["40x30 video", "40x30 deoldify", "large video 1"])
+def test_files_that_are_none_are_one_line(benchmark, row):
+    with pytest.raises(SystemExit, match=r"^benchmark\.py: .*(no row|no size)"):
+        benchmark("files", "--rows", row)
+
+
 def test_startup(benchmark, capsys, tmp_path):
     make_image(8, 8).save(tmp_path / "image.png")
     benchmark("startup", "--image", tmp_path / "image.png", "--scale", 1, "--runs", 1)

@@ -15,6 +15,7 @@ upsamplers.py     continuous pixel mapping and other upsamplers of any magnifica
 Whole calls of the pipeline:
 
 result_sizes.py   results of many sizes
+large_files.py    large images and videos, from file to file
 call_profile.py   where the time of a call goes, from file to file
 models.py         several models and number formats
 folder.py         a folder, by single calls and by the command
