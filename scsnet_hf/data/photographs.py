@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
+from transformers.utils import logging
 
 from ..image_io import load_image
 from ..image_processing_scsnet import drop_alpha
@@ -22,6 +23,8 @@ from .sources import DataSource, resolve_source
 
 if TYPE_CHECKING:
     import datasets
+
+logger = logging.get_logger(__name__)
 
 _HELD_OUT = {"validation": {"validation", "valid", "val"}, "test": {"test"}}
 _MAX_REMOTE_SHARDS = 16  # reading the footer of a remote parquet file takes a request or two
@@ -212,7 +215,7 @@ def _load(source: DataSource) -> "datasets.IterableDataset":
         if not is_url(path):
             _check_shard(Path(path))
     escaped = [path if is_url(path) else glob.escape(path) for path in paths]
-    return _load_local(SHARD_KINDS[found.suffix], ", ".join(paths), source.split, escaped)
+    return _load_local(SHARD_KINDS[found.suffix], ", ".join(paths), escaped)
 
 
 def _stream_files(paths: list[str]) -> "datasets.IterableDataset":
@@ -231,7 +234,8 @@ def _file_rows(paths: list[str]) -> Iterator[dict]:
 
 
 def _shards_of_split(found: SourceFiles, split: str) -> list[str]:
-    chosen = [path for path in found.paths if _split_name(path, found.folder) == split]
+    splits = split.split("+")
+    chosen = [path for path in found.paths if _split_name(path, found.folder) in splits]
     if not chosen:
         raise ValueError(
             f"{found.folder}: has {found.suffix} files, but none of the split {split!r}"
@@ -269,15 +273,11 @@ def _check_shard(path: Path) -> None:
         raise ValueError(f"{path}: has no rows; remove it")
 
 
-def _load_local(
-    builder: str, name: str, split: str, files: list[str]
-) -> "datasets.IterableDataset":
+def _load_local(builder: str, name: str, files: list[str]) -> "datasets.IterableDataset":
     import datasets
 
     try:
-        stream = datasets.load_dataset(
-            builder, data_files={split: files}, split=split, streaming=True
-        )
+        stream = datasets.load_dataset(builder, data_files=files, split="train", streaming=True)
     except FileNotFoundError as error:
         raise ValueError(f"{name}: no such file ({error})") from error
     except tarfile.ReadError as error:
@@ -291,7 +291,11 @@ def _load_from_hub(path: str, source: DataSource) -> "datasets.IterableDataset":
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        stream = datasets.load_dataset(path, source.config, split=source.split, streaming=True)
+        splits = [
+            datasets.load_dataset(path, source.config, split=split, streaming=True)
+            for split in source.split.split("+")
+        ]
+        stream = splits[0] if len(splits) == 1 else datasets.concatenate_datasets(splits)
     except (DatasetNotFoundError, HfHubHTTPError) as error:
         raise ValueError(
             f"{path}: there is no such folder, and no such data set on the Hub that you may read. "
@@ -305,6 +309,12 @@ def _load_from_hub(path: str, source: DataSource) -> "datasets.IterableDataset":
             f"{path}: there is no such folder, and the Hub cannot be reached; {advice}, "
             f"or give a local copy ({error})"
         ) from error
+    if source.selection != Selection():
+        logger.warning(
+            "%s: each pass downloads all images, also those that the selection leaves out; "
+            "scripts/prepare_data.py makes a local copy of the others in one pass",
+            path,
+        )
     is_small = stream.num_shards <= _MAX_REMOTE_SHARDS
     return stream.reshard() if is_small and hasattr(stream, "reshard") else stream
 

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import json
 import os
 import runpy
 import signal
@@ -77,6 +78,17 @@ def whole(source, tmp_path) -> Path:
     return output
 
 
+def make_split_folder(folder: Path, counts: dict[str, int]) -> None:
+    folder.mkdir()
+    for split, count in counts.items():
+        rows = [
+            {"bytes": png(make_image(20, 20, seed=seed)), "path": None} for seed in range(count)
+        ]
+        features = datasets.Features(image=datasets.Image())
+        table = pyarrow.Table.from_pydict({"image": rows}, schema=features.arrow_schema)
+        pyarrow.parquet.write_table(table, folder / f"{split}-0.parquet")
+
+
 class Stopped(Exception):  # noqa: N818
     pass
 
@@ -103,11 +115,24 @@ class TestResult:
         stream = datasets.load_dataset("parquet", data_files=files, split="train", streaming=True)
         features = stream.features
         assert isinstance(features["image"], datasets.Image)
-        assert set(features) == {"image", "width", "height", "colorfulness"}
+        assert set(features) == {"image", "width", "height", "colorfulness", "sha256"}
 
     def test_unreadable_images_are_listed(self, whole):
         lines = (whole / "skipped.txt").read_text().splitlines()
         assert [line.split("\t")[:2] for line in lines] == [["5", "bad0.png"], ["13", "bad1.png"]]
+
+    def test_the_list_has_the_hash_of_each_file_of_the_source(self, source, whole):
+        given = [row["image"]["bytes"] for row in stream_photographs(source)]
+        expected = sorted(hashlib.sha256(one).hexdigest() for one in given if one != b"no image")
+        assert (whole / "files.txt").read_text().split() == expected
+
+    def test_the_hash_of_the_list_depends_on_the_images_alone(self, source, tmp_path, whole):
+        state = json.loads((whole / "state.json").read_text())
+        expected = hashlib.sha256((whole / "files.txt").read_bytes()).hexdigest()
+        assert state["progress"]["files_sha256"] == expected
+        reduced = prepare(Preparation(source, short_side=20, shard_size=5), tmp_path / "reduced")
+        fewer = prepare(Preparation(source, limit=13), tmp_path / "fewer")
+        assert reduced.files_sha256 == expected != fewer.files_sha256
 
     def test_the_progress_counts(self, source, tmp_path):
         progress = prepare(Preparation(source, shard_size=3), tmp_path / "out")
@@ -166,8 +191,32 @@ class TestArguments:
             Preparation("flowers", **{name: -1})
 
     def test_a_source_of_the_paper_brings_its_selection(self):
-        assert Preparation("flowers").selection.min_bytes == 80_000
-        assert Preparation("flowers", min_bytes=0).selection.min_bytes == 0
+        assert Preparation("coco").selection.min_bytes == 80_000
+        assert Preparation("coco", min_bytes=0).selection.min_bytes == 0
+
+    @pytest.mark.parametrize("keep", [1, 5, COUNT])
+    def test_the_most_colorful_are_kept(self, source, tmp_path, whole, keep):
+        values = sorted((row["colorfulness"] for row in rows_of(whole)), reverse=True)
+        progress = prepare(Preparation(source, keep=keep, shard_size=3), tmp_path / "out")
+        kept = [row["colorfulness"] for row in rows_of(tmp_path / "out")]
+        assert progress.kept == keep
+        assert sorted(kept, reverse=True) == values[:keep]
+
+    def test_more_than_there_are_cannot_be_kept(self, source, tmp_path):
+        with pytest.raises(ValueError, match="has 14 images, keep fewer"):
+            prepare(Preparation(source, keep=15), tmp_path / "out")
+
+    @pytest.mark.parametrize("other", [{"limit": 3}, {"min_colorfulness": 3.0}])
+    def test_a_number_to_keep_stands_alone(self, other):
+        with pytest.raises(ValueError, match="keep excludes"):
+            Preparation("coco", keep=3, **other)
+
+    @pytest.mark.parametrize(
+        ("split", "count"), [(None, 3), ("train", 3), ("validation", 2), ("train+validation", 5)]
+    )
+    def test_the_split_is_chosen(self, tmp_path, split, count):
+        make_split_folder(tmp_path / "in", {"train": 3, "validation": 2})
+        assert prepare(Preparation(str(tmp_path / "in"), split), tmp_path / "out").kept == count
 
     def test_nothing_left_is_an_error(self, source, tmp_path):
         with pytest.raises(ValueError, match="none of the 16 images"):
