@@ -39,4 +39,4 @@ def test_everything_that_computes_runs_on_zero_gpu(tmp_path):
     )
     assert finished.returncode == 0, finished.stderr
     names = {line.split()[1] for line in finished.stdout.splitlines() if "GPU:" in line}
-    assert names == {"colorize", "look_inside", "zoom", "batch", "propose_references"}
+    assert names >= {"colorize", "look_inside", "zoom", "batch", "propose_references"}
