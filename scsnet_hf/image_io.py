@@ -84,8 +84,11 @@ def load_image(
             pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
         TypeError: if `source` is of another type.
     """
-    if isinstance(source, Mapping):  # a row of `datasets.Image(decode=False)`
-        source = source.get("bytes") or source.get("path") or source
+    # A row of `datasets.Image(decode=False)`.
+    if isinstance(source, Mapping) and source.keys() & {"bytes", "path"}:
+        source = source.get("bytes") or source.get("path")
+        if source is None:
+            raise ImageError("the row has neither `bytes` nor a `path`")
     if isinstance(source, Image.Image):
         return decode(source, "the PIL image", keep_16_bits)
     if _is_tensor(source):
@@ -125,6 +128,8 @@ def _open_file(source: str | os.PathLike | bytes, timeout: float | None) -> tupl
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source), f"the {len(source)} bytes"
     if hasattr(source, "read"):
+        if hasattr(source, "seek") and source.seekable():
+            source.seek(0)  # as Pillow does: it may have just been written to
         return io.BytesIO(source.read()), f"the file {getattr(source, 'name', 'object')}"
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
@@ -146,8 +151,8 @@ def _open_file(source: str | os.PathLike | bytes, timeout: float | None) -> tupl
     except OSError as error:
         reason = error.strerror.lower() if error.errno else str(error)
         raise ImageError(f"{name}: {reason}") from None
-    except ValueError as error:  # a null byte in a path
-        raise ImageError(f"{name!r}: {error}") from None
+    except ValueError as error:  # a null byte in a path, or damaged base64
+        raise ImageError(f"{name[:100]!r}: {error}") from None
 
 
 def _identify(file: BinaryIO, name: str) -> Image.Image:

@@ -32,6 +32,7 @@ _BITS, _COMPRESSION, _SAMPLES, _SAMPLE_FORMAT = 258, 259, 277, 339
 _REDUCED, _MASK = 1, 4  # bits of _SUBFILE
 _BIG_TIFF = 43
 _GRAY, _YCBCR, _PREMULTIPLIED = (0, 1), 6, (1,)
+_WEBP = 50001  # of _COMPRESSION
 _COPIED_TAGS = (270, 271, 272, 274, 306, 315, 700, 33432, 34675)
 _KINDS = {1: "", 2: "signed ", 3: "float ", 5: "complex ", 6: "complex float "}
 _PHOTOMETRICS = {0: "gray", 1: "gray", 2: "RGB", 3: "palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
@@ -245,6 +246,7 @@ def is_misread(image: Image.Image) -> bool:
         or (bits > 8 and is_swapped)
         or (bits == 16 and alpha == _PREMULTIPLIED)
         or (colors == _YCBCR and not is_compressed)
+        or tags.get(_COMPRESSION) == _WEBP  # which its libtiff lacks
     )
 
 

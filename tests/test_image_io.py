@@ -278,3 +278,17 @@ def test_rows_file_objects_base64_and_data_uris_are_read(tmp_path):
     with path.open("rb") as file:
         for source in (io.BytesIO(content), file, text, uri, *rows):
             assert_same(load_image(source), image)
+
+
+def test_file_object_is_read_from_its_begin():
+    image, file = make_image(24, 17), io.BytesIO()
+    image.save(file, "PNG")
+    assert_same(load_image(file), image)
+
+
+def test_row_without_an_image_is_refused():
+    assert "neither" in refusal({"bytes": None, "path": None})
+
+
+def test_refusal_of_a_damaged_data_uri_is_short():
+    assert len(refusal("data:image/png;base64," + "a" * 10**6 + "=a")) < 300
