@@ -12,7 +12,8 @@
 Prints tables. With --output, a folder, they are kept there as tables.md, all numbers and their
 definitions as results.json, and the time per image as seconds.json; the same command resumes an
 interrupted run. --protocol paper is that of Sec. 4.2: 5,000 random images, cropped to 512x512, half
-of them automatic, a tenth with themselves as reference, the others with another image.
+of them automatic, a tenth with themselves as reference, the others with another image, each with
+and without what the pipeline does after the network. FID is that to the same truths for all rows.
 
 --cascade compares with a colorizer and an upscaler of other projects, one after the other, named as
 scripts/research/evaluation/external_models.py describes. For programs that run on their own,
@@ -36,7 +37,7 @@ from scsnet_hf.registration import load_pipeline
 
 with needs_extra("eval", "evaluate_model.py: evaluations", SystemExit):
     from research.evaluation.flicker import measure_flicker
-    from research.evaluation.methods import MODES
+    from research.evaluation.methods import MODES, REFERENTIAL
     from research.evaluation.model_evaluation import (
         EvaluationSettings,
         combine_runs,
@@ -59,7 +60,7 @@ def parse_arguments() -> tuple[EvaluationSettings, argparse.Namespace]:
     add = parser.add_argument_group("other methods").add_argument
     names = ("NAME", "COLORIZER", "UPSCALER")
     add("--cascade", nargs=3, action="append", default=[], metavar=names, help="may be repeated")
-    help_ = f"results of another program; MODE is one of {', '.join(MODES)}"
+    help_ = f"results of another program; MODE is one of {', '.join((*MODES, REFERENTIAL))}"
     names = ("NAME", "MODE", "FOLDER")
     add("--images", nargs=3, action="append", default=[], metavar=names, help=help_)
 

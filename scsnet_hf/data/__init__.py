@@ -17,6 +17,7 @@ from .degradation import Degradation
 from .distortion import elastic_distortion
 from .pairs import PairMaker
 from .photographs import (
+    choose_photographs,
     damaged_shards,
     iterate_photographs,
     open_photograph,
@@ -42,6 +43,7 @@ __all__ = [
     "PairMaker",
     "Selection",
     "SkippedImages",
+    "choose_photographs",
     "collate",
     "damaged_shards",
     "elastic_distortion",

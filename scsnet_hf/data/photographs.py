@@ -97,25 +97,30 @@ def iterate_photographs(
         ValueError, OSError: at an image that cannot be read.
     """
     chosen = resolve_source(source)
-    rows = (row["image"] for row in stream_photographs(chosen))
     if shuffle_seed is None:
-        images = (open_photograph(encoded) for encoded in rows)
+        images = (open_photograph(row["image"]) for row in stream_photographs(chosen))
         yield from islice((one for one in images if _is_selected(one, chosen)), limit)
     else:
-        for encoded in _choose_at_random(rows, chosen, shuffle_seed, limit):
-            yield open_photograph(encoded)
+        yield from map(open_photograph, choose_photographs(chosen, shuffle_seed, limit))
 
 
-def _choose_at_random(
-    rows: Iterator[dict | None], source: DataSource, seed: int, limit: int | None
+def choose_photographs(
+    source: SourcePath | DataSource, seed: int, limit: int | None = None
 ) -> list[dict | None]:
-    """Give each row a random number, and return the selected rows with the lowest ones.
+    """Choose encoded images of a source at random, each choice of as many being equally likely.
 
-    Only rows that may be among them are decoded.
+    Each row gets a random number, and the selected rows with the lowest ones are taken. Only rows
+    that may be among them are decoded.
+
+    Args:
+        source: see `stream_photographs`.
+        seed: seed of the choice and of its order.
+        limit: number of images, all if None; fewer are returned if there are fewer.
     """
-    rng = random.Random(seed)
+    source, rng = resolve_source(source), random.Random(seed)
     chosen: list[tuple[float, int, dict | None]] = []  # a heap with the highest number first
-    for index, encoded in enumerate(rows):
+    for index, row in enumerate(stream_photographs(source)):
+        encoded = row["image"]
         entry = (-rng.random(), index, encoded)
         is_full = limit is not None and len(chosen) >= limit
         if is_full and (not chosen or entry < chosen[0]):

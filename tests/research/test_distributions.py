@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
+from helpers.images import make_image
 from research.evaluation.distributions import DistributionDistance
+from research.evaluation.external_results import external_results
 from research.evaluation.methods import Method
 from research.evaluation.pixels import Pixels
+from research.evaluation.protocol import EVERY_MODE, PAPER
 from research.evaluation.run import evaluate
+from research.evaluation.run_folder import RunFolder
 from research.evaluation.samples import make_samples
 from scsnet_hf.metrics import FeatureNetwork
 
@@ -45,7 +49,39 @@ def test_definitions_name_the_network():
     assert "mean features" in definitions["fid"]
 
 
-def test_features_of_one_image_are_kept_as_plain_numbers():
+@pytest.mark.parametrize("protocol", [EVERY_MODE, PAPER])
+def test_methods_with_equal_images_have_equal_distances(protocol, tmp_path):
+    """Also methods of other programs, which are read from files."""
+    truths = [make_image(16, 16, seed=seed) for seed in range(20)]
+
+    def paint(sample):
+        return ImageOps.posterize(sample.truth, 3)
+
+    for index, truth in enumerate(truths):
+        ImageOps.posterize(truth, 3).save(tmp_path / f"{index:05}.png")
+    methods = {"ours": Method(paint), "theirs": external_results(tmp_path, "automatic")}
+    metrics = [DistributionDistance(NETWORK)]
+    rows = evaluate(make_samples(truths, scale=2), methods, metrics, protocol).rows
+    assert rows["ours"] == rows["theirs"]
+    assert rows["ours"]["fid"] > 0
+
+
+def test_features_of_one_image_are_kept_as_an_array():
     image = Pixels(Image.new("RGB", (8, 8), COLORS[0]))
     numbers = DistributionDistance(NETWORK).compute(None, {"truth": image})
     assert np.allclose(numbers["truth"]["features"], COLORS[0])
+
+
+def test_a_resumed_run_has_the_same_distances(tmp_path):
+    """Features are kept as arrays beside the JSON files."""
+
+    def run():
+        truths = [make_image(16, 16, seed=seed) for seed in range(3)]
+        methods = {"it": Method(lambda sample: ImageOps.posterize(sample.truth, 3))}
+        run_folder = RunFolder(tmp_path, {})
+        metrics = [DistributionDistance(NETWORK)]
+        return evaluate(make_samples(truths, 2), methods, metrics, run_folder=run_folder).rows
+
+    assert run() == run()
+    assert len(list(tmp_path.rglob("*.npz"))) == 3
+    assert not any("features" in file.read_text() for file in tmp_path.rglob("*.json"))

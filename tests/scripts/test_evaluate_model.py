@@ -111,6 +111,36 @@ def test_the_papers_protocol_cuts_squares_and_divides_the_images(
     assert "average FID" in tables
 
 
+def test_fewer_images_than_the_papers_protocol_has_are_refused(evaluate, constant_features):
+    with pytest.raises(SystemExit, match=r"takes 5000 images, .* has 10: give --limit"):
+        evaluate("--protocol", "paper", "--square", 32, "--fid", constant_features)
+
+
+def test_another_programs_results_have_a_referential_row(evaluate, tmp_path, constant_features):
+    paper = ("--protocol", "paper", "--square", 32, "--limit", 10)
+    work, made = tmp_path / "work", tmp_path / "made"
+    evaluate(*paper, "--output", work, "--inputs-only")
+    references = list((work / "references" / "protocol").iterdir())
+    assert len(references) == 5
+    made.mkdir()
+    for path in references:
+        Image.open(path).save(made / path.name)
+    (made / "method.json").write_text('{"parameters": 33000000, "seconds": 0.25}')
+    output = tmp_path / "run"
+    printed = evaluate(
+        *paper,
+        *("--fid", constant_features, "--images", "theirs", "referential", made),
+        *("--output", output),
+    )
+    assert record_in(output)["counts"]["theirs"] == 5
+    assert "| theirs | 33.000 | 4.00 |" in printed
+    rows = printed[printed.index("| parameters (M) |") :].splitlines()[2:]
+    names = {row.split("|")[1].strip() for row in rows}
+    modes = ("automatic", "referential", "self-reference", "unrelated reference")
+    assert {f"{mode}{kind}" for mode in modes for kind in ("", ", network alone")} <= names
+    assert "gray bicubic" in names
+
+
 @pytest.fixture
 def constant_features(monkeypatch):
     """A network whose features are the mean color."""

@@ -35,9 +35,7 @@ class DistributionDistance(Metric):
     def compute(self, sample: Sample | None, images: dict[str, Pixels]) -> dict[str, Numbers]:
         levels = (np.asarray(pixels.image) for pixels in images.values())
         features = np.concatenate(list(self._network.features(levels)))
-        return {
-            name: {"features": one.tolist()} for name, one in zip(images, features, strict=True)
-        }
+        return {name: {"features": one} for name, one in zip(images, features, strict=True)}
 
     def summarize(self, images: Sequence[dict[str, Numbers]]) -> dict[str, Row]:
         features = {

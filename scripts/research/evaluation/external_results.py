@@ -3,11 +3,15 @@
     FOLDER/inputs/00000.png                  the source, gray
     FOLDER/references/own/00000.png          the image itself, flipped and distorted
     FOLDER/references/other/00000.png        the same of another image
+    FOLDER/references/protocol/00000.png     that of the two which the protocol asks for, if one
     FOLDER/truth/00000.png                   the image itself
 
-A program writes its result for 00000.png into a folder of its own, also under the name 00000.
+A program writes its result for 00000.png into a folder of its own, also under the name 00000. Its
+cost may be there too, as method.json: {"parameters": 33000000, "seconds": 0.25}, per image.
 """
 
+import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,13 +21,18 @@ from scsnet_hf.image_io import load_image
 from scsnet_hf.io.folders import images_in
 from scsnet_hf.io.saving import save_image
 
-from .methods import Method
+from .methods import MODES, REFERENTIAL, Method
+from .protocol import EVERY_MODE, REFERENCES, Protocol
 from .samples import Sample, enlarge
 
 
-def write_inputs(samples: Iterable[Sample], folder: Path) -> None:
+def write_inputs(samples: Iterable[Sample], folder: Path, protocol: Protocol = EVERY_MODE) -> None:
     """Write the inputs of other programs, and the truths."""
     for sample in samples:
+        own, other = (mode in protocol.modes(sample.index) for mode in REFERENCES)
+        if own != other:
+            path = folder / "references/protocol" / f"{sample.index:05}.png"
+            save_image(sample.reference if own else sample.unrelated, path)
         for name, image in (
             ("inputs", sample.gray),
             ("references/own", sample.reference),
@@ -38,13 +47,17 @@ def external_results(folder: Path, mode: str) -> Method:
 
     Args:
         folder: with an image for every sample, named by its number as in `write_inputs`.
-        mode: one of `methods.MODES`.
+        mode: one of `methods.MODES`, or `methods.REFERENTIAL`.
 
     Raises:
-        ValueError: if the folder has no images; and when the method is called, if the image of that
-            sample is missing.
+        ValueError: if the mode is unknown, or the folder has no images; and when the method is
+            called, if the image of that sample is missing.
     """
+    if mode not in (*MODES, REFERENTIAL):
+        raise ValueError(f"{folder}: of mode {mode!r}, not {', '.join((*MODES, REFERENTIAL))}")
     images = _by_stem(folder)
+    cost = folder / "method.json"
+    costs = json.loads(cost.read_text()) if cost.exists() else {}
 
     def read(sample: Sample) -> Image.Image:
         stem = f"{sample.index:05}"
@@ -52,7 +65,8 @@ def external_results(folder: Path, mode: str) -> Method:
             raise ValueError(f"{folder}: has no image {stem}")
         return enlarge(load_image(images[stem]).convert("RGB"), sample)
 
-    return Method(read, mode)
+    # The time to read a result is not that of the program.
+    return Method(read, mode, costs.get("parameters"), costs.get("seconds", math.nan))
 
 
 def paired_images(results: Path, truths: Path) -> Iterator[tuple[Image.Image, Image.Image]]:

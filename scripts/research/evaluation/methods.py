@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
+from scsnet_hf.color import denormalize_lab, lab_to_srgb
+from scsnet_hf.image_io import load_image
+
 from .external_models import ExternalModel
 from .pixels import Pixels, image_from_lab
 from .samples import Sample, enlarge
@@ -18,6 +21,8 @@ AUTOMATIC = "automatic"
 SELF_REFERENCE = "self-reference"
 UNRELATED_REFERENCE = "unrelated reference"
 MODES = (AUTOMATIC, SELF_REFERENCE, UNRELATED_REFERENCE)
+REFERENTIAL = "referential"  # with either reference, as in the paper's Table 1
+NETWORK_ALONE = ", network alone"  # at the end of a mode
 
 _SEPIA = (3.0, 8.0)  # a and b: within 0.1 dB of the best single tint of photographs
 
@@ -28,8 +33,9 @@ class Method:
 
     Args:
         run: makes the image, RGB and of the truth's size, from a sample.
-        mode: one of `MODES`: what it gets of the sample beside the source.
+        mode: one of `MODES`, or `REFERENTIAL`: what it gets of the sample beside the source.
         parameters: of its networks; None if unknown.
+        seconds: per image, if they were measured elsewhere; None to measure them.
 
     Example:
         >>> Method(lambda sample: sample.gray.resize(sample.truth.size).convert("RGB"))
@@ -38,6 +44,7 @@ class Method:
     run: Callable[[Sample], Image.Image]
     mode: str = AUTOMATIC
     parameters: int | None = None
+    seconds: float | None = None
 
     def __call__(self, sample: Sample) -> Image.Image:
         return self.run(sample)
@@ -107,3 +114,42 @@ def pipeline_methods(pipe: "ScsColorizeSrPipeline") -> dict[str, Method]:
         methods[SELF_REFERENCE] = Method(self_reference, SELF_REFERENCE, count)
         methods[UNRELATED_REFERENCE] = Method(unrelated_reference, UNRELATED_REFERENCE, count)
     return methods
+
+
+def network_methods(pipe: "ScsColorizeSrPipeline") -> dict[str, Method]:
+    """Return the modes of a pipeline without what it does after the network.
+
+    The lightness is not back-projected to the source, and colors outside sRGB are clipped.
+    """
+    references = {
+        AUTOMATIC: lambda _: None,
+        SELF_REFERENCE: lambda sample: sample.reference,
+        UNRELATED_REFERENCE: lambda sample: sample.unrelated,
+    }
+
+    def method(mode: str, parameters: int | None) -> Method:
+        def run(sample: Sample) -> Image.Image:
+            return _network_output(pipe, sample, references[mode](sample))
+
+        return Method(run, mode, parameters)
+
+    return {
+        mode + NETWORK_ALONE: method(mode, full.parameters)
+        for mode, full in pipeline_methods(pipe).items()
+    }
+
+
+@torch.no_grad()
+def _network_output(
+    pipe: "ScsColorizeSrPipeline", sample: Sample, reference: Image.Image | None
+) -> Image.Image:
+    inputs = pipe.image_processor(sample.gray, return_tensors="pt")
+    if reference is not None:
+        inputs["reference_pixel_values"] = pipe.image_processor.reference_tensor(reference)
+    inputs = {
+        name: values.to(pipe.device, pipe.model.dtype)
+        for name, values in inputs.items()
+        if name in ("pixel_values", "reference_pixel_values")
+    }
+    lab = pipe.model(**inputs, output_size=sample.truth.size[::-1]).reconstruction[0]
+    return load_image(lab_to_srgb(denormalize_lab(lab.float().cpu())).clamp(0, 1))

@@ -21,7 +21,7 @@ from scsnet_hf.training.vgg import VGG16Features
 from .pixels import Pixels
 from .samples import Sample
 
-Numbers = dict[str, float | list[float]]  # of one result
+Numbers = dict[str, float | list[float] | np.ndarray]  # of one result
 Row = dict[str, float]  # of all results of a method
 
 TRUTH = "truth"

@@ -4,14 +4,20 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from scsnet_hf.data import EVALUATION_SPLITS, iterate_photographs, resolve_source
+from scsnet_hf.data import (
+    EVALUATION_SPLITS,
+    DataSource,
+    choose_photographs,
+    iterate_photographs,
+    open_photograph,
+    resolve_source,
+)
 from scsnet_hf.io.run_settings import write_json
 from scsnet_hf.metrics import FeatureNetwork
 from scsnet_hf.registration import DTYPES, load_pipeline
@@ -23,7 +29,7 @@ from .distributions import DistributionDistance
 from .external_models import load_external_model
 from .external_results import external_results, paired_images, write_inputs
 from .hashes import weights_sha256
-from .methods import BOUNDS, Method, cascade, pipeline_methods
+from .methods import BOUNDS, REFERENTIAL, Method, cascade, network_methods, pipeline_methods
 from .metrics import ColorStatistics, Fidelity, Metric, PerceptualDistance
 from .protocol import PAPER_IMAGES, PAPER_SIDE, PROTOCOLS
 from .report import evaluation_tables, make_record, paper_tables, table_rows
@@ -67,6 +73,9 @@ class EvaluationSettings:
     fid: str | None = option(
         None, "also FID and KID, by inception or vgg16", metavar="NETWORK[=FILE]"
     )
+    network_alone: bool = option(
+        False, "also the network's output without back-projection and fitting to the gamut"
+    )
     stability: bool = option(False, "also how colors change with sizes")
 
     def with_protocol_defaults(self) -> "EvaluationSettings":
@@ -79,6 +88,7 @@ class EvaluationSettings:
             square=self.square or PAPER_SIDE,
             fid=self.fid or "inception",
             shuffle=True,
+            network_alone=True,
         )
 
 
@@ -109,7 +119,7 @@ def evaluate_model(
     record_settings = {"data": data, **dataclasses.asdict(settings)}
     record_settings |= {"cascade": cascades, "images": external}
     record_settings["model_sha256"] = weights_sha256(pipe.model)
-    methods = _methods(pipe, cascades, external)
+    methods = _methods(pipe, settings, cascades, external)
     metrics = [*_image_metrics(settings, str(pipe.device)), *_pipeline_metrics(settings, pipe)]
     run_folder = RunFolder(output, record_settings, keep_images) if output else None
     samples = photograph_samples(data, settings)
@@ -147,7 +157,7 @@ def combine_runs(runs: Iterable[Path]) -> str:
 
 def write_external_inputs(data: str, settings: EvaluationSettings, output: Path) -> None:
     """Write the inputs of other programs for an evaluation with the same settings."""
-    write_inputs(photograph_samples(data, settings), output)
+    write_inputs(photograph_samples(data, settings), output, PROTOCOLS[settings.protocol])
 
 
 def photograph_samples(data: str, settings: EvaluationSettings) -> Iterator[Sample]:
@@ -156,25 +166,46 @@ def photograph_samples(data: str, settings: EvaluationSettings) -> Iterator[Samp
 
 
 def _photographs(data: str, settings: EvaluationSettings) -> Iterator[Image.Image]:
-    source = resolve_source(data)
-    split = settings.split or EVALUATION_SPLITS.get(data)
-    if split:
-        source = dataclasses.replace(source, split=split)
-    images = iterate_photographs(source, settings.seed if settings.shuffle else None)
-    for image in tqdm(islice(images, settings.limit), total=settings.limit, unit="image"):
+    source = evaluation_source(data, settings.split)
+    images = iterate_photographs(source, limit=settings.limit)
+    if settings.shuffle:
+        images = map(open_photograph, _choose(source, settings))
+    for image in tqdm(images, total=settings.limit, unit="image"):
         if settings.square:
             image = ImageOps.fit(image, 2 * (settings.square,), Image.Resampling.BICUBIC)
         yield image
 
 
+def evaluation_source(data: str, split: str | None = None) -> DataSource:
+    """Return a source with the split that the paper's tables are measured on, or another."""
+    source = resolve_source(data)
+    split = split or EVALUATION_SPLITS.get(data)
+    return dataclasses.replace(source, split=split) if split else source
+
+
+def _choose(source: DataSource, settings: EvaluationSettings) -> list[dict | None]:
+    """Choose images at random; ValueError if there are fewer than the paper's protocol asks for."""
+    chosen = choose_photographs(source, settings.seed, settings.limit)
+    if settings.protocol == "paper" and len(chosen) < settings.limit == PAPER_IMAGES:
+        raise ValueError(
+            f"the paper's protocol takes {PAPER_IMAGES} images, {source.path} has {len(chosen)}: "
+            "give --limit for fewer, whose FID is larger"
+        )
+    return chosen
+
+
 def _methods(
     pipe: "ScsColorizeSrPipeline",
+    settings: EvaluationSettings,
     cascades: Sequence[Sequence[str]],
     external: Sequence[Sequence[str]],
 ) -> dict[str, Method]:
+    if settings.protocol != "paper" and any(mode == REFERENTIAL for _, mode, _ in external):
+        raise ValueError(f"--images of the mode {REFERENTIAL} need --protocol paper")
     return {
         **BOUNDS,
         **pipeline_methods(pipe),
+        **(network_methods(pipe) if settings.network_alone else {}),
         **{
             name: cascade(*(load_external_model(model, pipe.device) for model in models))
             for name, *models in cascades

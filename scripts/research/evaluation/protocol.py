@@ -3,11 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .methods import AUTOMATIC, MODES, SELF_REFERENCE, UNRELATED_REFERENCE, Method
+from .methods import (
+    AUTOMATIC,
+    MODES,
+    NETWORK_ALONE,
+    REFERENTIAL,
+    SELF_REFERENCE,
+    UNRELATED_REFERENCE,
+    Method,
+)
 from .metrics import Numbers
 
 REFERENCES = (SELF_REFERENCE, UNRELATED_REFERENCE)
-REFERENTIAL = "referential"  # both together, as in the paper's Table 1
 
 
 @dataclass(frozen=True)
@@ -20,9 +27,15 @@ class Protocol:
 
     cycle: tuple[tuple[str, ...], ...]
 
+    def modes(self, index: int) -> tuple[str, ...]:
+        """Return the modes of image `index`."""
+        return self.cycle[index % len(self.cycle)]
+
     def methods_for(self, index: int, methods: Mapping[str, Method]) -> dict[str, Method]:
         """Select the methods that are applied to image `index`."""
-        modes = self.cycle[index % len(self.cycle)]
+        modes = self.modes(index)
+        if set(REFERENCES) & set(modes):
+            modes = (*modes, REFERENTIAL)
         return {name: method for name, method in methods.items() if method.mode in modes}
 
     def add_referential(self, images: Sequence[dict[str, Numbers]]) -> list[dict[str, Numbers]]:
@@ -33,8 +46,13 @@ class Protocol:
 
 
 def _add_referential(numbers: dict[str, Numbers]) -> dict[str, Numbers]:
-    name = next((mode for mode in REFERENCES if mode in numbers), None)
-    return {**numbers, REFERENTIAL: numbers[name]} if name else numbers
+    together = {
+        REFERENTIAL + kind: numbers[mode + kind]
+        for kind in ("", NETWORK_ALONE)
+        for mode in REFERENCES
+        if mode + kind in numbers
+    }
+    return numbers | together
 
 
 EVERY_MODE = Protocol((MODES,))

@@ -1,12 +1,13 @@
 """The tables of an evaluation and of the paper, and the record of a run."""
 
+import math
 from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
 from ..environment import software_versions
 from ..markdown_tables import markdown_table
-from .methods import Method
+from .methods import NETWORK_ALONE, REFERENTIAL, UNRELATED_REFERENCE, Method
 from .metrics import Metric, Row
 from .run import Evaluation
 
@@ -78,10 +79,13 @@ def table_rows(evaluation: Evaluation, methods: dict[str, Method]) -> dict[str, 
     Also the number of `images`, where it differs between methods.
     """
     rows = {name: dict(row) for name, row in evaluation.rows.items()}
-    for name, method in methods.items():
-        if method.parameters and name in rows:
-            rows[name]["parameters"] = method.parameters / 1e6
-            rows[name]["speed"] = 1 / evaluation.seconds[name]
+    for name, row in rows.items():
+        method = methods.get(_costs_of(name))
+        seconds = evaluation.seconds.get(_costs_of(name))
+        if method and method.parameters is not None:
+            row["parameters"] = method.parameters / 1e6
+        if seconds and math.isfinite(seconds):
+            row["speed"] = 1 / seconds
     if len(set(evaluation.counts.values())) > 1:
         for name in rows.keys() & evaluation.counts.keys():
             rows[name]["images"] = evaluation.counts[name]
@@ -141,12 +145,19 @@ def _side_by_side(
 
 def _costs(name: str, record: dict[str, Any], seconds: Sequence[dict[str, float]]) -> list[str]:
     """Parameters in millions and images/s of a method; dashes where they are unknown."""
-    count = record["parameters"].get(name)
-    times = [run[name] for run in seconds if name in run]
+    count = record["parameters"].get(_costs_of(name))
+    times = [run[_costs_of(name)] for run in seconds if _costs_of(name) in run]
+    times = [one for one in times if math.isfinite(one)]
     return [
         "-" if count is None else f"{count / 1e6:.3f}",
         f"{1 / median(times):.2f}" if times else "-",
     ]
+
+
+def _costs_of(name: str) -> str:
+    """Name of the method whose costs a row has: both kinds of references cost the same."""
+    kinds = {REFERENTIAL + kind: UNRELATED_REFERENCE + kind for kind in ("", NETWORK_ALONE)}
+    return kinds.get(name, name)
 
 
 def _methods_with(records: Sequence[dict[str, Any]], keys: tuple[str, ...]) -> list[str]:
