@@ -14,7 +14,7 @@ reference, and have the numbers of their automatic mode. The table of deviations
 network in one field at a time, at the widths of --network, to what our presets do, and trains with
 the content loss alone, which tells small differences apart sooner. Mean and standard deviation over
 the seeds are printed and kept in OUTPUT/tables.md. Finished runs are not trained again, and an
-interrupted one is resumed.
+interrupted one is resumed. Under torchrun each process trains runs of its own.
 """
 
 import argparse
@@ -51,9 +51,11 @@ def parse_arguments() -> tuple[Budget, argparse.Namespace]:
 def main() -> None:
     budget, args = parse_arguments()
     try:
-        print(run_ablation(budget=budget, **vars(args)))
+        tables = run_ablation(budget=budget, **vars(args))
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"ablate.py: {error}")
+    if tables:
+        print(tables)
 
 
 if __name__ == "__main__":

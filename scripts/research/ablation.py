@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -40,6 +41,7 @@ from .evaluation.methods import (
     pipeline_methods,
 )
 from .evaluation.metrics import ColorStatistics, Fidelity
+from .evaluation.model_evaluation import evaluation_source
 from .evaluation.run import evaluate
 from .evaluation.samples import Sample, make_samples
 from .markdown_tables import markdown_table
@@ -277,25 +279,56 @@ def run_ablation(
     """
     if "deviations" in tables and budget.network == "paper":
         raise ValueError("the network 'paper' has no deviations: take --network base or small")
+    rank, processes = _leave_process_group()
     loss_network, features = VGG16Features.from_pretrained(vgg), FeatureNetwork.from_option(fid)
     samples = _validation_samples(validation, images, SCALE * budget.source_size)
     variants = {variant.key: variant for name in tables for variant in TABLES[name].values()}
-    rows: dict[str, list[dict[str, float]]] = {key: [] for key in variants}
     runs = [(seed, variant) for seed in seeds for variant in variants.values()]
-    for seed, variant in tqdm(runs, unit="run"):
-        folder = output / variant.key / f"seed-{seed}"
-        result = folder / "row.json"
+    for seed, variant in tqdm(runs[rank::processes], unit="run"):
+        result = _row_file(output, variant.key, seed)
         if not result.exists():
-            model = train_variant(variant, budget, data, folder, loss_network, seed, workers)
+            model = train_variant(variant, budget, data, result.parent, loss_network, seed, workers)
             write_json(result, measure_variant(model, samples, features))
-        rows[variant.key].append(json.loads(result.read_text()))
+    if rank:
+        return ""
+    rows = {key: [_read_row(_row_file(output, key, seed)) for seed in seeds] for key in variants}
     text = "\n\n".join(f"{TITLES[name]}\n\n{ablation_table(TABLES[name], rows)}" for name in tables)
     (output / "tables.md").write_text(text + "\n")
     return text
 
 
+def _leave_process_group() -> tuple[int, int]:
+    """Return rank and number of the processes of torchrun, (0, 1) without it.
+
+    Each process trains runs of its own, on its own device, as if it were alone, so that the tables
+    do not depend on the number of processes.
+    """
+    rank, processes, local = (
+        int(os.environ.get(name, default))
+        for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+    )
+    if processes > 1:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        devices = visible.split(",") if visible else [str(one) for one in range(local + 1)]
+        os.environ["CUDA_VISIBLE_DEVICES"] = devices[local] if local < len(devices) else ""
+        for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR"):
+            os.environ.pop(name, None)
+    return rank, processes
+
+
+def _row_file(output: Path, key: str, seed: int) -> Path:
+    return output / key / f"seed-{seed}" / "row.json"
+
+
+def _read_row(path: Path) -> dict[str, float]:
+    """Read a row; another process may still be at it, at whose failure torchrun ends this one."""
+    while not path.exists():
+        time.sleep(1)
+    return json.loads(path.read_text())
+
+
 def _validation_samples(data: str, count: int, side: int) -> list[Sample]:
-    images = islice(iterate_photographs(data, shuffle_seed=0), count)
+    images = iterate_photographs(evaluation_source(data), shuffle_seed=0, limit=count)
     squares = (ImageOps.fit(one, (side, side), Image.Resampling.BICUBIC) for one in images)
     return list(make_samples(squares, SCALE))
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -94,6 +95,23 @@ def test_the_table_has_means_and_deviations_over_seeds():
         "| a | 21.00 ± 1.41 | 0.500 ± 0.000 |",
         "| b | 19.00 | 0.250 |",
     ]
+
+
+def test_two_processes_make_the_table_of_one(album, vgg_file, tmp_path):
+    options = {
+        **{"--data": album, "--validation": album, "--seeds": 0, "--images": 2, "--workers": 0},
+        **{"--vgg": vgg_file, "--fid": f"vgg16={vgg_file}", "--tables": "losses"},
+        **{"--network": "tiny", "--source-size": 16, "--label-size": 16, "--steps": 2},
+    }
+    words = [str(word) for pair in options.items() for word in pair]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    for name, command in (("one", [sys.executable]), ("two", torchrun)):
+        command = [*command, str(SCRIPT), *words, "--output", str(tmp_path / name)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.count("Table 4") == 1
+    one, two = ((tmp_path / name / "tables.md").read_text() for name in ("one", "two"))
+    assert one == two
 
 
 def test_the_script_trains_once_and_prints_all(album, vgg_file, tmp_path, monkeypatch, capsys):
