@@ -15,7 +15,6 @@ from transformers.image_processing_base import (
 from transformers.image_processing_utils import BaseImageProcessor
 from transformers.utils import ModelOutput, logging
 
-from .back_projection import back_project, keep_source_lightness
 from .call_arguments import LUMINANCES, load_strokes, read_hint
 from .color import (
     denormalize_lab,
@@ -27,6 +26,7 @@ from .color import (
 from .decoding import split_alpha
 from .image_io import ImageSource, load_image
 from .pixel_mapping import CELL, conversion_blocks, hint_cells
+from .source_lightness import back_project, keep_source_lightness
 
 logger = logging.get_logger(__name__)
 

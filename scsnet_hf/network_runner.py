@@ -10,8 +10,8 @@ import torch
 from transformers.utils import logging
 
 from .attention import FusedFeatures, Tokens
-from .chroma_upsampling import enlarge_colors, resampled, small_size
 from .pixel_mapping import PixelGrid
+from .source_lightness import enlarge_colors, resampled, small_size
 from .tiling import decode_in_tiles, decode_window, explain_memory_errors
 
 logger = logging.get_logger(__name__)

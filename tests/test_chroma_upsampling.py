@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from scsnet_hf import chroma_upsampling
-from scsnet_hf.chroma_upsampling import enlarge_colors, joint_bilateral, small_size
+from scsnet_hf import source_lightness
 from scsnet_hf.color import normalize_lab, srgb_to_lab
 from scsnet_hf.pixel_mapping import PixelGrid
+from scsnet_hf.source_lightness import enlarge_colors, joint_bilateral, small_size
 
 SMALL, LARGE = (9, 13), (31, 40)
 
@@ -84,7 +84,7 @@ def test_strips_equal_the_whole_and_have_the_lightness_of_the_source(monkeypatch
 
     def joined(rows: int) -> torch.Tensor:
         blocks = [(top, min(top + rows, LARGE[0])) for top in range(0, LARGE[0], rows)]
-        monkeypatch.setattr(chroma_upsampling, "conversion_blocks", lambda *size: blocks)
+        monkeypatch.setattr(source_lightness, "conversion_blocks", lambda *size: blocks)
         return torch.cat(list(enlarge_colors(small.split(4, dim=2), source, LARGE)), dim=2)
 
     whole = joined(LARGE[0])

@@ -274,8 +274,8 @@ class TestSavedFolder:
     def test_it_holds_the_model_and_its_code_flat(self, work):
         assert names(work / "saved") - {"__init__.py"} == FILES | CODE
 
-    def test_its_code_is_at_most_17_files(self):
-        assert len(CODE) <= 17
+    def test_its_code_is_at_most_16_files(self):
+        assert len(CODE) <= 16
 
     def test_its_config_names_the_pipeline_and_no_default(self, work):
         assert config(work / "saved")["custom_pipelines"] == {

@@ -7,12 +7,12 @@ import torch
 from PIL import Image, ImageDraw
 from torch import nn
 
-from ..chroma_upsampling import enlarge_colors, resampled, small_size
 from ..color import denormalize_lab, lab_to_fitted_srgb
 from ..image_io import ImageSource, load_image
 from ..image_processing_scsnet import drop_alpha
 from ..modeling_scsnet import SCSNetFeatures
 from ..pipeline_scsnet import ScsColorizeSrPipeline
+from ..source_lightness import enlarge_colors, resampled, small_size
 from .attention_maps import lit
 from .hint_editor import Hint
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from scsnet_hf.back_projection import back_project, keep_source_lightness
+from scsnet_hf.source_lightness import back_project, keep_source_lightness
 
 # Source and output sizes, and rows of a strip.
 CASES = [
