@@ -120,7 +120,6 @@ class ScsColorizeSrPipeline(Pipeline):
         self,
         images,
         reference=None,
-        hints=None,
         reference_strength: float = Default(1.0),
         scale: float | None = None,
         size: tuple[int, int] | None = None,
@@ -131,6 +130,7 @@ class ScsColorizeSrPipeline(Pipeline):
         batch_size: int | None = None,
         return_attention: bool = Default(False),
         depth: int = Default(8),
+        hints=None,
         reference_tokens: Tokens | None = None,
         num_workers: int | None = None,
         timeout: float | None = None,
@@ -144,11 +144,6 @@ class ScsColorizeSrPipeline(Pipeline):
             reference: an image whose colors to use, for all images. For a list of images also a
                 list with one entry for each: an image, None, or a list of several. For one image
                 also a list of several references for it.
-            hints: what color things are, alone or with a reference: a list of (x, y, color), x and
-                y in pixels of the upright source, the color as Pillow's `ImageColor` takes it or
-                (R, G, B) from 0 to 255, of which hue and chroma count; or an image of the source's
-                size with strokes, transparent elsewhere. For a list of images one entry for each,
-                or None.
             reference_strength: how much the colors follow reference and hints, 0 (automatic) to 1.
             scale: magnification, 0.5 to 16; 4 unless `size` or `long_side` is given. The output
                 has exactly round(W * scale) x round(H * scale) pixels, by Python's `round`.
@@ -165,6 +160,11 @@ class ScsColorizeSrPipeline(Pipeline):
                 `EncodedImage`) instead of images.
             depth: bits per channel: 8 for PIL images; 16 for arrays (Ho, Wo, 3 or 4) of uint16,
                 since Pillow has no colors of 16 bits.
+            hints: what color things are, alone or with a reference: a list of (x, y, color), x and
+                y in pixels of the upright source, the color as Pillow's `ImageColor` takes it or
+                (R, G, B) from 0 to 255, of which hue and chroma count; or an image of the source's
+                size with strokes, transparent elsewhere. For a list of images one entry for each,
+                or None.
             reference_tokens: what `encode_reference` returns, instead of `reference`.
             num_workers: processes that read the images of a generator or data set; none by default.
             timeout: seconds that the download of an image may take; 120 by default.
@@ -243,18 +243,18 @@ class ScsColorizeSrPipeline(Pipeline):
         self,
         image: ImageSource,
         reference: ImageSource | list[ImageSource] | None = None,
-        hints=None,
         reference_strength: float = 1.0,
         return_attention: bool = False,
+        hints=None,
     ) -> EncodedImage:
         """Run the color branch on an image, so that it can be decoded at several sizes.
 
         Args:
             image: an image as for a call.
             reference: an image, or a list of several, whose colors to use.
-            hints: as for a call.
             reference_strength: 0 (automatic) to 1.
             return_attention: also return attention and valve maps.
+            hints: as for a call.
 
         Raises:
             The errors of a call.
