@@ -173,9 +173,9 @@ class TestMany:
     def test_one_reference_serves_all(self, tiny_pipe, images, batch_size):
         modern = make_image(24, 24, seed=3)
         hints, two = [[(5, 6, RED)], [(9, 9, BLUE)]], images[:2]
-        results = tiny_pipe(two, modern, hints, scale=1, batch_size=batch_size)
+        results = tiny_pipe(two, modern, hints=hints, scale=1, batch_size=batch_size)
         for result, image, own in zip(results, two, hints, strict=True):
-            assert largest_difference(result, tiny_pipe(image, modern, own, scale=1)) <= 1
+            assert largest_difference(result, tiny_pipe(image, modern, hints=own, scale=1)) <= 1
 
     def test_sources_with_equally_many_run_together(self, tiny_pipe, images, monkeypatch):
         batches, encode = [], tiny_pipe.model.encode_hints
