@@ -177,7 +177,8 @@ def png_of_16_bits(image: Image.Image, file: BinaryIO) -> BinaryIO | None:
         except ImportError:  # it was there when the file was opened
             return None
         file.seek(0)
-        levels = np.asarray(open_heif(file, convert_hdr_to_8bit=False))
+        opened = open_heif(file, convert_hdr_to_8bit=False)
+        levels = np.array(opened)  # a copy: before 1.1 the array did not keep its memory alive
     elif image.format == "PPM" and image.mode == "RGB" and image.tile[0].codec_name == "ppm":
         file.seek(image.tile[0].offset)
         levels = np.frombuffer(file.read(2 * np.prod(size)), ">u2")
