@@ -123,6 +123,8 @@ class SCSNetConfig(PreTrainedConfig):
         transferred_colors: also transfer the colors of the reference themselves by the attention of
             each level, as He et al. (2018) do, together with how well each position is matched.
             Needs `matched_references` and `"pyramid_valve"`. Not in the paper.
+        color_hints: whether the network has learned to follow color hints, which `train.py --hints`
+            sets. Not in the paper.
         upsampler: `"cpm"`, `"pixelshuffle"` (fixed factor 4, then resized) or `"meta"` (Meta-SR, Hu
             et al. 2019); the last two are the comparisons of Sec. 4.3.
         align_corners: `True` interpolates F_cs with aligned corners (Sec. 3.2): output pixel i is
@@ -162,6 +164,7 @@ class SCSNetConfig(PreTrainedConfig):
     valve_convolution: bool = False
     matched_references: bool = False
     transferred_colors: bool = False
+    color_hints: bool = False
     upsampler: str = "cpm"
     align_corners: bool = True
     luminance_skip: bool = False

@@ -340,6 +340,11 @@ class ScsColorizeSrPipeline(Pipeline):
         references = () if reference is None else self._reference_tensors(reference, timeout)
         if hints is not None:
             check_takes_references(self.model.config)
+            if not self.model.config.color_hints:
+                logger.warning_once(
+                    "This model has not learned color hints and hardly follows them: train it with "
+                    "`train.py --hints`."
+                )
             working_size = self.model.working_size((image.height, image.width))
             hints = read_hints(hints, source_size, image.size, working_size, timeout)
         with explain_memory_errors(f"for a source of {image.width}x{image.height}"):

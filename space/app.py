@@ -51,6 +51,8 @@ def build(demonstration: Demonstration) -> gr.Blocks:
         kept = {name: _kept_by_browser(name) for name in (*_TABS, "Describe")}
         with gr.Tabs():
             for name, tab in _TABS.items():
+                if tab is hints_tab and not demonstration.pipe.model.config.color_hints:
+                    continue
                 with gr.Tab(name, id=name):
                     tab.build(page, demonstration, kept[name])
             describe_tab.build(page, demonstration, kept["Describe"])

@@ -12,7 +12,7 @@ from transformers import pipeline
 
 from helpers.images import make_image
 from helpers.tiny_models import build_tiny_model
-from scsnet_hf import SCSNetImageProcessor
+from scsnet_hf import SCSNetImageProcessor, pipeline_scsnet
 from scsnet_hf.image_processing_scsnet import read_hints
 
 RED, BLUE, GREEN = "#b03020", (32, 60, 176), "hsl(120, 60%, 40%)"
@@ -146,6 +146,15 @@ class TestStrokes:
         strokes.paste(Image.new("RGB", (50, 1), "red"), (100, 60))
         found = read_hints(strokes, (400, 200), (400, 200), (32, 64))
         assert found.positions[0, :, 0].tolist() == [112.5, 137.5]
+
+
+def test_a_model_that_has_not_learned_them_says_so(tiny_pipe, image, monkeypatch):
+    said = []
+    monkeypatch.setattr(pipeline_scsnet.logger, "warning_once", said.append)
+    for learned in (True, False):
+        monkeypatch.setattr(tiny_pipe.model.config, "color_hints", learned)
+        tiny_pipe(image, hints=HINTS, scale=1)
+        assert any("has not learned color hints" in line for line in said) != learned
 
 
 class TestMany:

@@ -61,6 +61,9 @@ def build_trainer(
     """
     preset = run.resolve_preset()
     weights = preset.loss_weights
+    fields = run.config_fields()
+    if preset.hints:
+        fields["color_hints"] = True
     trainer = SCSNetTrainer(
         model=load_initial_model(
             preset.network,
@@ -68,7 +71,7 @@ def build_trainer(
             run.texture_from,
             run.imagenet_weights,
             preset.branch,
-            run.config_fields(),
+            fields,
             preset.frozen_stages,
         ),
         args=args,

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from helpers.space_server import SPACE, Visits, running_browser, running_space
+from scsnet_hf import embedded_checkpoint
 
 pytestmark = pytest.mark.slow
 PHONE = {"width": 390, "height": 844}
@@ -19,7 +21,13 @@ WIDTH, HEIGHT = 400, 308
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with running_space(SPACE / "app.py", tmp_path_factory.mktemp("space")) as server:
+    """The Space with the embedded checkpoint, as if it had learned color hints."""
+    model = tmp_path_factory.mktemp("model") / "medium"
+    shutil.copytree(embedded_checkpoint(), model)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "color_hints": True}))
+    temporary = tmp_path_factory.mktemp("space")
+    with running_space(SPACE / "app.py", temporary, SCSNET_MODEL=str(model)) as server:
         yield server
 
 
