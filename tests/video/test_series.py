@@ -88,7 +88,7 @@ class TestReferences:
         series = Series(tiny_pipe, "first", hints=hints, scale=1)
         results = [series(image) for image in (*WINDOWS[:2], OTHER)]
         first = tiny_pipe(WINDOWS[0], hints=hints, scale=1)
-        assert_same(results[0], tiny_pipe(WINDOWS[0], first, hints, scale=1))
+        assert_same(results[0], tiny_pipe(WINDOWS[0], first, hints=hints, scale=1))
         assert_same(results[1], tiny_pipe(WINDOWS[1], first, scale=1))
         assert_same(results[2], Series(tiny_pipe, "first", scale=1)(OTHER))
 
