@@ -1,4 +1,4 @@
-"""Shared fixtures: a tiny network with random weights, its pipeline and its checkpoint."""
+"""Shared fixtures: a tiny network with random weights, its pipeline, its checkpoint, a browser."""
 
 import os
 from copy import deepcopy
@@ -50,3 +50,12 @@ def tiny_checkpoint(tmp_path, tiny_model):
 def checkpoint(tmp_path_factory, tiny_model):
     """A checkpoint of the tiny network, for tests that do not modify it."""
     return save_checkpoint(tiny_model, tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium; where there is none, the test is skipped."""
+    from helpers.space_server import running_browser
+
+    with running_browser() as browser:
+        yield browser

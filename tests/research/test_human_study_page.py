@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from helpers.images import make_image
-from helpers.space_server import Visits, running_browser, running_space
+from helpers.space_server import Visits, running_space
 
 SCRIPT = Path(__file__).parent.parent.parent / "scripts" / "human_study.py"
 PHONE = {"width": 390, "height": 844}
@@ -38,12 +38,6 @@ def study(tmp_path_factory):
         kept = server.folder
         assert {file.name for file in temporary.iterdir()} == {"log", kept.name}
     assert not kept.exists()  # it cleans up after itself
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

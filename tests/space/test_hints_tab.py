@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.space_server import SPACE, Visits, running_browser, running_space
+from helpers.space_server import SPACE, Visits, running_space
 from scsnet_hf import embedded_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -29,12 +29,6 @@ def server(tmp_path_factory):
     temporary = tmp_path_factory.mktemp("space")
     with running_space(SPACE / "app.py", temporary, SCSNET_MODEL=str(model)) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from PIL import Image
 
 from demonstration import Results
 from helpers.images import make_image
-from helpers.space_server import SPACE, Visits, running_browser, running_space
+from helpers.space_server import SPACE, Visits, running_space
 
 pytestmark = pytest.mark.slow
 EXAMPLES = SPACE / "examples"
@@ -58,12 +58,6 @@ def server(tmp_path_factory, proxy):
     temporary = tmp_path_factory.mktemp("space")
     with running_space(SPACE / "app.py", temporary, **environment) as server:
         yield server
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with running_browser() as browser:
-        yield browser
 
 
 @pytest.fixture
